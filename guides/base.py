@@ -1,0 +1,64 @@
+"""The contract of every guide: q(z|x) = posterior(amortize(x))."""
+
+from abc import ABC, abstractmethod
+
+import pyro
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+from guides.encoders import Encoder
+from pyro_vae.params import announce
+
+
+class Guide(nn.Module, ABC):
+    r"""An amortized approximate posterior :math:`q_\phi(z|x)`, a Pyro guide (AEVB, section 2.2).
+
+    Amortization and family are two methods, so that the inference gap of every guide can be split
+    (Cremer, Li & Duvenaud 2018): :meth:`amortize` maps images to variational parameters, :meth:`posterior` maps these
+    to a distribution. A new guide is a subclass that says how many variational parameters it has and what distribution
+    they make; this class does the rest.
+
+    Args:
+        encoder: the network from images to features; see :mod:`guides.encoders`.
+        latent_dim: the number of latent dimensions D.
+        num_parameters: the number P of variational parameters of one image.
+
+    A guide's rows are independent: q(z|x_i) does not depend on the other images of the batch.
+    """
+
+    #: whether ``posterior(lam).log_prob(z)`` holds for any z, and not only for the distribution's own last sample
+    scores_any_z: bool = True
+    #: whether q has a density; a point mass has none
+    has_density: bool = True
+
+    def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int):
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
+        self.encoder = encoder
+        self.latent_dim = latent_dim
+        self.head = nn.Linear(encoder.out_features, num_parameters)
+
+    def amortize(self, x: Tensor) -> Tensor:
+        """Images ``(N, *event)`` to variational parameters lambda ``(N, P)``."""
+        return self.head(self.encoder(x))
+
+    @abstractmethod
+    def posterior(self, lam: Tensor) -> TorchDistribution:
+        """Variational parameters ``(N, P)`` to q: batch_shape ``(N,)``, event_shape ``(latent_dim,)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The Pyro guide: in plate "data", site "z" ~ posterior(amortize(x)); returns z, ``(..., N, latent_dim)``."""
+        announce(self)
+        with pyro.plate("data", len(x), dim=-1):
+            return pyro.sample("z", self.posterior(self.amortize(x)))
+
+
+def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
+    """A positive scale of the shape of ``raw``, 1 where ``raw`` is 0.
+
+    Softplus grows linearly, so one large activation does not become an overflowing scale as ``exp`` would make it;
+    ``floor`` keeps log densities finite.
+    """
+    return torch.nn.functional.softplus(raw + 0.5413248) * (1 - floor) + floor

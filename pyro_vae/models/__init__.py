@@ -1,0 +1,24 @@
+"""Generative stories p(x, z) and their parts: decoders, likelihoods, priors."""
+
+from pyro_vae.models.base import Model
+from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
+from pyro_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
+from pyro_vae.models.linear_gaussian import LinearGaussian
+from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.vae import VAE
+
+__all__ = [
+    "VAE",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "ConvDecoder",
+    "Decoder",
+    "Gaussian",
+    "Likelihood",
+    "LinearDecoder",
+    "LinearGaussian",
+    "MLPDecoder",
+    "Model",
+    "Prior",
+    "StandardNormal",
+]

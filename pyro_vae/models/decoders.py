@@ -1,0 +1,121 @@
+"""Networks from the latent space to the likelihood's parameters."""
+
+from abc import ABC, abstractmethod
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from guides.encoders import ACTIVATIONS, Activation, default_widths, hidden_layers
+
+
+class Decoder(nn.Module, ABC):
+    """Latent vectors ``(..., D)`` to outputs ``(..., *output_shape)``.
+
+    Args:
+        latent_dim: D.
+        output_shape: what the likelihood needs for one image.
+    """
+
+    def __init__(self, latent_dim: int, output_shape: tuple[int, ...]):
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
+        self.latent_dim = latent_dim
+        self.output_shape = tuple(output_shape)
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Outputs ``(..., *output_shape)``."""
+
+    @abstractmethod
+    def start_at(self, output: Tensor) -> None:
+        """Set the last bias so that the decoder begins around ``output``, of shape ``output_shape``."""
+
+
+class MLPDecoder(Decoder):
+    """Fully connected layers (AEVB, Appendix C).
+
+    Args:
+        latent_dim: D.
+        output_shape: what the likelihood needs for one image.
+        hidden_dims: the width of each hidden layer; by default the mirror of what
+            :class:`~guides.encoders.MLPEncoder` chooses for the size of the image. AEVB's is [500].
+        activation: the nonlinearity after each hidden layer; AEVB's is tanh.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        output_shape: tuple[int, ...],
+        hidden_dims: list[int] | None = None,
+        activation: Activation = "elu",
+    ):
+        super().__init__(latent_dim, output_shape)
+        hidden_dims = hidden_dims or default_widths(output_shape)[::-1]
+        self.layers = hidden_layers([latent_dim, *hidden_dims], activation)
+        self.output = nn.Linear(hidden_dims[-1], prod(output_shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output(self.layers(z)).unflatten(-1, self.output_shape)
+
+    def start_at(self, output: Tensor) -> None:
+        with torch.no_grad():
+            self.output.bias.copy_(output.flatten())
+
+
+class LinearDecoder(Decoder):
+    """Wz + b: the decoder of probabilistic PCA and factor analysis."""
+
+    def __init__(self, latent_dim: int, output_shape: tuple[int, ...]):
+        super().__init__(latent_dim, output_shape)
+        self.output = nn.Linear(latent_dim, prod(output_shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.output(z).unflatten(-1, self.output_shape)
+
+    def start_at(self, output: Tensor) -> None:
+        with torch.no_grad():
+            self.output.bias.copy_(output.flatten())
+
+
+class ConvDecoder(Decoder):
+    """One fully connected layer, then convolutions that double height and width, cut to the size of the image.
+
+    Args:
+        latent_dim: D.
+        output_shape: what the likelihood needs for one image: channels, height, width.
+        channels: input channels of each transposed convolution, from the smallest picture to the largest.
+        activation: the nonlinearity after each hidden layer.
+
+    Raises:
+        ValueError: where the output does not have three dimensions.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        output_shape: tuple[int, ...],
+        channels: list[int] = [64, 32],  # noqa: B006 (read only; the command line shows it)
+        activation: Activation = "elu",
+    ):
+        super().__init__(latent_dim, output_shape)
+        if len(output_shape) != 3:
+            raise ValueError(f"ConvDecoder makes images of channels x height x width, not {tuple(output_shape)}")
+        depth, height, width = output_shape
+        first = (channels[0], -(-height // 2 ** len(channels)), -(-width // 2 ** len(channels)))
+        layers: list[nn.Module] = [nn.Linear(latent_dim, prod(first)), nn.Unflatten(-1, first)]
+        for fan_in, fan_out in zip(channels, [*channels[1:], depth], strict=True):
+            layers += [ACTIVATIONS[activation](), nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1)]
+        self.layers = nn.Sequential(*layers)
+        # A bias for each pixel and not for each channel, so that it can hold the mean image.
+        self.bias = nn.Parameter(torch.zeros(self.output_shape))
+
+    def forward(self, z: Tensor) -> Tensor:
+        _, height, width = self.output_shape
+        pixels = self.layers(z.reshape(-1, self.latent_dim))[..., :height, :width] + self.bias
+        return pixels.unflatten(0, z.shape[:-1]) if z.dim() != 2 else pixels
+
+    def start_at(self, output: Tensor) -> None:
+        with torch.no_grad():
+            self.bias.copy_(output)

@@ -1,0 +1,51 @@
+"""The model whose evidence and posterior are known in closed form: every estimator is tested on it."""
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from pyro_vae.models.decoders import Decoder, LinearDecoder
+from pyro_vae.models.likelihoods import Gaussian, Likelihood
+from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.vae import VAE
+
+
+class LinearGaussian(VAE):
+    r"""Probabilistic PCA: z ~ N(0, I), x ~ N(Wz + b, s^2 I) (Tipping & Bishop 1999, equations 3 to 7).
+
+    Args:
+        decoder: a :class:`LinearDecoder`.
+        likelihood: a :class:`Gaussian` with one standard deviation for all pixels and means that are not squashed.
+        prior: a :class:`StandardNormal`.
+
+    Raises:
+        ValueError: where the parts are others, for then nothing is known in closed form.
+    """
+
+    def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):
+        linear = isinstance(decoder, LinearDecoder) and isinstance(prior, StandardNormal)
+        isotropic = isinstance(likelihood, Gaussian) and not (likelihood.squash or likelihood.decoded)
+        if not (linear and isotropic):
+            raise ValueError(
+                "LinearGaussian is made of LinearDecoder, StandardNormal and Gaussian with squash false and one scale:"
+                " --decoder LinearDecoder --likelihood Gaussian --likelihood.squash false"
+            )
+        super().__init__(decoder, likelihood, prior)
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        assert isinstance(self.decoder, LinearDecoder)
+        assert isinstance(self.likelihood, Gaussian)
+        return self.decoder.output.weight, self.decoder.output.bias, self.likelihood.scale
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        """log p(x) = log N(x; b, W W^T + s^2 I) in nats: ``(..., *image_shape) -> (...)``."""
+        weight, bias, scale = self._parts()
+        evidence = dist.LowRankMultivariateNormal(bias, weight, (scale**2).expand_as(bias))
+        return evidence.log_prob(x.flatten(-len(self.image_shape)))
+
+    def exact_posterior(self, x: Tensor) -> dist.TorchDistribution:
+        """p(z|x) = N(M^-1 W^T (x - b) / s^2, M^-1), M = I + W^T W / s^2: batch_shape ``(N,)``, event_shape ``(D,)``."""
+        weight, bias, scale = self._parts()
+        precision = torch.eye(self.latent_dim).to(weight) + weight.mT @ weight / scale**2
+        projected = (x.flatten(-len(self.image_shape)) - bias) @ weight / scale**2
+        return dist.MultivariateNormal(torch.linalg.solve(precision, projected.mT).mT, precision_matrix=precision)

@@ -1,0 +1,45 @@
+"""The generative story of AEVB."""
+
+import pyro
+from torch import Tensor
+
+from pyro_vae.models.base import Model
+from pyro_vae.models.decoders import Decoder
+from pyro_vae.models.likelihoods import Likelihood
+from pyro_vae.models.priors import Prior
+from pyro_vae.params import announce
+
+
+class VAE(Model):
+    r"""z ~ p(z), x ~ p(x|z) with the likelihood's parameters computed by a decoder (AEVB, section 2.1 and Figure 1).
+
+    Args:
+        decoder: the network from z to the likelihood's parameters.
+        likelihood: what these parameters mean.
+        prior: p(z), N(0, I) in AEVB.
+
+    Example:
+        >>> import torch
+        >>> from pyro_vae.models import Bernoulli, MLPDecoder, StandardNormal, VAE
+        >>> model = VAE(MLPDecoder(2, (1, 8, 8)), Bernoulli((1, 8, 8)), StandardNormal(2))
+        >>> x = model(n=5)
+        >>> x.shape, model.log_joint(x, torch.zeros(3, 5, 2)).shape
+        (torch.Size([5, 1, 8, 8]), torch.Size([3, 5]))
+    """
+
+    def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.prior = prior
+        self.latent_dim = decoder.latent_dim
+        self.image_shape = likelihood.image_shape
+
+    def forward(self, x: Tensor | None = None, n: int | None = None) -> Tensor:
+        announce(self)
+        with pyro.plate("data", n if x is None else len(x), dim=-1):
+            z = pyro.sample("z", self.prior())
+            return pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.prior().log_prob(z) + self.likelihood(self.decoder(z)).log_prob(x)
