@@ -1,0 +1,22 @@
+"""Where images come from: named data sets, arrays on disk, folders of pictures.
+
+========================= ======================= ============================ =====================================
+name                      train, validation, test image                        source
+========================= ======================= ============================ =====================================
+``digits``                1,297 / 250 / 250       1 x 8 x 8, 17 gray values    inside scikit-learn, no network
+``mnist``, ``kmnist``,    55,000 / 5,000 / 10,000 1 x 28 x 28, 256 gray values downloaded on first use
+``fashion_mnist``
+``frey_faces``            1,565 / 200 / 200       1 x 28 x 20, 256 gray values downloaded on first use
+a ``.npy``, ``.npz`` file 80 % / 10 % / 10 %      any height, width, channels  N x H x W, N x C x H x W, N x H x W x C
+or a folder of pictures
+========================= ======================= ============================ =====================================
+
+The splits never change: the test images are the data set's own where it has them, and the validation images are the
+last 5,000 of its training images; elsewhere one permutation (NumPy's PCG64, seed 0) is cut into test, validation and
+train, in this order. Whole numbers of 8 bits become [0, 1]; floating-point arrays are taken as they are.
+"""
+
+from pyro_vae.data.images import DataSet, Images, binarize
+from pyro_vae.data.sources import DATA_SETS, load_data
+
+__all__ = ["DATA_SETS", "DataSet", "Images", "binarize", "load_data"]

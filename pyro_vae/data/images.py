@@ -1,0 +1,145 @@
+"""Images in memory, on a device or on disk, and batches of them."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vae.errors import InputError
+
+Pixels = Any  # an array (N, C, H, W): torch.Tensor, numpy.ndarray or numpy.memmap
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of one split.
+
+    Attributes:
+        pixels: ``(N, C, H, W)``, a tensor on the device where training happens, or an array that may live on disk.
+        divisor: what a stored value is divided by: 255 for 8 bits.
+        labels: ``(N,)``, or None where there are none.
+        rows: which rows of ``pixels`` belong to this split, in its order; None for all.
+        device: where batches are wanted.
+    """
+
+    pixels: Pixels
+    divisor: float = 1.0
+    labels: Tensor | None = None
+    rows: np.ndarray | None = None
+    device: torch.device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        return len(self.pixels) if self.rows is None else len(self.rows)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return tuple(self.pixels.shape[1:])
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The images at these rows, as a split of its own."""
+        kept = rows if self.rows is None else self.rows[rows]
+        return replace(self, rows=kept, labels=None if self.labels is None else self.labels[torch.from_numpy(rows)])
+
+    def batch(self, index: Tensor | slice) -> Tensor:
+        """The images at ``index``, ``(B, C, H, W)`` float32, on the device."""
+        if isinstance(self.pixels, Tensor):
+            stored = self.pixels[index]
+        else:
+            if isinstance(index, Tensor):
+                index = index.numpy(force=True)  # type: ignore[assignment]
+            rows = index if self.rows is None else self.rows[index]
+            stored = torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).to(self.device)
+        return stored.to(torch.float32) / self.divisor
+
+    def chunks(self, size: int) -> Any:
+        """All the images in order, ``size`` at a time."""
+        return (self.batch(slice(start, start + size)) for start in range(0, len(self), size))
+
+    def on(self, device: torch.device) -> Self:
+        """The same images with their pixels on the device, or streamed from disk where they would fill half of it."""
+        size = len(self) * int(np.prod(self.image_shape)) * self.pixels.dtype.itemsize
+        if isinstance(self.pixels, np.memmap) and size > _free_memory(device) / 2:
+            return replace(self, device=device)
+        stored = self.pixels if self.rows is None else self.pixels[self.rows]
+        tensor = stored if isinstance(stored, Tensor) else torch.from_numpy(np.array(stored))
+        return replace(self, pixels=tensor.to(device), rows=None, device=device)
+
+
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import os
+
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Three splits and what is known of all their images.
+
+    Attributes:
+        name: what was asked for.
+        train, validation, test: the splits.
+        likelihood: the name of the likelihood that suits the images.
+        mean_image: the mean of the training images, ``(C, H, W)``.
+        low, high: the smallest and the largest value of a pixel.
+    """
+
+    name: str
+    train: Images
+    validation: Images
+    test: Images
+    likelihood: str
+    mean_image: Tensor
+    low: float
+    high: float
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.train.image_shape
+
+    def on(self, device: torch.device) -> Self:
+        """The same with its pixels on the device."""
+        return replace(
+            self, train=self.train.on(device), validation=self.validation.on(device), test=self.test.on(device)
+        )
+
+
+def described(name: str, train: Images, validation: Images, test: Images, likelihood: str) -> DataSet:
+    """A data set of three splits, looked through once.
+
+    Raises:
+        InputError: where an image holds NaN or infinity, or all pixels have one value.
+    """
+    low, high, total = float("inf"), float("-inf"), torch.zeros(train.image_shape, dtype=torch.float64)
+    for split, part in {"training": train, "validation": validation, "test": test}.items():
+        if not len(part):
+            raise InputError(f"{name}: there are no {split} images; at least 10 images are needed to be split")
+        for chunk in part.chunks(4096):
+            if not chunk.isfinite().all():
+                raise InputError(f"{name}: the {split} images hold NaN or infinite values")
+            low, high = min(low, chunk.min().item()), max(high, chunk.max().item())
+            if part is train:
+                total += chunk.sum(0, dtype=torch.float64)
+    if low == high:
+        raise InputError(f"{name}: every pixel of every image is {low:g}: there is nothing to learn")
+    mean = (total / len(train)).to(torch.float32)
+    return DataSet(name, train, validation, test, likelihood, mean, low, high)
+
+
+def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+    """A fresh Bernoulli draw of each pixel, 1 with the probability of its gray value in [0, 1].
+
+    One random word of 64 bits serves four pixels as thresholds of 16 bits, which costs a tenth of ``torch.bernoulli``
+    and is off by at most 2^-16 in the probability. Gray values 0 and 1 are certain.
+
+    >>> draws = binarize(torch.full((100_000,), 0.25), torch.Generator().manual_seed(0))
+    >>> abs(draws.mean().item() - 0.25) < 0.01
+    True
+    """
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words.random_(-(2**63), None, generator=generator)
+    thresholds = words.view(torch.int16)[: x.numel()].view(x.shape)
+    return (x * 2**16 - 2**15 > thresholds).to(x.dtype)
