@@ -1,0 +1,117 @@
+"""The arithmetic of one SVI step, which every engine runs: from a batch to the loss, its terms and the gradients."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, NamedTuple
+
+import pyro
+import pyro.infer
+import torch
+from torch import Tensor, nn
+
+
+class StepRecord(NamedTuple):
+    """What a step says of itself: scalars that stay on the device, so that nothing waits for them.
+
+    Every engine gives the same. ``log_likelihood`` and ``kl`` are means over images and particles, and NaN where the
+    ELBO keeps no terms (Pyro's own do not).
+
+    Attributes:
+        loss: what was minimised: minus the bound, nats per image.
+        log_likelihood: E_q[log p(x|z)], nats per image.
+        kl: KL(q(z|x) || p(z)) without its weight, nats per image.
+        grad_norm: the gradient's total norm before clipping.
+    """
+
+    loss: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+    grad_norm: Tensor
+
+
+class Pass(NamedTuple):
+    """What one pass computes: the :class:`StepRecord` as one vector, the ELBO's terms, the (clipped) gradients."""
+
+    record: Tensor
+    terms: tuple[Tensor, ...]
+    gradients: tuple[Tensor | None, ...]
+
+
+@cache
+def _readers() -> list[tuple[Any, str]]:
+    """Where Pyro's inference keeps the two functions that read numbers back."""
+    modules = [module for key, module in sys.modules.items() if key.startswith("pyro.infer")]
+    return [(m, name) for m in modules for name in ("torch_item", "warn_if_nan") if hasattr(m, name)]
+
+
+@contextmanager
+def resident() -> Iterator[None]:
+    """Within it, Pyro keeps its numbers on the device.
+
+    ``torch_item`` and ``warn_if_nan`` read a number back several times a step, the validation of distributions more
+    often still, and each read waits for the device. Here the first only detaches, the second does nothing, and
+    validation is off; whoever runs the loop looks for NaN once an epoch instead.
+    """
+
+    def detach(x: Any) -> Any:
+        return x.detach() if isinstance(x, Tensor) else x
+
+    def silent(value: Any, msg: str = "", **_: Any) -> Any:
+        return value
+
+    old = [(module, name, getattr(module, name)) for module, name in _readers()]
+    for module, name, _ in old:
+        setattr(module, name, detach if name == "torch_item" else silent)
+    try:
+        with pyro.validation_enabled(False):
+            yield
+    finally:
+        for module, name, function in old:
+            setattr(module, name, function)
+
+
+class Program:
+    """A model, a guide and an ELBO as one function from a batch to a :class:`Pass`, with no host in between.
+
+    Args:
+        model: a Pyro model, a module or a function.
+        guide: its guide.
+        elbo: a Pyro ELBO.
+        parameters: the tensors whose gradients are wanted.
+        clip_norm: gradients are scaled down to this total norm; None leaves them.
+        per_image: whether the loss is divided by the length of the first argument.
+    """
+
+    def __init__(
+        self,
+        model: Callable,
+        guide: Callable,
+        elbo: pyro.infer.ELBO,
+        parameters: Sequence[Tensor],
+        clip_norm: float | None = None,
+        per_image: bool = False,
+    ):
+        self.model, self.guide, self.elbo = model, guide, elbo
+        self.parameters = list(parameters)
+        self.clip_norm = clip_norm
+        self.per_image = per_image
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Pass:
+        with resident(), torch.enable_grad():
+            loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs)  # type: ignore[attr-defined]
+            if self.per_image:
+                loss = loss / len(args[0])
+            gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        with torch.no_grad():
+            terms = getattr(self.elbo, "terms", None)
+            present = [g for g in gradients if g is not None]
+            norm = nn.utils.get_total_norm(present)
+            if self.clip_norm is not None:
+                scale = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+                gradients = tuple(None if g is None else g * scale for g in gradients)
+            nan = torch.full_like(norm, torch.nan)
+            means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
+            record = torch.stack([loss.detach(), *means, norm])
+        return Pass(record, tuple(terms or ()), gradients)
