@@ -211,7 +211,7 @@ def _explain(message: str) -> str:
 
 
 def _concrete(kind: type) -> set[str]:
-    below = {name for subclass in kind.__subclasses__() for name in _concrete(subclass)}
+    below: set[str] = {name for subclass in kind.__subclasses__() for name in _concrete(subclass)}
     return below if getattr(kind, "__abstractmethods__", None) else below | {kind.__name__}
 
 

@@ -1,5 +1,7 @@
 """Images in memory, on a device or on disk, and batches of them."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -28,7 +30,7 @@ class Images:
     divisor: float = 1.0
     labels: Tensor | None = None
     rows: np.ndarray | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     def __len__(self) -> int:
         return len(self.pixels) if self.rows is None else len(self.rows)
@@ -53,7 +55,7 @@ class Images:
             stored = torch.from_numpy(np.ascontiguousarray(self.pixels[rows])).to(self.device)
         return stored.to(torch.float32) / self.divisor
 
-    def chunks(self, size: int) -> Any:
+    def chunks(self, size: int) -> Iterator[Tensor]:
         """All the images in order, ``size`` at a time."""
         return (self.batch(slice(start, start + size)) for start in range(0, len(self), size))
 
@@ -70,8 +72,6 @@ class Images:
 def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    import os
-
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -143,3 +143,38 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     words.random_(-(2**63), None, generator=generator)
     thresholds = words.view(torch.int16)[: x.numel()].view(x.shape)
     return (x * 2**16 - 2**15 > thresholds).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Binarizer:
+    """What turns stored gray images into those that the likelihood sees.
+
+    Attributes:
+        binary: whether they become zeros and ones, by a fresh draw at every call, or stay as they are.
+    """
+
+    binary: bool
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return binarize(x, generator) if self.binary else x
+
+    def held_out(self, images: Images, size: int, seed: int = 0) -> Iterator[Tensor]:
+        """All images in order, ``size`` at a time, in one draw of the binarisation that is the same for every run.
+
+        Images differ from each other by far more than guides do, so guides are compared on the same zeros and ones. The
+        draw is made for 100 images at a time, whatever ``size`` is, and so does not depend on it.
+        """
+        generator = torch.Generator(images.device).manual_seed(seed)
+        waiting: list[Tensor] = []
+        for chunk in images.chunks(100):
+            waiting.append(self(chunk, generator))
+            if sum(map(len, waiting)) >= size:
+                joined = torch.cat(waiting)
+                yield joined[:size]
+                waiting = [joined[size:]]
+                while len(waiting[0]) >= size:
+                    yield waiting[0][:size]
+                    waiting = [waiting[0][size:]]
+        rest = torch.cat(waiting)
+        if len(rest):
+            yield rest

@@ -1,0 +1,31 @@
+"""What all commands share: one clear line and exit code 2 where the user can mend it."""
+
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from pyro_vae.errors import InputError
+
+
+def run_command(main: Callable[[list[str]], None]) -> NoReturn:
+    """Run a command on the words after its name, and exit: 0 done, 2 the input is at fault, 130 interrupted."""
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(_fail(str(error)))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `... | head` does.
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_fail(f"{where}{error.strerror or error}"))
+    sys.exit(0)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,92 @@
+"""The pictures of one run: what a model and a guide show on a data set, saved as figures/*.png."""
+
+import io
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from guides import Guide
+from pyro_vae import plots
+from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.models import VAE, Model
+from pyro_vae.runs import RunFolder, write_atomic
+
+SHOWN = 12  #: images in a row
+SCATTERED = 2000  #: images in the latent scatter
+SIDE = 20  #: images along one side of the manifold
+
+
+def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
+    """The file of a figure, of a kind that matplotlib writes."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110, format=kind)
+    return content.getvalue()
+
+
+def save_figure(folder: RunFolder, name: str, figure: Figure) -> None:
+    """Write ``figures/NAME.png`` whole."""
+    write_atomic(folder.figures / f"{name}.png", figure_bytes(figure))
+
+
+@torch.no_grad()
+def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: RunFolder) -> None:
+    """Draw all pictures of a run. A model that is not a :class:`~pyro_vae.models.VAE` has no decoder to look into."""
+    if not isinstance(model, VAE):
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, figure in _figures(model, guide, data, seen).items():
+            save_figure(folder, name, figure)
+
+
+def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
+    x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+
+    def means(z: Tensor) -> np.ndarray:
+        return model.likelihood(model.decoder(z)).mean.cpu().numpy()
+
+    z = guide.posterior(guide.amortize(x)).sample()
+    first = x[:SHOWN]
+    prior = model.prior()
+    rows = {"test image": first.cpu().numpy(), "reconstruction": means(z[:SHOWN])}
+    if seen.binary:
+        rows = {"gray image": data.test.batch(slice(0, SHOWN)).cpu().numpy(), **rows}
+    figures = {
+        "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|z] at z ~ q(z|x)"),
+        "prior_samples": plots.image_square(means(prior.sample((100,))), "E[x|z] at z drawn from the prior p(z)"),
+        "interpolation": _interpolation(z, means),
+        "latent": _scatter(z, data),
+    }
+    if model.latent_dim == 2:
+        # AEVB, Appendix A: equal steps of probability, so that the prior's mass is shown evenly.
+        grid = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(SIDE) + 0.5) / SIDE)
+        across, down = torch.meshgrid(grid, grid.flip(0), indexing="xy")
+        plane = torch.stack([across.flatten(), down.flatten()], -1).to(z.device)
+        figures["manifold"] = plots.manifold(means(plane), grid.numpy())
+    return figures
+
+
+def _interpolation(z: Tensor, means) -> Figure:  # type: ignore[no-untyped-def]
+    pairs = min(4, len(z) // 2)
+    weights = torch.linspace(0, 1, SHOWN, device=z.device)[:, None]
+    rows = {f"{i + 1}": means((1 - weights) * z[2 * i] + weights * z[2 * i + 1]) for i in range(pairs)}
+    return plots.image_grid(rows, "E[x|z] on straight lines between the codes of two test images")
+
+
+def _scatter(z: Tensor, data: DataSet) -> Figure:
+    points = z.cpu().numpy()
+    labels = None if data.test.labels is None else data.test.labels[: len(z)].cpu().numpy()
+    title = "One draw of z ~ q(z|x) for each test image"
+    if points.shape[1] == 1:
+        points = np.column_stack([points[:, 0], np.zeros(len(points)) if labels is None else labels])
+        return plots.latent_scatter(points, labels, ("$z_1$ (prior standard deviations)", "label"), title)
+    if points.shape[1] == 2:
+        names = ("$z_1$ (prior standard deviations)", "$z_2$ (prior standard deviations)")
+        return plots.latent_scatter(points, labels, names, title)
+    centred = points - points.mean(0)
+    _, spread, directions = np.linalg.svd(centred, full_matrices=False)
+    share = spread**2 / (spread**2).sum()
+    names = tuple(f"principal component {i + 1} of z ({share[i]:.0%} of variance)" for i in range(2))
+    return plots.latent_scatter(centred @ directions[:2].T, labels, names, title)

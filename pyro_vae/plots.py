@@ -1,0 +1,116 @@
+"""Pictures: from arrays to figures. Nothing here knows of models or training.
+
+Colours are matplotlib's petroff10 cycle, made to be told apart by colour-blind readers (Petroff 2021); classes differ by
+their marker as well, and runs by their line style.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS: list[str] = matplotlib.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
+MARKERS = "osD^v<>PX*"
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    """One image ``(C, H, W)`` with values in [0, 1]; one, three or four channels, of others the mean."""
+    image = np.clip(image, 0, 1)
+    pixels = np.moveaxis(image, 0, -1) if len(image) in (3, 4) else image.mean(0)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def image_grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Rows of images under a title, each row ``(M, C, H, W)`` with a name at its left."""
+    width = max(len(images) for images in rows.values())
+    height = len(rows)
+    figure = Figure(figsize=(0.7 * width + 1.6, 0.78 * height + 0.7), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(height, width, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images, strict=False):
+            _show(axes, image)
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+def image_square(images: np.ndarray, title: str) -> Figure:
+    """Images ``(n * n, C, H, W)`` edge to edge in a square of n rows."""
+    side = int(len(images) ** 0.5)
+    _, channels, height, width = images.shape
+    tiles = images[: side * side].reshape(side, side, channels, height, width)
+    mosaic = tiles.transpose(2, 0, 3, 1, 4).reshape(channels, side * height, side * width)
+    figure = Figure(figsize=(6, 6 * height / width + 0.5), layout="constrained")
+    axes = figure.subplots()
+    _show(axes, mosaic)
+    axes.set(xticks=[], yticks=[], title=title)
+    return figure
+
+
+def manifold(images: np.ndarray, quantiles: np.ndarray) -> Figure:
+    """AEVB's Figure 4: images ``(n * n, C, H, W)`` at the Gaussian quantiles ``(n,)`` of both latent dimensions."""
+    figure = image_square(images, "The manifold: the mean image at each z, through the inverse Gaussian CDF")
+    axes = figure.axes[0]
+    side = len(quantiles)
+    height, width = images.shape[-2:]
+    marks = np.linspace(0, side - 1, 5).round().astype(int)
+    axes.set_xticks((marks + 0.5) * width, [f"{quantiles[m]:.1f}" for m in marks])
+    axes.set_yticks((marks + 0.5) * height, [f"{quantiles[side - 1 - m]:.1f}" for m in marks])
+    axes.set(xlabel="$z_1$ (prior standard deviations)", ylabel="$z_2$ (prior standard deviations)")
+    return figure
+
+
+def latent_scatter(points: np.ndarray, labels: np.ndarray | None, axis_names: Sequence[str], title: str) -> Figure:
+    """Points ``(N, 2)`` of the latent space, coloured and marked by their label ``(N,)`` where there is one."""
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    classes = [] if labels is None else np.unique(labels)
+    if labels is None or len(classes) > len(MARKERS):
+        colours = axes.scatter(*points.T, s=9, c=labels, cmap="cividis" if labels is not None else None, alpha=0.7)
+        if labels is not None:
+            figure.colorbar(colours, label="label")
+    else:
+        for label, colour, marker in zip(classes, cycle(COLOURS), MARKERS, strict=False):
+            chosen = points[labels == label]
+            axes.scatter(*chosen.T, s=12, c=colour, marker=marker, alpha=0.7, linewidths=0, label=str(label))
+        axes.legend(title="label", bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False)
+    axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
+    axes.axhline(0, color="0.85", zorder=0)
+    axes.axvline(0, color="0.85", zorder=0)
+    return figure
+
+
+Curves = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+
+
+def traces(panels: Mapping[str, Curves], x_name: str) -> Figure:
+    """ELBO traces: for each panel's title, for each run, for each split, the curve ``(x, y)`` in nats per image.
+
+    Runs have colours; the test curve is drawn through, training is dotted and validation dashed.
+    """
+    styles = {"test": "-", "train": ":", "validation": "--"}
+    figure = Figure(figsize=(5.2 * len(panels), 4.4), layout="constrained")
+    for axes, (title, runs) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        late = []
+        for colour, (run, splits) in zip(cycle(COLOURS), runs.items(), strict=False):
+            for split, (x, y) in splits.items():
+                marker = "." if len(x) == 1 else None
+                axes.plot(x, y, styles[split], color=colour, marker=marker, label=f"{run}, {split}", lw=1.4)
+                late.append(y[len(y) // 20 :])
+        if late:
+            # The first few epochs would otherwise press everything that matters into one line.
+            values = np.concatenate(late)
+            margin = 0.05 * (np.ptp(values) or 1.0)
+            axes.set_ylim(values.min() - margin, values.max() + margin)
+        axes.set(xlabel=x_name, ylabel="nats per image", title=title)
+        axes.grid(color="0.92")
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    if names:
+        figure.legend(handles, names, loc="outside lower center", ncols=min(3, len(names)), frameon=False)
+    return figure

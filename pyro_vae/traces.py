@@ -1,0 +1,122 @@
+"""Inspect ELBO traces: a table in the terminal, one picture of all runs.
+
+python -m pyro_vae.traces runs/a runs/b --save traces.png
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.table import Table
+
+from pyro_vae.cli import run_command
+from pyro_vae.config import parse_arguments
+from pyro_vae.errors import InputError
+from pyro_vae.runs import RunFolder, TraceRow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+XAxis = Literal["steps", "epochs", "seconds"]
+_COLUMN = {"steps": "step", "epochs": "epoch", "seconds": "seconds"}
+_X_NAME = {"steps": "steps of SVI", "epochs": "epochs", "seconds": "seconds of training"}
+
+
+def trace_figure(runs: Mapping[str, Sequence[TraceRow]], x: XAxis = "epochs") -> "Figure":
+    """The ELBO of the runs overlaid, and beside it its two terms, train and test."""
+    from pyro_vae import plots
+
+    def curves(name: str) -> plots.Curves:
+        return {
+            run: {
+                split: (
+                    np.array([getattr(row, _COLUMN[x]) for row in rows if row.split == split]),
+                    np.array([getattr(row, name) for row in rows if row.split == split]),
+                )
+                for split in ("test", "train")
+            }
+            for run, rows in runs.items()
+        }
+
+    titles = {
+        "ELBO": "elbo",
+        "log-likelihood, $E_q[\\log p(x|z)]$": "log_likelihood",
+        "KL$(q(z|x)\\,\\|\\,p(z))$": "kl",
+    }
+    return plots.traces({title: curves(name) for title, name in titles.items()}, _X_NAME[x])
+
+
+def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Table:
+    """First, best and last test ELBO of each run, nats per image."""
+    table = Table(title="test ELBO, nats per image", title_justify="left", caption_justify="left")
+    table.caption = "best: the highest test ELBO of the trace, with its terms and the training time that reached it"
+    table.add_column("run", overflow="fold")
+    for name in ("first", "best", "log-lik.", "KL", "at step", "after s", "last", "steps", "samples of z"):
+        table.add_column(name, justify="right")
+    for name, rows in runs.items():
+        test = [row for row in rows if row.split == "test"]
+        best = max(test, key=lambda row: row.elbo)
+        numbers = (test[0].elbo, best.elbo, best.log_likelihood, best.kl)
+        table.add_row(
+            name,
+            *(f"{number:.2f}" for number in numbers),
+            f"{best.step:,}",
+            f"{best.seconds:.1f}",
+            f"{test[-1].elbo:.2f}",
+            f"{test[-1].step:,}",
+            str(samples[name]),
+        )
+    return table
+
+
+def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs") -> None:
+    """Print a table of the runs' test ELBO and draw their traces in one picture.
+
+    Args:
+        runs: run folders.
+        save: where the picture goes; by default traces.png beside the first run.
+        x: what the curves are drawn against.
+
+    Raises:
+        InputError: where a folder is no run or has no trace yet.
+    """
+    from pyro_vae.config import settings_from
+    from pyro_vae.pictures import figure_bytes
+    from pyro_vae.runs import write_atomic
+
+    rows: dict[str, list[TraceRow]] = {}
+    samples: dict[str, int] = {}
+    for path in runs:
+        folder = RunFolder(path)
+        text = folder.config_text()
+        found = folder.read_trace()
+        if not any(row.split == "test" for row in found):
+            raise InputError(f"{path} has no trace yet: its first epoch is not finished")
+        rows[str(path)] = found
+        samples[str(path)] = settings_from(text).config.eval_samples
+    Console().print(trace_table(rows, samples))
+    save = save or (runs[0] / "figures" / "trace.png" if len(runs) == 1 else runs[0].parent / "traces.png")
+    try:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(save, figure_bytes(trace_figure(rows, x), save.suffix.lstrip(".") or "png"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"the picture cannot be saved to {save}: {error}") from error
+    print(f"picture: {save}")
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``python -m pyro_vae.traces --help``."""
+    parser = ArgumentParser(
+        prog="python -m pyro_vae.traces", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
+    parser.add_function_arguments(traces, skip={"runs"}, as_group=False)
+    options = parse_arguments(parser, argv)
+    traces(options.runs, options.save, options.x)
+
+
+if __name__ == "__main__":
+    run_command(main)
