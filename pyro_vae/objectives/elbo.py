@@ -1,0 +1,62 @@
+"""The ELBO, by Pyro's two estimators."""
+
+import pyro
+import pyro.infer
+import torch
+from pyro.poutine import Trace
+from torch import Tensor, nn
+
+from pyro_vae.objectives.base import Objective
+from pyro_vae.objectives.terms import ElboTerms, analytic_terms, sample_sites
+
+
+def _pyro_surrogate(objective: Objective, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
+    """What Pyro's estimator differentiates, once the latent sites carry the weight of the KL."""
+    slope = objective.kl_slope(terms)
+    if isinstance(slope, Tensor) or slope != 1:
+        for trace in (model_trace, guide_trace):
+            for _, site in sample_sites(trace):
+                for part in ("scale", "log_prob", "log_prob_sum"):
+                    site[part] = site[part] * slope
+                if "score_parts" in site:
+                    site["score_parts"] = site["score_parts"].scale_and_mask(slope)
+    _, loss = objective._differentiable_loss_particle(model_trace, guide_trace)
+    return -loss / objective.num_particles
+
+
+class Trace_ELBO(Objective):
+    """Pyro's ``Trace_ELBO``: every term by sampling (AEVB's estimator A, equation 6)."""
+
+    def bound_of(self, log_weight: Tensor) -> Tensor:
+        return log_weight.mean(-2)
+
+    def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
+        return _pyro_surrogate(self, model_trace, guide_trace, terms)
+
+
+class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
+    """Pyro's ``TraceMeanField_ELBO``: the KL in closed form where it is known (AEVB's estimator B, equation 7).
+
+    It is known for every Gaussian guide, correlated ones included, under a diagonal Gaussian prior.
+    """
+
+    needs_reparameterised = True
+
+    def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
+        return analytic_terms(model_trace, guide_trace)
+
+    def bound_of(self, log_weight: Tensor) -> Tensor:
+        return log_weight.mean(-2)
+
+    def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
+        return _pyro_surrogate(self, model_trace, guide_trace, terms)
+
+
+@torch.no_grad()
+def elbo_terms(model: nn.Module, guide: nn.Module, x: Tensor, num_particles: int = 1) -> ElboTerms:
+    """The ELBO's terms by sampling, without gradients: ``(N, *image_shape) -> (K, N)`` each, nats per image."""
+    elbo = Trace_ELBO(num_particles)
+    with pyro.validation_enabled(False):
+        elbo.differentiable_loss(model, guide, x)
+    assert elbo.terms is not None
+    return ElboTerms(*(t.reshape(num_particles, len(x)) for t in elbo.terms))
