@@ -1,6 +1,7 @@
 """The contract of every guide: q(z|x) = posterior(amortize(x))."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import pyro
 import torch
@@ -31,6 +32,8 @@ class Guide(nn.Module, ABC):
     scores_any_z: bool = True
     #: whether q has a density; a point mass has none
     has_density: bool = True
+    #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
+    contains_full_gaussian: bool = False
 
     def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int):
         super().__init__()
@@ -47,6 +50,13 @@ class Guide(nn.Module, ABC):
     @abstractmethod
     def posterior(self, lam: Tensor) -> TorchDistribution:
         """Variational parameters ``(N, P)`` to q: batch_shape ``(N,)``, event_shape ``(latent_dim,)``."""
+
+    def bind(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Show the guide the model it will be trained with; called once, after both are built.
+
+        Nothing happens here. A guide that improves lambda with the model's own gradient
+        (:class:`~guides.SemiAmortized`) keeps ``log_joint``: ``(N, *event), (S, N, D) -> (S, N)``, nats.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """The Pyro guide: in plate "data", site "z" ~ posterior(amortize(x)); returns z, ``(..., N, latent_dim)``."""

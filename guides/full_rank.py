@@ -29,6 +29,7 @@ class FullRank(Guide):
         torch.Size([5, 2])
     """
 
+    contains_full_gaussian = True
     rows_columns: Tensor
 
     def __init__(self, encoder: Encoder, latent_dim: int):
