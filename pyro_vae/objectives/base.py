@@ -34,8 +34,6 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         kl_weight: beta, a number or a scalar tensor, set by whoever runs the schedule; 1 is the true bound.
         terms: the :class:`ElboTerms` of the last pass, each ``(K, N)``, or ``(N,)`` where K is 1; detached and without
             weights. None before the first.
-        bound: the bound that the last pass gave, weights and free bits included, ``(N,)``, nats; detached. The loss is
-            exactly minus its sum. None before the first.
 
     Raises:
         ValueError: where K is not positive or ``free_bits`` is negative.
@@ -54,7 +52,14 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         self.free_bits = free_bits
         self.kl_weight: float | Tensor = 1.0
         self.terms: ElboTerms | None = None
-        self.bound: Tensor | None = None
+
+    @property
+    def bound(self) -> Tensor | None:
+        """The bound of each image, ``(N,)``, nats, by the last pass's :attr:`terms`, the weight and the free bits.
+
+        The loss of that pass is exactly minus its sum. None before the first.
+        """
+        return None if self.terms is None else self.bound_of(self.log_weight(self.terms))
 
     @abstractmethod
     def bound_of(self, log_weight: Tensor) -> Tensor:
@@ -90,7 +95,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
 
     def kl_slope(self, terms: ElboTerms) -> float | Tensor:
         """How fast the bound falls as the KL grows: beta, or 0 while free bits hold it."""
-        return self.kl_weight * self._above_floor(terms) if self.free_bits else self.kl_weight
+        return self.kl_weight * self._above_floor(terms).to(terms.kl.dtype) if self.free_bits else self.kl_weight
 
     def _above_floor(self, terms: ElboTerms) -> Tensor:
         # In this form a KL that is not a number counts as above, and shows in the loss.
@@ -114,8 +119,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
                 check_fully_reparametrized(site)
         terms = self.terms_of(model_trace, guide_trace)
         self.terms = ElboTerms(*(term.detach() for term in terms))
-        self.bound = self.bound_of(self.log_weight(self.terms))
-        loss = -self.bound.sum()
+        loss = -self.bound_of(self.log_weight(self.terms)).sum()
         if torch.is_grad_enabled():
             surrogate = self.surrogate(model_trace, guide_trace, terms)
             loss = loss + (surrogate.detach() - surrogate)

@@ -1,0 +1,389 @@
+"""Every objective against its formula: value, gradient, weight of the KL, free bits; and against Pyro's own."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pyro.infer
+import pytest
+import torch
+from closed_forms import exact_guide, linear_gaussian, mean_field
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from guides import FullRank, MeanField
+from pyro_vae.engine import resident
+from pyro_vae.objectives import (
+    IWAE,
+    STL,
+    DReG,
+    ElboTerms,
+    Objective,
+    RenyiELBO,
+    Trace_ELBO,
+    TraceMeanField_ELBO,
+    elbo_terms,
+)
+
+OBJECTIVES = {
+    "Trace_ELBO": Trace_ELBO,
+    "TraceMeanField_ELBO": TraceMeanField_ELBO,
+    "IWAE": IWAE,
+    "RenyiELBO": lambda k, free_bits=0.0: RenyiELBO(0.4, k, free_bits),
+    "STL": STL,
+    "DReG": DReG,
+}
+each_objective = pytest.mark.parametrize("name", OBJECTIVES)
+each_weight = pytest.mark.parametrize(("beta", "free_bits"), [(1.0, 0.0), (0.3, 0.0), (0.3, 0.5), (0.7, 50.0)])
+
+
+def setting(seed: int = 0) -> tuple:
+    """A model, a FullRank guide some way from the exact posterior, and five images."""
+    torch.manual_seed(seed)
+    model = linear_gaussian()
+    guide = exact_guide(model)
+    with torch.no_grad():
+        for p in guide.parameters():
+            p += 0.15 * torch.randn_like(p)
+    return model, guide, model(n=5).detach()
+
+
+def run(objective: pyro.infer.ELBO, model, guide, x, seed: int = 1) -> tuple[float, dict[str, Tensor]]:
+    """Loss, and the gradient of every parameter, by the way that Pyro's own SVI takes."""
+    parameters = {f"model.{k}": p for k, p in model.named_parameters()}
+    parameters |= {f"guide.{k}": p for k, p in guide.named_parameters()}
+    for p in parameters.values():
+        p.grad = None
+    torch.manual_seed(seed)
+    with pyro.poutine.trace(param_only=True), pyro.get_param_store().scope():
+        loss = objective.loss_and_grads(model, guide, x)
+    return loss, {k: torch.zeros_like(p) if p.grad is None else p.grad.clone() for k, p in parameters.items()}
+
+
+def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert any(v.abs().max() > 0.1 for v in a.values())
+    for k in a:
+        torch.testing.assert_close(a[k], b[k], rtol=1e-9, atol=1e-9, msg=k)
+
+
+def test_every_objective_is_listed_here():
+    ours = {c.__name__ for c in Objective.__subclasses__() if c.__module__.startswith("pyro_vae.")}
+    assert ours == set(OBJECTIVES)
+
+
+# Against Pyro's own estimators, with the same random numbers.
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("family", [FullRank, MeanField])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Trace_ELBO, pyro.infer.Trace_ELBO),
+        (TraceMeanField_ELBO, pyro.infer.TraceMeanField_ELBO),
+        (IWAE, lambda k, **kw: pyro.infer.RenyiELBO(0, k, **kw)),
+        (lambda k: RenyiELBO(-1.5, k), lambda k, **kw: pyro.infer.RenyiELBO(-1.5, k, **kw)),
+        (lambda k: RenyiELBO(0.4, k), lambda k, **kw: pyro.infer.RenyiELBO(0.4, k, **kw)),
+    ],
+    ids=["Trace_ELBO", "TraceMeanField_ELBO", "IWAE", "Renyi -1.5", "Renyi 0.4"],
+)
+def test_equals_pyro(ours, theirs, family, k):
+    model, guide, x = setting()
+    guide = guide if family is FullRank else mean_field(model)
+    loss, gradient = run(ours(k), model, guide, x)
+    expected, gradient_of_pyro = run(theirs(k, max_plate_nesting=1, vectorize_particles=True), model, guide, x)
+    assert loss == pytest.approx(expected, rel=1e-12)
+    assert_same(gradient, gradient_of_pyro)
+
+
+# Against the bounds written by hand.
+
+
+def gate(kl: Tensor, free_bits: float) -> bool:
+    return free_bits == 0 or bool(kl.mean() > free_bits)
+
+
+def log_weights(terms: ElboTerms, beta: float, free_bits: float) -> Tensor:
+    kl = terms.log_posterior - terms.log_prior
+    return terms.log_likelihood - beta * (kl if gate(kl, free_bits) else torch.full_like(kl, free_bits))
+
+
+def bound_by_hand(name: str, log_weight: Tensor) -> Tensor:
+    """From (K, N) to (N,), with no logsumexp: the numbers are small."""
+    if name in ("IWAE", "DReG"):
+        return log_weight.exp().mean(0).log()
+    if name == "RenyiELBO":
+        return (log_weight.exp() ** 0.6).mean(0).log() / 0.6
+    return log_weight.mean(0)
+
+
+@each_objective
+@each_weight
+@pytest.mark.parametrize("k", [1, 4])
+def test_recorded_terms_make_the_loss(name, k, beta, free_bits):
+    model, guide, x = setting()
+    objective = OBJECTIVES[name](k, free_bits=free_bits)
+    objective.kl_weight = beta
+    loss, _ = run(objective, model, guide, x)
+    assert objective.bound.shape == (5,)
+    assert loss == -objective.bound.sum().item()
+    assert all(t.shape == ((5,) if k == 1 else (k, 5)) and not t.requires_grad for t in objective.terms)
+    terms = ElboTerms(*(t.reshape(k, 5) for t in objective.terms))
+    expected = bound_by_hand(name, log_weights(terms, beta, free_bits))
+    torch.testing.assert_close(objective.bound, expected, rtol=1e-10, atol=1e-10)
+    torch.manual_seed(1)
+    assert objective.loss(model, guide, x) == loss
+
+
+def terms_by_hand(model, guide, x: Tensor, eps: Tensor, stopped: bool = False, z: Tensor | None = None):
+    """Gaussian densities in plain linear algebra: z = loc + L eps, then log p(x|z), log p(z), log q(z|x), and z."""
+    q = guide.posterior(guide.amortize(x))
+    loc, tril = q.loc, q.scale_tril
+    z = loc + (tril @ eps[..., None])[..., 0] if z is None else z
+    if stopped:
+        loc, tril = loc.detach(), tril.detach()
+    weight, bias, scale = model.decoder.output.weight, model.decoder.output.bias, model.likelihood.scale
+    residual = (x.flatten(1) - (z @ weight.T + bias)) / scale
+    log_likelihood = -(residual**2).sum(-1) / 2 - 6 * (scale.log() + math.log(2 * math.pi) / 2)
+    log_prior = -(z**2).sum(-1) / 2 - math.log(2 * math.pi)
+    white = torch.linalg.solve_triangular(tril, (z - loc)[..., None], upper=False)[..., 0]
+    log_q = -(white**2).sum(-1) / 2 - tril.diagonal(dim1=-2, dim2=-1).log().sum(-1) - math.log(2 * math.pi)
+    return ElboTerms(log_likelihood, log_prior, log_q), z
+
+
+def surrogate_by_hand(name: str, model, guide, x: Tensor, eps: Tensor, beta: float, free_bits: float) -> Tensor:
+    terms, z = terms_by_hand(model, guide, x, eps)
+    if name == "TraceMeanField_ELBO":
+        q = guide.posterior(guide.amortize(x))
+        variance = (q.scale_tril @ q.scale_tril.mT).diagonal(dim1=-2, dim2=-1)
+        logdet = 2 * q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        kl = (variance.sum(-1) + (q.loc**2).sum(-1) - 2 - logdet) / 2
+        terms = terms._replace(log_posterior=terms.log_prior + kl)
+    log_weight = log_weights(terms, beta, free_bits)
+    if name == "STL":
+        along_path, _ = terms_by_hand(model, guide, x, eps, stopped=True)
+        slope = beta * gate(terms.kl, free_bits)
+        return (along_path.log_likelihood - slope * along_path.kl).mean(0).sum()
+    if name == "DReG":
+        normalised = log_weight.detach().exp() / log_weight.detach().exp().sum(0)
+        slope = beta * gate(terms.kl, free_bits)
+        leaf = z.detach().requires_grad_()
+        at_leaf, _ = terms_by_hand(model, guide, x, eps, stopped=True, z=leaf)
+        log_w = at_leaf.log_likelihood - slope * at_leaf.kl
+        (direction,) = torch.autograd.grad(log_w.sum(), leaf, retain_graph=True)
+        factor = normalised * (1 - slope) + slope * normalised**2
+        for_the_guide = (factor[..., None] * direction * z).sum()
+        for_the_model = (normalised * log_w).sum()  # z and q are fixed in it: only the model's parameters move it
+        return for_the_guide + for_the_model
+    return bound_by_hand(name, log_weight).sum()
+
+
+@each_objective
+@each_weight
+@pytest.mark.parametrize("k", [1, 4])
+def test_gradient_is_autograd_of_the_formula(name, k, beta, free_bits):
+    model, guide, x = setting()
+    objective = OBJECTIVES[name](k, free_bits=free_bits)
+    objective.kl_weight = torch.tensor(beta, dtype=torch.float64)
+    loss, gradient = run(objective, model, guide, x, seed=2)
+    torch.manual_seed(2)
+    eps = torch.normal(torch.zeros(k, 5, 2).double(), torch.ones(k, 5, 2).double())
+    surrogate = surrogate_by_hand(name, model, guide, x, eps, beta, free_bits)
+    modules = {"model": model, "guide": guide}
+    parameters = {f"{m}.{n}": p for m, module in modules.items() for n, p in module.named_parameters()}
+    by_hand = torch.autograd.grad(-surrogate, list(parameters.values()), materialize_grads=True)
+    assert_same(gradient, dict(zip(parameters, by_hand, strict=True)))
+
+
+def test_free_bits_are_kingmas_equation_15():
+    model, guide, x = setting()
+    run(plain := Trace_ELBO(3), model, guide, x)
+    kl = plain.terms.kl.mean().item()
+    for free_bits in (0.9 * kl, 1.1 * kl):
+        loss, gradient = run(Trace_ELBO(3, free_bits), model, guide, x)
+        assert loss == pytest.approx(-5 * (plain.terms.log_likelihood.mean().item() - max(free_bits, kl)), rel=1e-12)
+    _, no_kl = run_without_kl(model, guide, x)
+    assert_same(gradient, no_kl)
+
+
+def run_without_kl(model, guide, x):
+    objective = Trace_ELBO(3)
+    objective.kl_weight = 0.0
+    return run(objective, model, guide, x)
+
+
+def test_a_kl_that_is_not_a_number_shows_in_the_loss():
+    model, guide, x = setting()
+    with torch.no_grad():
+        guide.head.bias[0] = math.nan
+    with pyro.validation_enabled(False):
+        assert math.isnan(Trace_ELBO(2, free_bits=1.0)(model, guide)(x).item())
+
+
+# How the bounds lie to each other, with the same random numbers.
+
+
+def bound(objective: Objective, model, guide, x, seed: int = 3) -> Tensor:
+    torch.manual_seed(seed)
+    objective.loss(model, guide, x)
+    assert objective.bound is not None
+    return objective.bound
+
+
+def test_one_sample_makes_every_bound_the_elbo():
+    model, guide, x = setting()
+    loss, gradient = run(Trace_ELBO(1), model, guide, x)
+    for other in (IWAE(1), RenyiELBO(0.4, 1)):
+        other_loss, other_gradient = run(other, model, guide, x)
+        assert other_loss == pytest.approx(loss, rel=1e-12)
+        assert_same(other_gradient, gradient)
+    assert_same(run(DReG(1), model, guide, x)[1], run(STL(1), model, guide, x)[1])
+
+
+def test_renyi_joins_the_elbo_and_iwae_and_falls_with_alpha():
+    model, guide, x = setting()
+    bounds = torch.stack([bound(RenyiELBO(a, 6), model, guide, x) for a in (-2, -0.5, 0, 0.5, 0.999, 1, 1.001, 2, 5)])
+    assert (bounds[:-1] - bounds[1:] > 0).all()
+    torch.testing.assert_close(bounds[2], bound(IWAE(6), model, guide, x), rtol=0, atol=1e-12)
+    torch.testing.assert_close(bounds[5], bound(Trace_ELBO(6), model, guide, x), rtol=0, atol=1e-12)
+    # The limit: the slope in alpha at 1 is minus half the variance of the log weights over the samples.
+    torch.manual_seed(3)
+    variance = elbo_terms(model, guide, x, 6).log_weight.var(0, correction=0)
+    torch.testing.assert_close((bounds[4] - bounds[6]) / 0.002, variance / 2, rtol=1e-3, atol=1e-6)
+
+
+def test_elbo_terms():
+    model, guide, x = setting()
+    torch.manual_seed(2)
+    terms = elbo_terms(model, guide, x, 4)
+    torch.manual_seed(2)
+    eps = torch.normal(torch.zeros(4, 5, 2).double(), torch.ones(4, 5, 2).double())
+    by_hand, _ = terms_by_hand(model, guide, x, eps)
+    for ours, expected in zip(terms, by_hand, strict=True):
+        torch.testing.assert_close(ours, expected.detach(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(terms.log_weight, terms.log_likelihood - terms.kl)
+    assert elbo_terms(model, guide, x).kl.shape == (1, 5)
+
+
+# Other guides.
+
+
+class CachedFlow(MeanField):
+    """The diagonal Gaussian as a flow that remembers its last sample, and so scores it without passing through z."""
+
+    def posterior(self, lam: Tensor) -> dist.TorchDistribution:
+        gaussian = super().posterior(lam).base_dist
+        affine = dist.transforms.AffineTransform(gaussian.loc, gaussian.scale, event_dim=1, cache_size=1)
+        return dist.TransformedDistribution(dist.Normal(torch.zeros_like(gaussian.loc), 1.0).to_event(1), [affine])
+
+
+@pytest.mark.parametrize(
+    "name", sorted(OBJECTIVES.keys() - {"TraceMeanField_ELBO"})
+)  # which knows one KL and not the other
+@pytest.mark.parametrize("k", [1, 4])
+def test_flows_that_remember_their_sample(name, k):
+    model, _, x = setting()
+    guide = mean_field(model)
+    flow = CachedFlow(guide.encoder, 2)
+    flow.head = guide.head
+    objective = OBJECTIVES[name](k)
+    expected_loss, expected = run(objective, model, guide, x)
+    loss, gradient = run(objective, model, flow, x)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert_same(gradient, expected)
+
+
+class OwnSamplesOnly(MeanField):
+    scores_any_z = False
+
+
+class Unreparameterised(MeanField):
+    def posterior(self, lam: Tensor) -> dist.TorchDistribution:
+        gaussian = super().posterior(lam).base_dist
+        return dist.testing.fakes.NonreparameterizedNormal(gaussian.loc, gaussian.scale).to_event(1)
+
+
+class TwoSites(MeanField):
+    def forward(self, x: Tensor) -> Tensor:
+        with pyro.plate("data", len(x), dim=-1):
+            pyro.sample("u", dist.Normal(x.new_zeros(()), 1.0), infer={"is_auxiliary": True})
+            return pyro.sample("z", self.posterior(self.amortize(x)))
+
+
+@pytest.mark.parametrize("name", ["STL", "DReG"])
+def test_a_guide_that_scores_only_its_own_samples_is_refused(name):
+    model, guide, x = setting()
+    guide = OwnSamplesOnly(guide.encoder, 2).double()
+    with pytest.raises(ValueError, match=f"{name} needs .* OwnSamplesOnly scores only its own samples"):
+        OBJECTIVES[name](2).loss(model, guide, x)
+
+
+@pytest.mark.parametrize("name", ["STL", "DReG", "TraceMeanField_ELBO"])
+def test_samples_without_gradients_are_refused_where_they_would_mislead(name):
+    model, guide, x = setting()
+    guide = Unreparameterised(guide.encoder, 2).double()
+    with pyro.validation_enabled(False), pytest.raises(NotImplementedError, match="fully reparameterized"):
+        OBJECTIVES[name](2).loss(model, guide, x)
+
+
+@pytest.mark.parametrize("name", ["STL", "DReG"])
+def test_two_latent_sites_are_refused_by_name(name):
+    model, guide, x = setting()
+    guide = TwoSites(guide.encoder, 2).double()
+    with pytest.raises(ValueError, match=f"{name} is for guides with one latent site; this one has 2"):
+        OBJECTIVES[name](2)(model, guide)(x)
+
+
+def test_an_auxiliary_site_counts_in_the_posterior_of_both_estimators():
+    model, guide, x = setting()
+    guide = TwoSites(guide.encoder, 2).double()
+    for objective in (Trace_ELBO(3), TraceMeanField_ELBO(3)):
+        loss, _ = run(objective, model, guide, x)
+        theirs = getattr(pyro.infer, type(objective).__name__)
+        expected, _ = run(theirs(3, max_plate_nesting=1, vectorize_particles=True), model, guide, x)
+        assert loss == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_frozen_guide_leaves_the_model_its_gradient():
+    model, guide, x = setting()
+    _, expected = run(IWAE(4), model, guide, x)
+    guide.requires_grad_(False).eval()  # Pyro warns of frozen parameters in training mode
+    _, gradient = run(DReG(4), model, guide, x)
+    for name in ("model.decoder.output.weight", "model.decoder.output.bias"):
+        torch.testing.assert_close(gradient[name], expected[name])
+
+
+# The engine's way: a module, numbers that stay on the device, a captured step.
+
+
+@each_objective
+def test_a_captured_step_is_the_same_step(name):
+    model, guide, x = setting()
+    objective = OBJECTIVES[name](3, free_bits=0.5)
+    objective.kl_weight = torch.tensor(0.5, dtype=torch.float64)
+    module = objective(model, guide)
+
+    def step(images: Tensor) -> list[Tensor]:
+        loss = module(images)
+        return [loss, *torch.autograd.grad(loss, list(module.parameters()))]
+
+    with resident():
+        captured = make_fx(step)(x)
+        other = model(n=5).detach()
+        torch.manual_seed(7)
+        eager = step(other)
+        torch.manual_seed(7)
+        for a, b in zip(eager, captured(other), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+    # Nothing in the graph reads a number back.
+    assert not [node for node in captured.graph.nodes if "_local_scalar_dense" in str(node.target)]
+
+
+@pytest.mark.parametrize("arguments", [{"num_particles": 0}, {"free_bits": -0.1}])
+def test_wrong_numbers_are_refused(arguments):
+    for objective in (Trace_ELBO, IWAE, RenyiELBO, DReG):
+        with pytest.raises(ValueError, match="num_particles must be positive"):
+            objective(**arguments)
+    with pytest.raises(ValueError, match="alpha must be finite"):
+        RenyiELBO(math.inf)
