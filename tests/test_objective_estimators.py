@@ -1,6 +1,6 @@
 """What the objectives are in expectation, and how much their gradients vary, on the linear-Gaussian model.
 
-One image stands in the batch thousands of times, each with its own row of variational parameters, so that one pass gives
+One image stands in the batch thousands of times, each with its own row of variational parameters: one pass then gives
 thousands of independent values of the bound and of its gradient. Means are compared within 4 standard errors.
 """
 

@@ -186,7 +186,7 @@ def test_gradient_is_autograd_of_the_formula(name, k, beta, free_bits):
     model, guide, x = setting()
     objective = OBJECTIVES[name](k, free_bits=free_bits)
     objective.kl_weight = torch.tensor(beta, dtype=torch.float64)
-    loss, gradient = run(objective, model, guide, x, seed=2)
+    _, gradient = run(objective, model, guide, x, seed=2)
     torch.manual_seed(2)
     eps = torch.normal(torch.zeros(k, 5, 2).double(), torch.ones(k, 5, 2).double())
     surrogate = surrogate_by_hand(name, model, guide, x, eps, beta, free_bits)

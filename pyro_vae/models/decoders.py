@@ -114,7 +114,7 @@ class ConvDecoder(Decoder):
     def forward(self, z: Tensor) -> Tensor:
         _, height, width = self.output_shape
         pixels = self.layers(z.reshape(-1, self.latent_dim))[..., :height, :width] + self.bias
-        return pixels.unflatten(0, z.shape[:-1]) if z.dim() != 2 else pixels
+        return pixels.reshape(*z.shape[:-1], *self.output_shape)
 
     def start_at(self, output: Tensor) -> None:
         with torch.no_grad():
