@@ -24,11 +24,11 @@ class Constant(BetaSchedule):
         beta: the weight.
 
     Raises:
-        ValueError: where beta is negative.
+        ValueError: where beta is negative or not a number.
     """
 
     def __init__(self, beta: float = 1.0):
-        if beta < 0:
+        if not beta >= 0:
             raise ValueError(f"beta must not be negative, not {beta}")
         self.beta = beta
 
@@ -41,7 +41,10 @@ class Linear(BetaSchedule):
 
     Args:
         warmup: the part of the run, between 0 and 1, that the rise takes.
-        start: beta at the first step.
+        start: beta at the first step, between 0 and 1.
+
+    Raises:
+        ValueError: where one of them lies outside.
     """
 
     def __init__(self, warmup: float = 0.25, start: float = 0.0):
@@ -59,6 +62,9 @@ class Cyclical(BetaSchedule):
     Args:
         cycles: how many.
         rising: the part of a cycle, between 0 and 1, that its rise takes.
+
+    Raises:
+        ValueError: where ``cycles`` is not positive or ``rising`` lies outside.
     """
 
     def __init__(self, cycles: int = 4, rising: float = 0.5):
