@@ -199,19 +199,18 @@ def _explain(message: str) -> str:
     """jsonargparse's answer in one line, with the nearest names where a class is unknown."""
     key = re.search(r'key "(\w+)', message)
     unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    missing = re.search(r"(?:Unable to import|No module named|Problem with given class_path) ?'?\"?([\w.]+)", message)
     if key and key[1] in _KINDS and unknown:
         known = sorted(_concrete(_KINDS[key[1]]))
         near = get_close_matches(unknown[1], known, n=3, cutoff=0.4)
         rest = f"nearest: {', '.join(near)}; " if near else ""
         return f"no {key[1]} {unknown[1]!r}: {rest}known: {', '.join(known)}; or give the import path of your own class"
-    if key and missing:
-        return f"--{key[1]}: {missing[1]} cannot be imported: {' '.join(message.split())[-200:]}"
-    return " ".join(message.split())
+    line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
+    line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
+    return re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)
 
 
 def _concrete(kind: type) -> set[str]:
-    below: set[str] = {name for subclass in kind.__subclasses__() for name in _concrete(subclass)}
+    below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
     return below if getattr(kind, "__abstractmethods__", None) else below | {kind.__name__}
 
 
@@ -248,4 +247,5 @@ def build(config: Config, image_shape: Shape, mean_image: Tensor | None = None) 
         encoder = config.encoder(image_shape)
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
+        guide.bind(model.log_joint)
     return model, guide

@@ -1,6 +1,7 @@
 """The pictures of one run: what a model and a guide show on a data set, saved as figures/*.png."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
     return figures
 
 
-def _interpolation(z: Tensor, means) -> Figure:  # type: ignore[no-untyped-def]
+def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray]) -> Figure:
     pairs = min(4, len(z) // 2)
     weights = torch.linspace(0, 1, SHOWN, device=z.device)[:, None]
     rows = {f"{i + 1}": means((1 - weights) * z[2 * i] + weights * z[2 * i + 1]) for i in range(pairs)}
@@ -88,5 +89,5 @@ def _scatter(z: Tensor, data: DataSet) -> Figure:
     centred = points - points.mean(0)
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
     share = spread**2 / (spread**2).sum()
-    names = tuple(f"principal component {i + 1} of z ({share[i]:.0%} of variance)" for i in range(2))
-    return plots.latent_scatter(centred @ directions[:2].T, labels, names, title)
+    components = [f"principal component {i + 1} of z ({share[i]:.0%} of variance)" for i in range(2)]
+    return plots.latent_scatter(centred @ directions[:2].T, labels, components, title)

@@ -1,7 +1,7 @@
 """Pictures: from arrays to figures. Nothing here knows of models or training.
 
-Colours are matplotlib's petroff10 cycle, made to be told apart by colour-blind readers (Petroff 2021); classes differ by
-their marker as well, and runs by their line style.
+Colours are matplotlib's petroff10 cycle, made to be told apart by colour-blind readers (Petroff 2021); classes differ
+by their marker as well, and splits by their line style.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,11 +41,12 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
 
 
 def image_square(images: np.ndarray, title: str) -> Figure:
-    """Images ``(n * n, C, H, W)`` edge to edge in a square of n rows."""
+    """Images ``(n * n, C, H, W)`` in a square of n rows, with a gray line of one pixel between them."""
     side = int(len(images) ** 0.5)
+    images = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
     _, channels, height, width = images.shape
     tiles = images[: side * side].reshape(side, side, channels, height, width)
-    mosaic = tiles.transpose(2, 0, 3, 1, 4).reshape(channels, side * height, side * width)
+    mosaic = tiles.transpose(2, 0, 3, 1, 4).reshape(channels, side * height, side * width)[:, :-1, :-1]
     figure = Figure(figsize=(6, 6 * height / width + 0.5), layout="constrained")
     axes = figure.subplots()
     _show(axes, mosaic)
@@ -58,7 +59,7 @@ def manifold(images: np.ndarray, quantiles: np.ndarray) -> Figure:
     figure = image_square(images, "The manifold: the mean image at each z, through the inverse Gaussian CDF")
     axes = figure.axes[0]
     side = len(quantiles)
-    height, width = images.shape[-2:]
+    height, width = (size + 1 for size in images.shape[-2:])  # with the line between
     marks = np.linspace(0, side - 1, 5).round().astype(int)
     axes.set_xticks((marks + 0.5) * width, [f"{quantiles[m]:.1f}" for m in marks])
     axes.set_yticks((marks + 0.5) * height, [f"{quantiles[side - 1 - m]:.1f}" for m in marks])
@@ -70,15 +71,16 @@ def latent_scatter(points: np.ndarray, labels: np.ndarray | None, axis_names: Se
     """Points ``(N, 2)`` of the latent space, coloured and marked by their label ``(N,)`` where there is one."""
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.subplots()
-    classes = [] if labels is None else np.unique(labels)
+    classes = np.unique([] if labels is None else labels)
     if labels is None or len(classes) > len(MARKERS):
-        colours = axes.scatter(*points.T, s=9, c=labels, cmap="cividis" if labels is not None else None, alpha=0.7)
+        colours = axes.scatter(points[:, 0], points[:, 1], s=9, c=labels, cmap="cividis" if len(classes) else None)
         if labels is not None:
             figure.colorbar(colours, label="label")
     else:
         for label, colour, marker in zip(classes, cycle(COLOURS), MARKERS, strict=False):
             chosen = points[labels == label]
-            axes.scatter(*chosen.T, s=12, c=colour, marker=marker, alpha=0.7, linewidths=0, label=str(label))
+            x, y = chosen.T
+            axes.scatter(x, y, s=12, color=colour, marker=marker, alpha=0.7, linewidths=0, label=str(label))
         axes.legend(title="label", bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     axes.axhline(0, color="0.85", zorder=0)

@@ -31,8 +31,8 @@ class Watch:
                 TimeRemainingColumn(),
                 console=self.console,
             )
-            fields = {"epoch": start + 1, "epochs": epochs, "elbo": "first epoch"}
-            self.task = self.bar.add_task("train", total=epochs * steps, completed=start * steps, **fields)
+            self.task = self.bar.add_task("train", total=epochs * steps, completed=start * steps)
+            self.bar.update(self.task, epoch=start + 1, epochs=epochs, elbo="first epoch")
 
     def __enter__(self) -> Self:
         if self.bar:

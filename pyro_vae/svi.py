@@ -36,7 +36,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.objectives import ElboTerms, elbo_terms
 from pyro_vae.progress import Watch
-from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights
+from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights, write_atomic
 
 
 def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) -> None:
@@ -53,7 +53,8 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
     """
     device = choose_device(config.device)
     data = data.on(device)
-    model, guide = (module.to(device) for module in build(config, data.image_shape, data.mean_image))
+    model, guide = build(config, data.image_shape, data.mean_image)
+    model.to(device), guide.to(device)
     seen = Binarizer(sees_binary(config, model))
     objective, beta = config.objective(), config.beta()
     optimizer = make_optimizer(config, model, guide)
@@ -185,6 +186,7 @@ def check(config: Config, data: DataSet) -> None:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
     try:
         model, _ = build(config, data.image_shape, data.mean_image)
+        config.objective(), config.beta()
     except ValueError as error:
         raise InputError(str(error)) from error
     wanted = getattr(getattr(model, "likelihood", None), "pixel_range", None)
@@ -369,8 +371,6 @@ def go_on(path: Path, changes: Sequence[str] = ()) -> None:
     data = load_data(config.data, config.data_root, config.validation)
     check(config, data)
     if settings.text != saved.text:
-        from pyro_vae.runs import write_atomic
-
         write_atomic(path / "config.yaml", settings.text)
     _guarded(config, data, folder, resume=True)
 

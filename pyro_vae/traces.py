@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import yaml
 from jsonargparse import ArgumentParser
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -51,23 +53,28 @@ def trace_figure(runs: Mapping[str, Sequence[TraceRow]], x: XAxis = "epochs") ->
 
 def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Table:
     """First, best and last test ELBO of each run, nats per image."""
-    table = Table(title="test ELBO, nats per image", title_justify="left", caption_justify="left")
-    table.caption = "best: the highest test ELBO of the trace, with its terms and the training time that reached it"
+    counts = sorted(set(samples.values()))
+    table = Table(
+        title=f"Test ELBO, nats per image, {' or '.join(map(str, counts))} sample(s) of z for each image",
+        caption="best: the highest test ELBO, with its terms and the step and training seconds that reached it",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("run", overflow="fold")
-    for name in ("first", "best", "log-lik.", "KL", "at step", "after s", "last", "steps", "samples of z"):
-        table.add_column(name, justify="right")
+    for name in ("first", "best", "log-lik.", "KL", "step", "seconds", "last", "steps"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name, rows in runs.items():
         test = [row for row in rows if row.split == "test"]
         best = max(test, key=lambda row: row.elbo)
-        numbers = (test[0].elbo, best.elbo, best.log_likelihood, best.kl)
         table.add_row(
             name,
-            *(f"{number:.2f}" for number in numbers),
+            *(f"{number:.2f}" for number in (test[0].elbo, best.elbo, best.log_likelihood, best.kl)),
             f"{best.step:,}",
             f"{best.seconds:.1f}",
             f"{test[-1].elbo:.2f}",
             f"{test[-1].step:,}",
-            str(samples[name]),
         )
     return table
 
@@ -83,7 +90,6 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs") -> N
     Raises:
         InputError: where a folder is no run or has no trace yet.
     """
-    from pyro_vae.config import settings_from
     from pyro_vae.pictures import figure_bytes
     from pyro_vae.runs import write_atomic
 
@@ -95,8 +101,10 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs") -> N
         found = folder.read_trace()
         if not any(row.split == "test" for row in found):
             raise InputError(f"{path} has no trace yet: its first epoch is not finished")
-        rows[str(path)] = found
-        samples[str(path)] = settings_from(text).config.eval_samples
+        name = path.resolve().name
+        name = name if name not in rows else str(path)
+        rows[name] = found
+        samples[name] = yaml.safe_load(text)["eval_samples"]
     Console().print(trace_table(rows, samples))
     save = save or (runs[0] / "figures" / "trace.png" if len(runs) == 1 else runs[0].parent / "traces.png")
     try:
