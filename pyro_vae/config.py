@@ -21,9 +21,11 @@ from torch import Tensor
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
 from guides.mean_field import MeanField
+from pyro_vae.engine import EngineName, Precision
 from pyro_vae.errors import InputError
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
+from pyro_vae.optim import LrSchedule, OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
 
 Shape = tuple[int, ...]
@@ -63,6 +65,9 @@ class Config:
         final_samples: samples of z for each image in the test ELBO of metrics.json.
         seed: the run's random numbers are a function of it.
         device: auto takes CUDA where there is one.
+        engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled, where the
+            run is long enough to repay the compilation, else eager.
+        precision: of the networks' matrix products; everything else is float32.
         out: the run folder; by default runs/DATA-GUIDE-NUMBER.
     """
 
@@ -81,9 +86,9 @@ class Config:
     latent_dim: int = 10
     epochs: int = 200
     batch_size: int = 100
-    optimizer: Literal["Adam", "AdamW", "Adamax", "Adagrad", "RMSprop", "SGD"] = "Adam"
+    optimizer: OptimizerName = "Adam"
     lr: float = 1e-3
-    lr_schedule: Literal["constant", "linear", "cosine", "stages"] = "constant"
+    lr_schedule: LrSchedule = "constant"
     weight_decay: float = 0.0
     clip_norm: float | None = None
     patience: int | None = None
@@ -91,6 +96,8 @@ class Config:
     final_samples: int = 100
     seed: int = 0
     device: str = "auto"
+    engine: EngineName = "auto"
+    precision: Precision = "fp32"
     out: Path | None = None
 
     def __post_init__(self) -> None:

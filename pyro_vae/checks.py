@@ -1,0 +1,67 @@
+"""What cannot work is found before anything is written."""
+
+import pyro
+import pyro.infer
+import torch
+from torch import Tensor
+
+from guides import Guide
+from pyro_vae.config import Config, build
+from pyro_vae.data import DataSet
+from pyro_vae.errors import InputError
+from pyro_vae.models import Likelihood, Model
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; auto is CUDA where there is one.
+
+    Raises:
+        InputError: where there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}; --device cpu works everywhere") from error
+    return device
+
+
+def sees_binary(config: Config, model: Model) -> bool:
+    """Whether the likelihood is shown zeros and ones drawn from gray values."""
+    likelihood = getattr(model, "likelihood", None)
+    binary = isinstance(likelihood, Likelihood) and likelihood.binary
+    return config.binarize == "dynamic" or (config.binarize == "auto" and binary)
+
+
+def check(config: Config, data: DataSet) -> None:
+    """Find what cannot work before anything is written.
+
+    Raises:
+        InputError: says what.
+    """
+    choose_device(config.device)
+    if config.batch_size > len(data.train):
+        raise InputError(f"--batch_size {config.batch_size} is more than the {len(data.train)} training images")
+    if config.patience is not None and config.validation == 0:
+        raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+    try:
+        model, _ = build(config, data.image_shape, data.mean_image)
+        config.objective(), config.beta()
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    wanted = getattr(getattr(model, "likelihood", None), "pixel_range", None)
+    if sees_binary(config, model):
+        wanted = (0.0, 1.0)
+    if wanted is not None and not wanted[0] <= data.low <= data.high <= wanted[1]:
+        raise InputError(
+            f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"
+            f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
+        )
+
+
+def try_once(model: Model, guide: Guide, x: Tensor) -> None:
+    """One pass with all of Pyro's checks on, which finds what is wrong in a user's own guide."""
+    with pyro.validation_enabled(True), torch.no_grad():
+        pyro.infer.Trace_ELBO(max_plate_nesting=1)._get_trace(model, guide, (x,), {})
