@@ -1,0 +1,50 @@
+"""How good is the model, how good is the guide, and why: pure functions of a model, a guide and images.
+
+Each figure is an :class:`Estimate`, which says how it was obtained; log densities are in nats per image. A figure that
+has no meaning for a guide (a point mass has no density) raises :class:`NotDefined` with the reason. Modules are
+expected in evaluation mode, as :func:`pyro_vae.load` gives them.
+"""
+
+from pyro_vae.evaluation.aggregate import AggregatePosterior, aggregate_posterior, mmd
+from pyro_vae.evaluation.ais import Annealing, Bracket, ais, bracket
+from pyro_vae.evaluation.bounds import ElboEstimate, elbo, iwae
+from pyro_vae.evaluation.calibration import Calibration, calibration
+from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.evaluation.gap import GapSplit, LocalOptimization, Optimum, elbo_at, optimize_posterior, split_gap
+from pyro_vae.evaluation.gradients import GradientQuality, gradient_quality
+from pyro_vae.evaluation.importance import Importance, importance, pareto_k
+from pyro_vae.evaluation.latent import ActiveUnits, active_units, kl_of_dimensions
+from pyro_vae.evaluation.sampling import NotDefined, posterior_draws, simulate
+
+__all__ = [
+    "ActiveUnits",
+    "AggregatePosterior",
+    "Annealing",
+    "Bracket",
+    "Calibration",
+    "ElboEstimate",
+    "Estimate",
+    "GapSplit",
+    "GradientQuality",
+    "Importance",
+    "LocalOptimization",
+    "NotDefined",
+    "Optimum",
+    "active_units",
+    "aggregate_posterior",
+    "ais",
+    "bracket",
+    "calibration",
+    "elbo",
+    "elbo_at",
+    "gradient_quality",
+    "importance",
+    "iwae",
+    "kl_of_dimensions",
+    "mmd",
+    "optimize_posterior",
+    "pareto_k",
+    "posterior_draws",
+    "simulate",
+    "split_gap",
+]

@@ -1,0 +1,118 @@
+"""Is the latent used? Active units, the KL of each dimension, and posterior collapse."""
+
+from typing import NamedTuple
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from guides import Guide
+from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.evaluation.sampling import (
+    NotDefined,
+    Progress,
+    images_at_once,
+    posterior_draws,
+    prior_of,
+    require,
+    silent,
+)
+from pyro_vae.models import Model
+
+THRESHOLD = 0.01  #: Burda et al.'s: a dimension whose posterior mean varies less over images is not active
+
+
+class ActiveUnits(NamedTuple):
+    """Which latent dimensions the images move.
+
+    Attributes:
+        activity: Cov_x(E_q[z_d | x]) of each dimension, ``(D,)``.
+        active: how many exceed the threshold; its standard error is the bootstrap's over images.
+        collapsed: whether none does: q(z|x) then says nothing of x, and p(x|z) cannot either.
+    """
+
+    activity: Tensor
+    active: Estimate
+    collapsed: bool
+
+
+def active_units(
+    guide: Guide,
+    x: Tensor,
+    num_samples: int = 100,
+    threshold: float = THRESHOLD,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ActiveUnits:
+    """Active units by Burda et al.'s definition.
+
+    The posterior mean is estimated twice, from either half of the draws, and the covariance of both over images is
+    taken: the variance of one estimate alone would be too large by that of its draws.
+
+    Args:
+        x: images ``(N, *image_shape)``, two or more.
+        num_samples: draws of z for each image, two or more.
+        threshold: of the covariance.
+
+    Raises:
+        ValueError: where there are too few images or draws.
+
+    References:
+        Burda, Grosse & Salakhutdinov 2015, Importance Weighted Autoencoders, section 5.2.
+    """
+    if len(x) < 2 or num_samples < 2:
+        raise ValueError(f"a covariance needs two images and two draws, not {len(x)} and {num_samples}")
+
+    def mean_of_halves(z: Tensor) -> Tensor:
+        return torch.stack([half.double().mean(0) for half in z.tensor_split(2)])
+
+    one, other = posterior_draws(guide, x, num_samples, seed, progress, mean_of_halves)
+
+    def covariance(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - a.mean(0)) * (b - b.mean(0))).sum(0) / (len(a) - 1)
+
+    activity = covariance(one, other).cpu()
+    generator = torch.Generator().manual_seed(seed)
+    counts = []
+    for _ in range(200):
+        again = torch.randint(len(x), (len(x),), generator=generator).to(x.device)
+        counts.append((covariance(one[again], other[again]) > threshold).sum().double())
+    active = int((activity > threshold).sum())
+    estimate = Estimate(
+        value=active,
+        standard_error=torch.stack(counts).std().item(),
+        estimator=f"dimensions with Cov_x(E_q[z|x]) > {threshold:g}",
+        samples=num_samples,
+        images=len(x),
+        unit="dimensions",
+    )
+    return ActiveUnits(activity, estimate, collapsed=active == 0)
+
+
+@torch.no_grad()
+def kl_of_dimensions(model: Model, guide: Guide, x: Tensor) -> list[Estimate]:
+    """KL(q(z_d|x) || p(z_d)) of each dimension in closed form, D estimates, where q and p have independent ones.
+
+    Args:
+        x: images ``(N, *image_shape)``.
+
+    Raises:
+        NotDefined: where q or the prior has dependent dimensions, or the KL of one dimension is not known.
+    """
+    require(guide, "the KL of each dimension")
+    p = prior_of(model, "the KL of each dimension")
+    size = images_at_once(x, 1)
+    parts = []
+    for start in range(0, len(x), size):
+        q = guide.posterior(guide.amortize(x[start : start + size]))
+        if not all(isinstance(d, dist.Independent) and d.reinterpreted_batch_ndims == 1 for d in (q, p)):
+            raise NotDefined(
+                "the KL of each dimension needs independent dimensions in q and in the prior, and here they are"
+                f" {type(q).__name__} and {type(p).__name__}"
+            )
+        try:
+            parts.append(kl_divergence(q.base_dist, p.base_dist))
+        except NotImplementedError as error:
+            raise NotDefined(f"the KL of one dimension of {type(guide).__name__} has no closed form") from error
+    return [Estimate.over(column, "closed form", 0) for column in torch.cat(parts).unbind(-1)]
