@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ import pyro
 import pyro.infer
 import torch
 from torch import Tensor, nn
+
+from pyro_vae.engine.precision import Precision, products
 
 
 class StepRecord(NamedTuple):
@@ -35,7 +37,7 @@ class Pass(NamedTuple):
     """What one pass computes: the :class:`StepRecord` as one vector, the ELBO's terms, the (clipped) gradients."""
 
     record: Tensor
-    terms: tuple[Tensor, ...]
+    terms: Any
     gradients: tuple[Tensor | None, ...]
 
 
@@ -47,12 +49,15 @@ def _readers() -> list[tuple[Any, str]]:
 
 
 @contextmanager
-def resident() -> Iterator[None]:
+def resident(validate: bool = False) -> Iterator[None]:
     """Within it, Pyro keeps its numbers on the device.
 
     ``torch_item`` and ``warn_if_nan`` read a number back several times a step, the validation of distributions more
     often still, and each read waits for the device. Here the first only detaches, the second does nothing, and
     validation is off; whoever runs the loop looks for NaN once an epoch instead.
+
+    Args:
+        validate: leave validation as the user has it.
     """
 
     def detach(x: Any) -> Any:
@@ -65,7 +70,7 @@ def resident() -> Iterator[None]:
     for module, name, _ in old:
         setattr(module, name, detach if name == "torch_item" else silent)
     try:
-        with pyro.validation_enabled(False):
+        with nullcontext() if validate else pyro.validation_enabled(False):
             yield
     finally:
         for module, name, function in old:
@@ -82,6 +87,7 @@ class Program:
         parameters: the tensors whose gradients are wanted.
         clip_norm: gradients are scaled down to this total norm; None leaves them.
         per_image: whether the loss is divided by the length of the first argument.
+        precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
     """
 
     def __init__(
@@ -92,26 +98,44 @@ class Program:
         parameters: Sequence[Tensor],
         clip_norm: float | None = None,
         per_image: bool = False,
+        precision: Precision = "fp32",
     ):
         self.model, self.guide, self.elbo = model, guide, elbo
         self.parameters = list(parameters)
         self.clip_norm = clip_norm
         self.per_image = per_image
+        self.precision: Precision = precision
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Pass:
-        with resident(), torch.enable_grad():
-            loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs)  # type: ignore[attr-defined]
-            if self.per_image:
-                loss = loss / len(args[0])
-            gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+    def __call__(self, *args: Any, validate: bool = False, **kwargs: Any) -> Pass:
+        with resident(validate), torch.enable_grad(), products(self.precision):
+            loss, gradients = self._differentiate(args, kwargs)
         with torch.no_grad():
-            terms = getattr(self.elbo, "terms", None)
-            present = [g for g in gradients if g is not None]
-            norm = nn.utils.get_total_norm(present)
+            gradients = tuple(_laid_out(g, p) for g, p in zip(gradients, self.parameters, strict=True))
+            norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
             if self.clip_norm is not None:
                 scale = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
                 gradients = tuple(None if g is None else g * scale for g in gradients)
+            terms = getattr(self.elbo, "terms", None)
             nan = torch.full_like(norm, torch.nan)
             means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
-            record = torch.stack([loss.detach(), *means, norm])
-        return Pass(record, tuple(terms or ()), gradients)
+            record = torch.stack([loss, *means, norm])
+        return Pass(record, terms, gradients)
+
+    def _differentiate(self, args: tuple, kwargs: dict) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        scale = 1 / len(args[0]) if self.per_image else 1
+        if hasattr(self.elbo, "differentiable_loss"):
+            loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs) * scale
+            return loss.detach(), torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        # An ELBO such as TraceGraph_ELBO differentiates by itself, a surrogate whose value is not the loss.
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss = torch.as_tensor(self.elbo.loss_and_grads(self.model, self.guide, *args, **kwargs))  # type: ignore[attr-defined]
+        gradients = tuple(None if p.grad is None else p.grad * scale for p in self.parameters)
+        return loss.detach() * scale, gradients
+
+
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """The gradient with its parameter's strides, for fused optimizers walk both as flat memory."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)

@@ -1,0 +1,122 @@
+"""What every engine shares: a step is a pass, its gradients handed to the parameters, and the optimizer's step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import pyro.optim
+import torch
+import torch.utils._pytree as pytree
+from pyro import poutine
+from torch import Tensor, nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+
+from pyro_vae.engine.precision import settings
+from pyro_vae.engine.program import Pass, Program, StepRecord, resident
+
+#: an optimizer, or what makes one of parameters that are known only after the program has run once
+AnyOptimizer = Optimizer | pyro.optim.PyroOptim | Callable[[list[Tensor]], Optimizer]
+
+
+class Engine(ABC):
+    """A way to run the steps of a program.
+
+    Args:
+        program: the step's arithmetic.
+        optimizer: what moves the program's parameters. Its hyperparameters may change between steps (a scheduler of
+            the learning rate), its state may be saved and loaded. Where it leaves ``fused`` unsaid and PyTorch has a
+            fused kernel for it, that is switched on.
+    """
+
+    def __init__(self, program: Program, optimizer: AnyOptimizer):
+        self.program = program
+        self._make: Callable[[list[Tensor]], Optimizer] | None = None
+        if isinstance(optimizer, Optimizer):
+            self.optimizer = optimizer
+            self._begin()
+        elif isinstance(optimizer, pyro.optim.PyroOptim):
+            make, arguments = optimizer.pt_optim_constructor, optimizer.pt_optim_args
+            if not isinstance(arguments, dict):
+                raise ValueError("a Pyro optimizer here needs one dictionary of arguments for all parameters")
+            self._make = lambda parameters: make(parameters, **arguments)  # type: ignore[operator]
+        else:
+            self._make = optimizer
+
+    def _begin(self) -> None:
+        """What needs the optimizer."""
+        fuse(self.optimizer)
+        self.device = self.program.parameters[0].device
+
+    @abstractmethod
+    def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
+        """The loss, its terms and its gradients on one batch."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> StepRecord:
+        """One step; the arguments are those of the model and the guide."""
+        if self._make is not None:
+            self.program.parameters = find_parameters(self.program, args, kwargs)
+            self.optimizer, self._make = self._make(self.program.parameters), None
+            self._begin()
+        with settings(self.program.precision, self.device):
+            done = self._step(args, kwargs)
+        if done.terms is not None:
+            self.program.elbo.terms = done.terms  # type: ignore[attr-defined]
+        return StepRecord(*done.record.unbind())
+
+    def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
+        done = self._pass(args, kwargs)
+        hand_over(self.program.parameters, done.gradients)
+        self.optimizer.step()
+        return done
+
+
+class Eager(Engine):
+    """Pyro's own pace: the program runs through Python at every step, the first time with the user's validation."""
+
+    _seen = False
+
+    def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
+        done = self.program(*args, validate=not self._seen, **kwargs)
+        self._seen = True
+        return done
+
+
+def hand_over(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Give each parameter its gradient."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+
+
+def fuse(optimizer: Optimizer) -> None:
+    """Switch the fused kernel on where there is one and nothing was said of it."""
+    devices = {Adam: "cpu cuda", AdamW: "cpu cuda", SGD: "cpu cuda", Adagrad: "cpu"}.get(type(optimizer), "").split()
+    for group in optimizer.param_groups:
+        unsaid = group.get("fused") is None and not group.get("foreach") and not group.get("differentiable")
+        if unsaid and all(p.device.type in devices and p.is_floating_point() for p in group["params"]):
+            group["fused"] = True
+
+
+def find_parameters(program: Program, args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
+    """Run the program once, as Pyro's SVI does, and return what it has to learn.
+
+    These are the unconstrained tensors behind its ``pyro.param`` statements, then those of its modules.
+    """
+    with torch.no_grad(), resident(validate=True), poutine.trace(param_only=True) as seen:
+        program.elbo.loss(program.model, program.guide, *args, **kwargs)  # type: ignore[attr-defined]
+    found = [site["value"].unconstrained() for site in seen.trace.nodes.values()]  # type: ignore[union-attr]
+    modules = [m for m in (program.model, program.guide) if isinstance(m, nn.Module)]
+    found += [p for m in modules for p in m.parameters() if p.requires_grad]
+    return list({id(p): p for p in found}.values())
+
+
+def signature(program: Program, args: tuple, kwargs: dict[str, Any]) -> Hashable:
+    """What two calls must share to share a graph: shapes, strides, types and devices; numbers; the training mode."""
+    leaves, spec = pytree.tree_flatten((args, kwargs))
+    kinds = [(t.shape, t.stride(), t.dtype, t.device) if isinstance(t, Tensor) else (type(t), t) for t in leaves]
+    modes = [m.training for m in (program.model, program.guide) if isinstance(m, nn.Module)]
+    return spec, tuple(kinds), tuple(modes)
+
+
+def tensors(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors among the arguments, in the order of their captured inputs."""
+    return [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]

@@ -1,0 +1,154 @@
+"""The captured step as one CUDA graph: the device repeats it without the host."""
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pyro_vae.engine.base import AnyOptimizer, Engine, hand_over, signature, tensors
+from pyro_vae.engine.capture import CaptureError, Graph
+from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph
+from pyro_vae.engine.program import Pass, Program
+
+#: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
+WARM_UP = 3
+
+
+class CudaGraph(Engine):
+    """The whole step, the optimizer's included, recorded once and replayed.
+
+    The batch is copied into the graph's own input. The learning rate and the KL weight are tensors that each step
+    fills from the optimizer and the objective, which keep plain numbers. Noise is fresh, for the device's generator
+    moves its offset at each replay; its state may be saved and restored between steps. An optimizer without a
+    ``capturable`` mode (SGD, Adagrad) steps beside the graph. The terms on the objective are the graph's own memory,
+    good until the next step; the record is a copy.
+
+    The first steps of each kind of batch are real steps without a graph; nothing is rehearsed on the parameters.
+
+    Args:
+        program, optimizer: see :class:`~pyro_vae.engine.base.Engine`.
+        inductor: whether Inductor fuses the kernels first, which costs its time once.
+
+    Raises:
+        ValueError: where the parameters are not on a CUDA device.
+        CaptureError: at a step whose program is not static, or works on the host.
+    """
+
+    def __init__(self, program: Program, optimizer: AnyOptimizer, inductor: bool = False):
+        self.inductor = inductor
+        self.replays: dict[Hashable, _Replay] = {}
+        super().__init__(program, optimizer)
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self.device.type != "cuda":
+            raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
+        self.whole = all("capturable" in group for group in self.optimizer.param_groups)
+        self.rates = [torch.zeros((), device=self.device) for _ in self.optimizer.param_groups]
+        # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
+        self.optimizer.register_load_state_dict_post_hook(lambda _: self.replays.clear())
+
+    def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
+        return self.program(*args, **kwargs)
+
+    def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
+        key = (signature(self.program, args, kwargs), self._hyperparameters())
+        replay = self.replays.get(key)
+        if replay is None:
+            if len(self.replays) == MAX_GRAPHS:
+                return super()._step(args, kwargs)
+            if self.whole:
+                make_capturable(self.optimizer)
+            replay = self.replays[key] = _Replay(self, args, kwargs)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            rate.copy_(group["lr"]) if isinstance(group["lr"], Tensor) else rate.fill_(group["lr"])
+        done = replay(tensors(args, kwargs))
+        if not self.whole:
+            hand_over(self.program.parameters, done.gradients)
+            self.optimizer.step()
+        return done
+
+    def _hyperparameters(self) -> Hashable:
+        """All but the learning rate are part of the graph."""
+        return tuple(
+            (name, value)
+            for group in self.optimizer.param_groups
+            for name, value in group.items()
+            if name not in ("params", "lr", "initial_lr") and not isinstance(value, Tensor)
+        )
+
+    @contextmanager
+    def live_rates(self) -> Iterator[None]:
+        """Within it, the optimizer's learning rates are tensors."""
+        old = [group["lr"] for group in self.optimizer.param_groups]
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+        try:
+            yield
+        finally:
+            for group, rate in zip(self.optimizer.param_groups, old, strict=True):
+                group["lr"] = rate
+
+
+class _Replay:
+    """One kind of batch."""
+
+    def __init__(self, engine: CudaGraph, args: tuple, kwargs: dict[str, Any]):
+        self.engine = engine
+        self.batch = [t.detach().clone() for t in tensors(args, kwargs)]
+        self.graph = Graph(engine.program, args, kwargs)
+        if engine.inductor:
+            compile_graph(self.graph, self.batch)
+        self.stream = torch.cuda.Stream(engine.device)
+        self.recorded: torch.cuda.CUDAGraph | None = None
+        self.steps = 0
+
+    def __call__(self, batch: list[Tensor]) -> Pass:
+        self.graph.read_weight()
+        for own, given in zip(self.batch, batch, strict=True):
+            own.copy_(given, non_blocking=True)
+        if self.steps < WARM_UP:
+            self.steps += 1
+            self.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.stream):
+                done = self._work()
+            torch.cuda.current_stream().wait_stream(self.stream)
+            return done
+        if self.recorded is None:
+            self._record()
+        assert self.recorded is not None
+        self.recorded.replay()
+        self.engine.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
+        return self.done._replace(record=self.done.record.clone())
+
+    def _record(self) -> None:
+        recorded = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(recorded):
+                self.done = self._work()
+        except RuntimeError as error:
+            raise CaptureError(f"no CUDA graph: {str(error).splitlines()[0]}") from error
+        self.recorded = recorded
+
+    def _work(self) -> Pass:
+        """What the graph holds."""
+        done = self.graph(self.batch)
+        if self.engine.whole:
+            hand_over(self.engine.program.parameters, done.gradients)
+            with self.engine.live_rates():
+                self.engine.optimizer.step()
+        return done
+
+
+def make_capturable(optimizer: Optimizer) -> None:
+    """Let the optimizer count its steps on the device."""
+    optimizer._warned_capturable_if_run_uncaptured = False  # the first steps are so
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if "step" in state:
+                state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)

@@ -1,0 +1,127 @@
+"""In what arithmetic a step's products are done, and the process settings that make them fast on a CPU."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, Literal
+
+import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+#: ``fp32``: float32 products. ``tf32``: float32 whose products may round their operands to TensorFloat-32, on CUDA.
+#: ``bf16``: the networks' linear layers and convolutions take bfloat16 operands, everything else stays in float32.
+Precision = Literal["fp32", "tf32", "bf16"]
+
+_LAYERS = {
+    F.linear,
+    *(getattr(F, f"conv{d}d") for d in (1, 2, 3)),
+    *(getattr(F, f"conv_transpose{d}d") for d in (1, 2, 3)),
+}
+
+
+class _BFloat16Layers(TorchFunctionMode):
+    """Layers take bfloat16 operands and give float32.
+
+    ``torch.autocast`` leaves a layer's result in bfloat16, so that a decoder's logits, a guide's scales, and every log
+    density made of them, would have 8 bits. Here the result is float32 again at once (the bias is added there, too);
+    a compiler fuses the casts into what follows, and the backward products are in bfloat16 as the forward ones.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in _LAYERS:
+            return func(*args, **kwargs)
+        x, weight, *rest = args
+        bias = rest.pop(0) if rest else kwargs.pop("bias", None)
+        y = func(x.bfloat16(), weight.bfloat16(), None, *rest, **kwargs).to(x.dtype)
+        if bias is None:
+            return y
+        return y + (bias if func is F.linear else bias.reshape(-1, *[1] * (weight.dim() - 2)))
+
+
+def products(precision: Precision) -> AbstractContextManager:
+    """Within it, the networks' products are done in this precision."""
+    return _BFloat16Layers() if precision == "bf16" else nullcontext()
+
+
+@cache
+def onednn_is_exact() -> bool:
+    """Whether oneDNN's float32 products keep all of float32 on this CPU when they are allowed not to.
+
+    PyTorch gives a CPU's float32 products to MKL, and to oneDNN, up to twice as fast on AMD's cores, only where these
+    may round to bfloat16. oneDNN uses that leave on CPUs with AMX; elsewhere its products stay exact. Whether they do
+    is found here by measuring: three products as a network and its gradient have them, against float64.
+    """
+    if torch.cpu._is_amx_tile_supported() or not torch.backends.mkldnn.is_available():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(128, 256, generator=generator) for _ in range(2))
+    with onednn(True):
+        errors = [
+            ((a @ b).double() - a.double() @ b.double()).abs().max()
+            for a, b in [(x, w.mT), (x.mT, w), (x.mT, w.clone())]
+        ]
+    return bool(max(errors) < 1e-4)  # bfloat16 operands would give about 0.1
+
+
+@contextmanager
+def onednn(use: bool) -> Iterator[None]:
+    """Within it, oneDNN does the CPU's float32 products; the process's setting is put back afterwards."""
+    if not use:
+        yield
+        return
+    setting: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    old = setting.fp32_precision
+    setting.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        setting.fp32_precision = old
+
+
+@contextmanager
+def tf32(use: bool) -> Iterator[None]:
+    """Within it, CUDA's float32 products and convolutions may round to TensorFloat-32."""
+    if not use:
+        yield
+        return
+    settings: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    old = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        for setting, value in zip(settings, old, strict=True):
+            setting.fp32_precision = value
+
+
+def settings(precision: Precision, device: torch.device) -> AbstractContextManager:
+    """The process settings for steps in ``precision`` on ``device``.
+
+    Raises:
+        ValueError: for tf32 elsewhere than on CUDA.
+    """
+    if device.type == "cuda":
+        return tf32(precision == "tf32")
+    if precision == "tf32":
+        raise ValueError(f"precision tf32 is CUDA's; the parameters are on {device.type}")
+    return onednn(device.type == "cpu" and onednn_is_exact())
+
+
+@cache
+def keep_pages() -> bool:
+    """Let glibc keep freed memory for the next step; whether it does.
+
+    A step frees and takes again arrays of some megabytes. glibc gives such blocks back to the system and gets them
+    anew, page fault by page fault. Raising its thresholds (to 32 MiB for blocks of their own, 1 GiB at the heap's
+    end) keeps them. The setting is the process's, once and for good; without glibc nothing is done.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+    return mallopt is not None and bool(mallopt(mmap_threshold, 32 << 20) and mallopt(trim_threshold, 1 << 30))
