@@ -4,14 +4,16 @@ One image stands in the batch thousands of times, each with its own row of varia
 thousands of independent values of the bound and of its gradient. Means are compared within 4 standard errors.
 """
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from closed_forms import Table, exact_guide, gaussian_row, linear_gaussian
+from closed_forms import Flat, Table, exact_guide, gaussian_row, linear_gaussian
 from pyro.distributions.testing.fakes import NonreparameterizedNormal
 from torch import Tensor
 from torch.distributions import kl_divergence
 
+from guides import GUIDES, Guide
 from pyro_vae.objectives import IWAE, STL, DReG, Objective, RenyiELBO, Trace_ELBO, TraceMeanField_ELBO
 
 N = 20_000
@@ -123,6 +125,29 @@ def test_stl_agrees_with_the_elbo_in_mean():
     difference = gradients(STL(), model, table, x) - gradients(Trace_ELBO(), model, table, x)
     assert difference.var(0).min() > 1e-3
     assert (difference.mean(0).abs() < SIGMAS * standard_error(difference)).all()
+
+
+@pytest.mark.parametrize("name", [name for name, family in GUIDES.items() if family.scores_any_z])
+def test_the_path_derivative_holds_for_every_guide_found(name):
+    model, _, x = setting(n=1_000)
+    guide = GUIDES[name](Flat(1), 2).double()
+    parameters = (0.3 * torch.randn(lambda_size(guide), dtype=torch.float64)).repeat(len(x), 1).requires_grad_()
+    guide.amortize = lambda images: parameters
+    found = []
+    for objective in (Trace_ELBO(), STL(), IWAE(2), DReG(2)):
+        torch.manual_seed(1)
+        with pyro.validation_enabled(False):
+            found += torch.autograd.grad(objective.differentiable_loss(model, guide, x), parameters)
+    elbo, stl, iwae, dreg = found
+    assert standard_error(elbo).max() > 0
+    for one, two in ((elbo, stl), (iwae, dreg)):
+        difference = one - two
+        assert (difference.mean(0).abs() <= SIGMAS * standard_error(difference) + 1e-9).all()
+
+
+def lambda_size(guide: Guide) -> int:
+    """The number P of variational parameters of one image."""
+    return getattr(guide, "inner", guide).head.out_features
 
 
 @pytest.mark.parametrize("k", [1, 5])
