@@ -23,33 +23,35 @@ def _show(axes: Axes, image: np.ndarray) -> None:
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
+def _mosaic(images: np.ndarray, rows: int) -> np.ndarray:
+    """Images ``(rows * n, C, H, W)`` as one picture ``(C, height, width)`` with a gray line between them."""
+    images = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
+    _, channels, height, width = images.shape
+    tiles = images.reshape(rows, -1, channels, height, width).transpose(2, 0, 3, 1, 4)
+    return tiles.reshape(channels, rows * height, -1)[:, :-1, :-1]
+
+
 def image_grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
     """Rows of images under a title, each row ``(M, C, H, W)`` with a name at its left."""
-    width = max(len(images) for images in rows.values())
-    height = len(rows)
-    figure = Figure(figsize=(0.7 * width + 1.6, 0.78 * height + 0.7), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(height, width, squeeze=False)
-    for line, (name, images) in zip(grid, rows.items(), strict=True):
-        for axes, image in zip(line, images, strict=False):
-            _show(axes, image)
-        for axes in line:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    images = np.stack(list(rows.values()))
+    _, across, _, height, width = images.shape
+    inches = 0.75 * across
+    figure = Figure(figsize=(inches + 1.6, inches * len(rows) * height / (across * width) + 0.5), layout="constrained")
+    axes = figure.subplots()
+    _show(axes, _mosaic(images.reshape(-1, *images.shape[2:]), len(rows)))
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * (height + 1) - 1, list(rows))
+    axes.set(xticks=[], title=title)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     return figure
 
 
 def image_square(images: np.ndarray, title: str) -> Figure:
-    """Images ``(n * n, C, H, W)`` in a square of n rows, with a gray line of one pixel between them."""
-    side = int(len(images) ** 0.5)
-    images = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
-    _, channels, height, width = images.shape
-    tiles = images[: side * side].reshape(side, side, channels, height, width)
-    mosaic = tiles.transpose(2, 0, 3, 1, 4).reshape(channels, side * height, side * width)[:, :-1, :-1]
+    """Images ``(n * n, C, H, W)`` in a square of n rows."""
+    height, width = images.shape[-2:]
     figure = Figure(figsize=(6, 6 * height / width + 0.5), layout="constrained")
     axes = figure.subplots()
-    _show(axes, mosaic)
+    _show(axes, _mosaic(images, int(len(images) ** 0.5)))
     axes.set(xticks=[], yticks=[], title=title)
     return figure
 

@@ -15,6 +15,7 @@ from pyro_vae.errors import InputError
 
 NO_NETWORK = "--data digits needs no download"
 FREY_URL = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
+CHANNELS = (1, 3, 4)  #: gray, RGB, RGB with opacity
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
@@ -108,10 +109,10 @@ def _torchvision(name: str, root: Path) -> Splits:
             try:
                 found = source(root, train=train, download=True)
             except (OSError, RuntimeError) as error:
-                tried = ", ".join(getattr(source, "mirrors", [])) or "the data set's own site"
+                tried = " and ".join(source.mirrors)
                 files = ", ".join(file.removesuffix(".gz") for file, _ in source.resources)
                 raise InputError(
-                    f"{name} is not in {root} and could not be downloaded from {tried} ({error}): put {files}"
+                    f"{name} is not in {root} and could not be downloaded from {tried} ({_last_line(error)}): put {files}"
                     f" into {root / class_name / 'raw'}, or name the folder above with --data-root; {NO_NETWORK}"
                 ) from error
         return Images(found.data.numpy()[:, None], 255.0, found.targets)
@@ -119,6 +120,11 @@ def _torchvision(name: str, root: Path) -> Splits:
     both, test = part(True), part(False)
     rows = np.arange(len(both))
     return both.take(rows[:-5000]), both.take(rows[-5000:]), test, "Bernoulli"
+
+
+def _last_line(error: Exception) -> str:
+    # torchvision's errors go on over several lines, a part for each mirror.
+    return str(error).strip(" :()\n").splitlines()[-1]
 
 
 def _frey_faces(name: str, root: Path) -> Splits:
@@ -168,7 +174,7 @@ def _images(array: np.ndarray, labels: torch.Tensor | None, name: str) -> Images
     """
     if array.ndim == 3:
         array = array[:, None]
-    elif array.ndim == 4 and array.shape[1] > 4 and array.shape[-1] <= 4:
+    elif array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
         array = np.moveaxis(array, -1, 1)
     elif array.ndim != 4:
         raise InputError(f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C")
@@ -201,7 +207,8 @@ def _folder(path: Path) -> Images:
     # A folder of folders is a labelled set, as for torchvision's ImageFolder.
     classes = sorted({file.parent for file in files})
     labels = torch.tensor([classes.index(file.parent) for file in files]) if len(classes) > 1 else None
-    return _images(np.stack(pictures), labels, str(path))
+    stacked = np.stack(pictures)
+    return _images(np.moveaxis(stacked, -1, 1) if stacked.ndim == 4 else stacked, labels, str(path))
 
 
 DATA_SETS: dict[str, Callable[[str, Path], Splits]] = {

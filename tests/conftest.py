@@ -1,0 +1,51 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pyro
+import pytest
+import torch
+
+from pyro_vae import svi
+from pyro_vae.log import Log
+from pyro_vae.runs import RunFolder
+
+# Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_random_numbers():
+    """Each test starts from one seed and an empty parameter store."""
+    torch.manual_seed(0)
+    with pyro.get_param_store().scope():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request, monkeypatch):
+    """Runs draw nothing, which takes longer than they train, but in tests marked with ``pictures``."""
+    if "pictures" not in request.keywords:
+        monkeypatch.setattr(Log, "pictures", lambda *_: None)
+
+
+@pytest.fixture
+def mnist_root() -> Path:
+    """The folder that holds MNIST."""
+    root = os.environ.get("PYRO_VAE_DATA")
+    if not root or not (Path(root) / "MNIST" / "raw").is_dir():
+        pytest.skip("PYRO_VAE_DATA does not name a folder with MNIST/raw")
+    return Path(root)
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Trains a small run on the digits by the command's own entry; returns its folder."""
+
+    def run(name: str, *flags: str) -> RunFolder:
+        small = ["--epochs", "3", "--final-samples", "5", "--encoder.hidden_dims", "[16]", "--engine", "eager"]
+        svi.main([*small, "--decoder.hidden_dims", "[16]", "--latent-dim", "3", *flags, "--out", str(tmp_path / name)])
+        return RunFolder(tmp_path / name)
+
+    return run
