@@ -201,6 +201,21 @@ def test_the_score_function_gives_the_same_mean(objective):
     assert_same_mean(one[:, :4], two[:, :4])
 
 
+def test_pyros_score_function_is_weighed_too():
+    model, _, x = setting(n=100)
+    table = ScoreTable(100, torch.tensor([0.2, -0.3, 0.1, -0.2, 0.0]).double(), 2).double()
+    objective = Trace_ELBO(2)
+    objective.kl_weight = 0.3
+    found = gradients(objective, model, table, x)
+    torch.manual_seed(1)
+    q = table.posterior(table.amortize(x))
+    z = q.expand((2, 100)).sample()
+    log_q, log_prior = q.log_prob(z), model.prior().log_prob(z)
+    signal = model.log_joint(x, z) - log_prior - 0.3 * (log_q - log_prior)
+    (expected,) = torch.autograd.grad((log_q * signal.detach()).mean(0).sum(), table.table)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
 class UnreparameterisedMVN(dist.MultivariateNormal):
     has_rsample = False
 
