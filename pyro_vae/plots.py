@@ -58,7 +58,7 @@ def image_square(images: np.ndarray, title: str) -> Figure:
 
 def manifold(images: np.ndarray, quantiles: np.ndarray) -> Figure:
     """AEVB's Figure 4: images ``(n * n, C, H, W)`` at the Gaussian quantiles ``(n,)`` of both latent dimensions."""
-    figure = image_square(images, "The manifold: the mean image at each z, through the inverse Gaussian CDF")
+    figure = image_square(images, "E[x|z] over the latent plane, in equal steps of the prior")
     axes = figure.axes[0]
     side = len(quantiles)
     height, width = (size + 1 for size in images.shape[-2:])  # with the line between
@@ -82,7 +82,7 @@ def latent_scatter(points: np.ndarray, labels: np.ndarray | None, axis_names: Se
         for label, colour, marker in zip(classes, cycle(COLOURS), MARKERS, strict=False):
             chosen = points[labels == label]
             x, y = chosen.T
-            axes.scatter(x, y, s=12, color=colour, marker=marker, alpha=0.7, linewidths=0, label=str(label))
+            axes.scatter(x, y, s=20, color=colour, marker=marker, alpha=0.8, linewidths=0, label=str(label))
         axes.legend(title="label", bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     axes.axhline(0, color="0.85", zorder=0)
