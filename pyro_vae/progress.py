@@ -32,7 +32,7 @@ class Watch:
                 console=self.console,
             )
             self.task = self.bar.add_task("train", total=epochs * steps, completed=start * steps)
-            self.bar.update(self.task, epoch=start + 1, epochs=epochs, elbo="first epoch")
+            self.bar.update(self.task, epoch=start + 1, epochs=epochs, elbo="starting (a long run compiles first)")
 
     def __enter__(self) -> Self:
         if self.bar:
