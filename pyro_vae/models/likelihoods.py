@@ -8,6 +8,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.models import continuous_bernoulli
+
 
 class Likelihood(nn.Module, ABC):
     """From the decoder's output to a distribution over images.
@@ -75,11 +77,10 @@ class ContinuousBernoulli(Likelihood):
     pixel_range = (0.0, 1.0)
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
-        return self.independent(dist.ContinuousBernoulli(logits=output, validate_args=False))
+        return self.independent(continuous_bernoulli.ContinuousBernoulli(logits=output, validate_args=False))
 
     def initial_output(self, mean_image: Tensor) -> Tensor:
-        # The logit of the mean is not exactly the parameter of that mean, and close enough to start from.
-        return _logit_of_mean(mean_image)
+        return continuous_bernoulli.logit_of_mean(mean_image)
 
 
 class Gaussian(Likelihood):
