@@ -25,7 +25,8 @@ def compile_graph(graph: Graph, batch: list[Tensor]) -> None:
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Inductor's, of PyTorch's own functions
             graph.run = inductor(graph.module, [*graph.inputs(batch)], options=OPTIONS)
     except Exception as error:  # whatever goes wrong in a compiler, the graph itself still runs
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
