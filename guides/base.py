@@ -37,8 +37,7 @@ class Guide(nn.Module, ABC):
 
     def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int):
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim must be at least 1, not {latent_dim}")
+        require_positive(latent_dim=latent_dim)
         self.encoder = encoder
         self.latent_dim = latent_dim
         self.head = nn.Linear(encoder.out_features, num_parameters)
@@ -46,6 +45,15 @@ class Guide(nn.Module, ABC):
     def amortize(self, x: Tensor) -> Tensor:
         """Images ``(N, *event)`` to variational parameters lambda ``(N, P)``."""
         return self.head(self.encoder(x))
+
+    def start_small(self, first: int, gain: float = 0.1) -> None:
+        """Shrink the head's first weights for the parameters from ``first`` on, which then hardly depend on the image.
+
+        For parameters that couple the dimensions: what they do to a sample adds up over D of them.
+        """
+        with torch.no_grad():
+            self.head.weight[first:].mul_(gain)
+            self.head.bias[first:].mul_(gain)
 
     @abstractmethod
     def posterior(self, lam: Tensor) -> TorchDistribution:
@@ -72,3 +80,10 @@ def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
     ``floor`` keeps log densities finite.
     """
     return torch.nn.functional.softplus(raw + 0.5413248) * (1 - floor) + floor
+
+
+def require_positive(**numbers: float) -> None:
+    """Raise ValueError, naming the option, where one of them is not positive."""
+    for name, number in numbers.items():
+        if number <= 0:
+            raise ValueError(f"{name} must be positive, not {number}")

@@ -30,16 +30,18 @@ class FullRank(Guide):
     """
 
     contains_full_gaussian = True
-    rows_columns: Tensor
+    below: Tensor
 
     def __init__(self, encoder: Encoder, latent_dim: int):
-        below = latent_dim * (latent_dim - 1) // 2
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + below)
-        self.register_buffer("rows_columns", torch.tril_indices(latent_dim, latent_dim, -1), persistent=False)
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
+        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + len(rows))
+        self.start_small(2 * latent_dim)
+        self.register_buffer("below", rows * latent_dim + columns, persistent=False)  # where in the flattened matrix
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
-        loc, raw_diagonal = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
-        scale_tril = torch.diag_embed(softplus_scale(raw_diagonal))
-        rows, columns = self.rows_columns
-        scale_tril[..., rows, columns] = lam[..., 2 * self.latent_dim :]
-        return dist.MultivariateNormal(loc, scale_tril=scale_tril)
+        d = self.latent_dim
+        loc, raw_diagonal, entries = lam.tensor_split([d, 2 * d], dim=-1)
+        flat = lam.new_zeros(*lam.shape[:-1], d * d).index_copy(-1, self.below, entries)
+        return dist.MultivariateNormal(
+            loc, scale_tril=flat.unflatten(-1, (d, d)) + torch.diag_embed(softplus_scale(raw_diagonal))
+        )

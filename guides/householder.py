@@ -5,7 +5,7 @@ import torch
 from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal
 
@@ -15,8 +15,7 @@ class Householder(Guide):
 
     :math:`H_t = I - 2 v_t v_t^T / |v_t|^2`. The paper reflects the mean as well; the family is the same, and a mean
     that stands apart does not move while its directions are learned. D - 1 reflections reach every covariance.
-    Each vector is a global one plus an amortized change. The global ones start in equal pairs, whose reflections
-    cancel.
+    Each vector is a global one plus an amortized change.
 
     Args:
         encoder: the network from images to features.
@@ -24,6 +23,9 @@ class Householder(Guide):
         reflections: the number T of reflections.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
+
+    Raises:
+        ValueError: where a number is not positive.
 
     References:
         Tomczak & Welling 2016, Improving Variational Auto-Encoders using Householder Flow, equations 5 to 7.
@@ -37,10 +39,12 @@ class Householder(Guide):
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, reflections: int = 4):
+        require_positive(reflections=reflections)
         super().__init__(encoder, latent_dim, num_parameters=(2 + reflections) * latent_dim)
+        self.start_small(2 * latent_dim)
         self.contains_full_gaussian = reflections >= latent_dim - 1
-        pairs = torch.randn((reflections + 1) // 2, latent_dim)
-        vectors = nn.functional.normalize(pairs, dim=-1).repeat_interleave(2, dim=0)[:reflections]
+        # Turned noise of equal scales is the same noise, so any directions will do to start with, if they differ.
+        vectors = nn.functional.normalize(torch.randn(reflections, latent_dim), dim=-1)
         self.vectors = nn.Parameter(vectors, requires_grad=latent_dim > 1)  # one dimension has no directions
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:

@@ -7,7 +7,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import AffineTransform
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal, masked_steps
 
@@ -38,6 +38,9 @@ class IAF(Guide):
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
+    Raises:
+        ValueError: where a number is not positive.
+
     References:
         Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling 2016, Improving Variational Inference with Inverse
         Autoregressive Flow, algorithm 1 and equations 13 and 14.
@@ -60,6 +63,7 @@ class IAF(Guide):
         hidden_dims: list[int] = [128],  # noqa: B006 (read only; the command line shows it)
         context_dim: int = 64,
     ):
+        require_positive(transforms=transforms, context_dim=context_dim)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + context_dim)
         self.transforms = masked_steps(latent_dim, context_dim, transforms, hidden_dims, univariate=gate)
         # Each half-open gate shrinks its input; start where the product of all has scale 1.

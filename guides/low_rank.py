@@ -3,7 +3,7 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
@@ -36,8 +36,7 @@ class LowRank(Guide):
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, rank: int = 4):
-        if rank < 1:
-            raise ValueError(f"rank must be at least 1, not {rank}")
+        require_positive(rank=rank)
         rank = min(rank, latent_dim)
         super().__init__(encoder, latent_dim, num_parameters=(2 + rank) * latent_dim)
         self.rank = rank

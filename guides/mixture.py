@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import torch
 from torch import Size, Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
@@ -82,12 +82,11 @@ class Mixture(Guide):
     """
 
     def __init__(self, encoder: Encoder, latent_dim: int, components: int = 4):
-        if components < 1:
-            raise ValueError(f"components must be at least 1, not {components}")
+        require_positive(components=components)
         super().__init__(encoder, latent_dim, num_parameters=components * (1 + 2 * latent_dim))
         self.components = components
         with torch.no_grad():  # components that start at one place get one gradient, and never part
-            self.head.bias[components : components * (1 + latent_dim)].normal_(std=0.5)
+            self.head.bias[components : components * (1 + latent_dim)].normal_(std=0.2)
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         logits, moments = lam[..., : self.components], lam[..., self.components :]

@@ -7,7 +7,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms import AffineTransform
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, MonotonicRQSTransform, diagonal, masked_steps
 
@@ -32,6 +32,9 @@ class NSF(Guide):
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
+    Raises:
+        ValueError: where a number is not positive, or there are fewer than 2 bins.
+
     References:
         Durkan, Bekasov, Murray & Papamakarios 2019, Neural Spline Flows, equations 4 to 8 and section 3.
 
@@ -54,6 +57,9 @@ class NSF(Guide):
         hidden_dims: list[int] = [128],  # noqa: B006 (read only; the command line shows it)
         context_dim: int = 64,
     ):
+        require_positive(transforms=transforms, bound=bound, context_dim=context_dim)
+        if bins < 2:
+            raise ValueError(f"bins must be at least 2, not {bins}")
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + context_dim)
         self.transforms = masked_steps(
             latent_dim,

@@ -5,7 +5,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.planar import ConditionedPlanar
 from torch import Tensor, nn
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal
 
@@ -27,6 +27,9 @@ class Planar(Guide):
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
+    Raises:
+        ValueError: where a number is not positive.
+
     References:
         Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equations 10 to 12 and Appendix A.1.
 
@@ -41,7 +44,9 @@ class Planar(Guide):
     scores_any_z = False
 
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
+        require_positive(transforms=transforms)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (2 * latent_dim + 1))
+        self.start_small(2 * latent_dim)
         self.normals = nn.Parameter(nn.functional.normalize(torch.randn(transforms, latent_dim), dim=-1))
 
     def posterior(self, lam: Tensor) -> TorchDistribution:

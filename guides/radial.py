@@ -4,7 +4,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.radial import ConditionedRadial
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal
 
@@ -23,6 +23,9 @@ class Radial(Guide):
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
+    Raises:
+        ValueError: where a number is not positive.
+
     References:
         Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equations 13 and 14 and Appendix A.2.
 
@@ -37,7 +40,9 @@ class Radial(Guide):
     scores_any_z = False
 
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
+        require_positive(transforms=transforms)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (latent_dim + 2))
+        self.start_small(2 * latent_dim)
         self.num_transforms = transforms
 
     def posterior(self, lam: Tensor) -> TorchDistribution:

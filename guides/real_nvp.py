@@ -5,7 +5,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms import AffineTransform
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal, masked_steps
 
@@ -26,6 +26,9 @@ class RealNVP(Guide):
         context_dim: how many numbers the encoder passes to the couplings.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
+
+    Raises:
+        ValueError: where a number is not positive.
 
     References:
         Dinh, Sohl-Dickstein & Bengio 2017, Density Estimation using Real NVP, equations 4 to 8; as an amortized
@@ -48,6 +51,7 @@ class RealNVP(Guide):
         hidden_dims: list[int] = [128],  # noqa: B006 (read only; the command line shows it)
         context_dim: int = 64,
     ):
+        require_positive(transforms=transforms, context_dim=context_dim)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + context_dim)
         self.transforms = masked_steps(latent_dim, context_dim, transforms, hidden_dims, passes=2)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from math import log
 from typing import Any
 
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from guides.base import Guide
+from guides.base import Guide, require_positive
 from guides.encoders import Encoder
 
 
@@ -29,10 +30,14 @@ class SemiAmortized(Guide):
 
     g is the gradient of :math:`E_q[\log p(x, z) - \log q(z)]` in lambda by ``num_particles`` fresh samples, with the
     model that :meth:`bind` was given, shortened to a norm of at most ``clip_norm`` for each image. The ELBO that is
-    trained is the one after the steps, and its gradient flows back through them (second derivatives, exact for the
-    samples drawn), to the encoder and to the model. The steps make the amortization gap smaller; the approximation gap
-    is the inner family's. Lambda, and so ``amortize``, is random through these samples. The inner ELBO has KL weight 1
-    whatever the objective's is.
+    trained is the one after the steps, and its gradient flows back through them (by second derivatives, exact for the
+    samples drawn) to the encoder, to the model and to the lengths of the steps.
+
+    The steps make the amortization gap smaller; the approximation gap is the inner family's. Lambda, and so
+    ``amortize``, is random through the samples, which is why the lengths are learned: where the encoder is right
+    already, a step only adds noise. The inner ELBO has KL weight 1 whatever the objective's is. A sample of
+    :class:`~guides.Mixture` has no second derivative, so with that family the gradient through the steps is
+    approximate.
 
     Args:
         encoder: the network from images to features.
@@ -40,19 +45,19 @@ class SemiAmortized(Guide):
         family: the inner guide, by its name or as module.Class.
         family_options: options of the inner guide.
         steps: how many steps lambda takes; each costs about as much as a training step without them.
-        step_size: the length a of a step for a gradient of 1 nat per unit of lambda.
+        step_size: the first length a of each step, for a gradient of 1 nat per unit of lambda; then a is learned.
         clip_norm: the longest gradient of one image that is believed.
         num_particles: samples of z for each gradient.
 
     Shapes: as the inner guide's.
 
     Raises:
-        ValueError: where there is no such guide, or it has no density, or ``steps`` is negative.
+        ValueError: where there is no such guide, or it has no density, or a number is not positive.
         RuntimeError: by ``amortize``, before ``bind``.
 
     References:
         Kim, Wiseman, Miller, Sontag & Rush 2018, Semi-Amortized Variational Autoencoders, algorithm 1. Here without
-        momentum and with exact instead of finite-difference second derivatives.
+        momentum, with learned lengths of the steps, and with exact instead of finite-difference second derivatives.
 
     Example:
         >>> import torch
@@ -72,18 +77,18 @@ class SemiAmortized(Guide):
         family: str = "MeanField",
         family_options: dict[str, Any] | None = None,
         steps: int = 4,
-        step_size: float = 0.05,
+        step_size: float = 0.01,
         clip_norm: float = 5.0,
-        num_particles: int = 1,
+        num_particles: int = 4,
     ):
-        if steps < 0:
-            raise ValueError(f"steps must not be negative, not {steps}")
+        require_positive(steps=steps, step_size=step_size, clip_norm=clip_norm, num_particles=num_particles)
         nn.Module.__init__(self)  # the inner guide has the encoder and the head; a second pair would never train
         self.inner = _find(family)(encoder, latent_dim, **(family_options or {}))
         if not self.inner.has_density:
             raise ValueError(f"{family} has no density, so its ELBO has no gradient to follow")
         self.latent_dim = latent_dim
-        self.steps, self.step_size, self.clip_norm, self.num_particles = steps, step_size, clip_norm, num_particles
+        self.raw_steps = nn.Parameter(torch.full((steps,), log(step_size)))
+        self.clip_norm, self.num_particles = clip_norm, num_particles
         self.scores_any_z = self.inner.scores_any_z
         self.contains_full_gaussian = self.inner.contains_full_gaussian
         self.log_joint: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -98,19 +103,19 @@ class SemiAmortized(Guide):
 
     def amortize(self, x: Tensor) -> Tensor:
         """Images ``(N, *event)`` to refined variational parameters ``(N, P)``; works within ``torch.no_grad`` too."""
-        if self.log_joint is None and self.steps:
+        if self.log_joint is None:
             raise RuntimeError(
                 "SemiAmortized needs the model: call guide.bind(model.log_joint) once after building both"
             )
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             lam = self.inner.amortize(x)
-            for _ in range(self.steps):
+            for step_size in self.raw_steps.exp():
                 if not (training and lam.requires_grad):  # a leaf of its own for each step, and no memory of the last
                     lam = lam.detach().requires_grad_()
                 gradient = self._gradient(x, lam, training)
                 norm = (gradient**2).sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
-                lam = lam + self.step_size * gradient * (self.clip_norm / norm).clamp_max(1.0)
+                lam = lam + step_size * gradient * (self.clip_norm / norm).clamp_max(1.0)
         return lam if training else lam.detach()
 
     def _gradient(self, x: Tensor, lam: Tensor, training: bool) -> Tensor:

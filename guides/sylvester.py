@@ -8,7 +8,7 @@ from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 from guides.flows import Flow, diagonal
 
@@ -66,6 +66,9 @@ class Sylvester(Guide):
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
+    Raises:
+        ValueError: where a number is not positive.
+
     References:
         van den Berg, Hasenclever, Tomczak & Welling 2018, Sylvester Normalizing Flows for Variational Inference,
         equations 13 to 20.
@@ -90,6 +93,7 @@ class Sylvester(Guide):
         columns: int = 16,
         reflections: int = 8,
     ):
+        require_positive(transforms=transforms, columns=columns, reflections=reflections)
         m = min(columns, latent_dim) if variant == "orthogonal" else latent_dim
         start = {
             "orthogonal": lambda: torch.linalg.qr(torch.randn(transforms, latent_dim, m))[0],
@@ -98,19 +102,19 @@ class Sylvester(Guide):
         }[variant]()
         per_step = m * (m + 2) + start[0].numel()
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * per_step)
+        self.start_small(2 * latent_dim)
         self.variant, self.hidden = variant, m
         # Q's raw numbers are these plus an amortized change: QR and reflections have no direction at 0.
         self.frames = nn.Parameter(start, requires_grad=latent_dim > 1) if start.numel() else None
         self.num_transforms = transforms
-        self.register_buffer("above", torch.triu_indices(m, m, 1), persistent=False)
+        rows, columns_above = torch.triu_indices(m, m, 1)
+        self.register_buffer("above", rows * m + columns_above, persistent=False)  # where in the flattened matrix
 
     def _triangle(self, entries: Tensor, raw_diagonal: Tensor) -> Tensor:
         """An upper triangular matrix with a diagonal between -1 and 1, ``(N, M, M)``."""
+        flat = entries.new_zeros(*entries.shape[:-1], self.hidden**2).index_copy(-1, self.above, entries)
         # Slightly less than the paper's tanh: a product of exactly -1 would have no logarithm.
-        matrix = torch.diag_embed(0.99 * torch.tanh(raw_diagonal))
-        rows, columns = self.above
-        matrix[..., rows, columns] = entries
-        return matrix
+        return flat.unflatten(-1, (self.hidden, self.hidden)) + torch.diag_embed(0.99 * torch.tanh(raw_diagonal))
 
     def _frame(self, step: int, raw: Tensor) -> Tensor:
         """Q of one step, ``(N, D, M)`` or ``(D, D)``."""

@@ -1,5 +1,6 @@
 """``check_guide``: whether a guide keeps the contract, in one line of its author's own tests."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
@@ -15,7 +16,7 @@ from guides.encoders import MLPEncoder
 from pyro_vae.engine.precision import Precision, products
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, Model, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
-from pyro_vae.testing.density import check_density, check_log_determinants, require
+from pyro_vae.testing.density import check_density, check_log_determinants, draw, require
 
 
 def check_guide(
@@ -123,7 +124,7 @@ def _check_posterior(guide: Guide, x: Tensor) -> None:
     require(q.event_shape == (d,), f"posterior(lam) must have event_shape ({d},), not {tuple(q.event_shape)}{hint}")
     require(q.batch_shape == (n,), f"posterior(lam) must have batch_shape ({n},), not {tuple(q.batch_shape)}")
     for shape in [(), (3,)]:
-        z = _draw(q, shape)
+        z = draw(q, shape)
         require(z.shape == (*shape, n, d), f"samples of shape {shape} must be {(*shape, n, d)}, not {tuple(z.shape)}")
         require(bool(z.isfinite().all()), "samples are not finite")
         if not guide.has_density:
@@ -138,13 +139,9 @@ def _check_posterior(guide: Guide, x: Tensor) -> None:
         else:
             require(_refuses(q, z.clone()), "scores_any_z is False, so log_prob of any other z must raise")
     if guide.has_density:
-        expanded = _draw(q.expand((3, n)), ())
+        expanded = draw(q.expand((3, n)), ())
         require(expanded.shape == (3, n, d), f"posterior(lam).expand((3, {n})) draws {tuple(expanded.shape)}")
         require(bool((expanded[0] != expanded[1]).any()), "all particles of posterior(lam).expand(...) are one sample")
-
-
-def _draw(q: TorchDistribution, shape: Sequence[int]) -> Tensor:
-    return q.rsample(torch.Size(shape)) if q.has_rsample else q.sample(torch.Size(shape))
 
 
 def _refuses(q: TorchDistribution, z: Tensor) -> bool:
@@ -170,7 +167,8 @@ def _check_site(guide: Guide, x: Tensor) -> None:
 
 def _check_elbo(guide: Guide, model: Model, x: Tensor, precision: Precision) -> None:
     guide.zero_grad()
-    with products(precision):
+    with products(precision), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pyro warns of infinite terms; here they are an error
         loss = Trace_ELBO(num_particles=3).differentiable_loss(model, guide, x)
     require(bool(loss.isfinite()), f"the ELBO is not finite with {precision} layers")
     loss.backward()
@@ -189,7 +187,7 @@ def _outcome(guide: Guide, x: Tensor) -> list[Tensor]:
         torch.manual_seed(1)
         lam = guide.amortize(x)
         q = guide.posterior(lam)
-        z = _draw(q, ())
+        z = draw(q, ())
         return [lam, z, q.log_prob(z)] if guide.has_density else [lam, z]
 
 
