@@ -14,6 +14,7 @@ from pyro_vae.evaluation.gap import GapSplit, LocalOptimization, Optimum, elbo_a
 from pyro_vae.evaluation.gradients import GradientQuality, gradient_quality
 from pyro_vae.evaluation.importance import Importance, importance, pareto_k
 from pyro_vae.evaluation.latent import ActiveUnits, active_units, kl_of_dimensions
+from pyro_vae.evaluation.ood import told_apart
 from pyro_vae.evaluation.sampling import NotDefined, posterior_draws, simulate
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "posterior_draws",
     "simulate",
     "split_gap",
+    "told_apart",
 ]

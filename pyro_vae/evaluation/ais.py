@@ -38,7 +38,7 @@ class Annealing:
     temperatures: int = 1000
     leapfrog_steps: int = 10
     acceptance: float = 0.65
-    pilot_chains: int = 4
+    pilot_chains: int = 2
 
     def __post_init__(self) -> None:
         if min(self.chains, self.temperatures, self.leapfrog_steps, self.pilot_chains) < 1:

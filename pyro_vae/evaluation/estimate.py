@@ -1,9 +1,11 @@
 """A number that says how it was obtained."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, log, sqrt
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 Bound = Literal["lower", "upper"]
@@ -66,6 +68,17 @@ class Estimate:
             unit=unit,
             per_image=figures,
         )
+
+    @classmethod
+    def join(cls, parts: Sequence["Estimate"]) -> "Estimate":
+        """One estimate over the images of several, which were made in the same way."""
+        first = parts[0]
+        figures = [p.per_image for p in parts if p.per_image is not None]
+        joined = cls.over(torch.cat(figures), first.estimator, first.samples, first.bound, unit=first.unit)
+        sums = [p.sampling_error * p.images for p in parts if p.sampling_error is not None]
+        if len(sums) == len(parts):
+            joined = replace(joined, sampling_error=sqrt(sum(s**2 for s in sums)) / joined.images)
+        return joined
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None, since JSON has no word for it."""

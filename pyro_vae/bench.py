@@ -1,0 +1,126 @@
+"""Measures applied to one run, each made once and kept."""
+
+import time
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from pyro_vae.errors import InputError
+from pyro_vae.evaluation import NotDefined
+from pyro_vae.evaluation.latent import THRESHOLD
+from pyro_vae.evaluation.sampling import batch_seed
+from pyro_vae.ledger import Entry, Finding, Ledger, joined
+from pyro_vae.measures import MEASURES, SIMULATED, Measure, Options, Task
+from pyro_vae.runs import Run
+
+
+class Watch(Protocol):
+    """What is told of the course of things."""
+
+    def going(self, source: str, name: str, done: float, total: int) -> None:
+        """So many images of so many are measured."""
+
+    def done(self, source: str, name: str, entry: Entry, images: int) -> None:
+        """A measure is finished."""
+
+
+class Bench:
+    """One run and the images of one source, to be measured.
+
+    Args:
+        source: where the images come from: "test", "train", "simulated" or "against NAME".
+        x: the images.
+        context: what all the measures' settings hold: data, weights and seed.
+        watch: told of the progress.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        ledger: Ledger,
+        options: Options,
+        source: str,
+        x: Tensor,
+        context: dict[str, Any],
+        watch: Watch,
+    ):
+        self.run, self.ledger, self.options, self.source = run, ledger, options, source
+        self.x, self.context, self.watch = x, context, watch
+        self.table: dict[str, Measure] = SIMULATED if source == "simulated" else MEASURES
+
+    def _count(self, name: str) -> int:
+        wanted = self.table[name].images(self.options)
+        return len(self.x) if wanted is None else min(wanted, len(self.x))
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """All that the figures of a measure depend on."""
+        measure = self.table[name]
+        needs = {need: self.table[need].settings(self.options) for need in measure.needs}
+        return {**self.context, "images": self._count(name), **measure.settings(self.options), **needs}
+
+    def measure(self, name: str) -> Entry:
+        """The entry of a measure, from ``metrics.json`` or made now."""
+        settings = self.settings(name)
+        known = self.ledger.entry(self.source, name, settings)
+        return known or self._make(name, settings)
+
+    def per_image(self, name: str, figure: str) -> Tensor | None:
+        """A figure of each image; None where it is not defined."""
+        if self.measure(name).not_defined is not None:
+            return None
+        settings = self.settings(name)
+        pieces, _ = self.ledger.begun(self.source, name, settings)
+        if sum(piece.figures[figure].images for piece in pieces) < self._count(name):
+            self._make(name, settings)  # metrics.json has come without the file of the single images
+            pieces, _ = self.ledger.begun(self.source, name, settings)
+        return joined(pieces).figures[figure].per_image
+
+    def _make(self, name: str, settings: dict[str, Any]) -> Entry:
+        measure, count = self.table[name], self._count(name)
+        size = measure.piece or count
+        pieces, seconds = self.ledger.begun(self.source, name, settings)
+        try:
+            for start in range(len(pieces) * size, count, size):
+                began = time.monotonic()
+                task = self._task(name, start, min(start + size, count))
+                pieces.append(measure.work(task))
+                seconds += time.monotonic() - began
+                self.ledger.keep(self.source, name, settings, pieces, seconds)
+            found = joined(pieces)
+            entry = Entry(settings, round(seconds, 1), found.figures, None)
+            self._draw(name, found)
+        except NotDefined as reason:
+            entry = Entry(settings, round(seconds, 1), {}, str(reason))
+        except ValueError as error:
+            raise InputError(f"{self.run.folder.path}: {name} on {self.source} images: {error}") from error
+        self.ledger.finish(self.source, name, entry)
+        self.watch.done(self.source, name, entry, count)
+        return entry
+
+    def _task(self, name: str, start: int, end: int) -> Task:
+        def progress(done: int, total: int) -> None:
+            self.watch.going(self.source, name, start + (end - start) * done / max(total, 1), self._count(name))
+
+        def earlier(measure: str, figure: str) -> Tensor | None:
+            found = self.per_image(measure, figure)
+            return None if found is None else found[start:end]
+
+        seed = batch_seed(self.options.seed, start) % 2**31
+        return Task(self.run, self.x[start:end], self.options, seed, progress, earlier)
+
+    def _draw(self, name: str, found: Finding) -> None:
+        from pyro_vae import evaluation_pictures as pictures
+        from pyro_vae.pictures import save_figure
+
+        if name == "calibration":
+            ranks = found.arrays["ranks"].numpy()
+            figure = pictures.calibration_picture(ranks, found.figures["calibration"].samples)
+        elif name == "importance" and self.source == "test":
+            k_hat = found.figures["k_hat"].per_image
+            assert k_hat is not None
+            figure = pictures.k_hat_picture(k_hat.numpy())
+        elif name == "latent":
+            figure = pictures.units_picture(found.arrays["activity"].numpy(), THRESHOLD)
+        else:
+            return
+        save_figure(self.run.folder, name, figure)

@@ -1,0 +1,212 @@
+"""Measure finished runs: how good is the model, how good is the guide, and why.
+
+    python -m pyro_vae.evaluate runs/digits-MeanField-1
+
+Every figure goes into the run's ``metrics.json`` with its estimator, settings and standard error. What is there
+already, with the same settings and weights, is not measured again; an evaluation that was stopped goes on where it was.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from torch import Tensor
+
+from pyro_vae.bench import Bench
+from pyro_vae.checks import choose_device, sees_binary
+from pyro_vae.cli import run_command
+from pyro_vae.config import parse_arguments
+from pyro_vae.data import Binarizer, DataSet, Images, load_data
+from pyro_vae.errors import InputError
+from pyro_vae.evaluation import Annealing, LocalOptimization, told_apart
+from pyro_vae.evaluation_report import Findings, Line, table
+from pyro_vae.ledger import Entry, Ledger, fingerprint
+from pyro_vae.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
+from pyro_vae.runs import Run, load
+
+
+def evaluate(
+    runs: Sequence[Path],
+    options: Options | None = None,
+    measures: Sequence[str] | None = None,
+    train: bool = True,
+    against: str | None = None,
+    data_root: Path | None = None,
+    checkpoint: Literal["best", "last"] | None = None,
+    device: str = "auto",
+) -> list[Findings]:
+    """Measure runs, write their ``metrics.json`` and pictures, and print one table.
+
+    Args:
+        runs: run folders.
+        options: how the figures are estimated.
+        measures: the names of those to make; by default all.
+        train: the bounds and the gap on training images too, which shows how far the encoder generalises.
+        against: another data set or file of the same shape; do log p(x) and the ELBO tell its images apart?
+        data_root: where the data sets are; by default where they were when the run was trained.
+        checkpoint: which weights; by default the best there are.
+        device: auto takes CUDA where there is one.
+
+    Raises:
+        InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data do not fit it.
+    """
+    where = choose_device(device)
+    options = settled(options or Options(), where)
+    loaded = [load(path, checkpoint, where) for path in runs]
+    chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
+    findings = []
+    with Line() as watch:
+        for run in loaded:
+            watch.run = str(run.folder.path)
+            which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")
+            try:
+                findings.append(_evaluate_one(run, which, options, chosen, train, against, data_root, where, watch))
+            except KeyboardInterrupt:
+                print(f"\nstopped; what was measured of {run.folder.path} is kept: go on with the same command")
+                sys.exit(130)
+    console = Console()
+    console.print(table({str(path): found for path, found in zip(runs, findings, strict=True)}, console.width))
+    for run in loaded:
+        print(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}")
+    return findings
+
+
+def _evaluate_one(
+    run: Run,
+    which: str,
+    options: Options,
+    chosen: Sequence[str],
+    train: bool,
+    against: str | None,
+    data_root: Path | None,
+    device: torch.device,
+    watch: Line,
+) -> Findings:
+    config = run.config
+    root = data_root or config.data_root
+    data = load_data(config.data, root, config.validation)
+    others = None if against is None else _others(against, root, data)
+    seen = Binarizer(sees_binary(config, run.model))
+    ledger = Ledger(run.folder)
+    context = {"checkpoint": which, "weights": fingerprint(run.folder, which), "seed": options.seed}
+
+    def bench(source: str, name: str, images: Images, options: Options = options) -> Bench:
+        x = _first(images, options.images, seen).to(device)
+        about = {**context, "data": name, "binarised": seen.binary}
+        return Bench(run, ledger, options, source, x, about, watch)
+
+    benches = {"test": bench("test", config.data, data.test)}
+    found: Findings = {"test": {name: benches["test"].measure(name) for name in MEASURES if name in chosen}}
+    if train:
+        on_train = bench("train", config.data, data.train, replace(options, images=options.gap_images))
+        found["train"] = {name: on_train.measure(name) for name in ON_TRAIN if name in chosen}
+    simulated = Bench(run, ledger, options, "simulated", torch.empty(1, 1, device=device), context, watch)
+    found["simulated"] = {name: simulated.measure(name) for name in SIMULATED if name in chosen}
+    if others is not None:
+        source = f"against {others.name}"
+        found[source] = _against(benches["test"], bench(source, others.name, others.test), ledger, data.name)
+    _gap_picture(run, found)
+    return found
+
+
+def _known(names: Sequence[str]) -> list[str]:
+    known = [*MEASURES, *SIMULATED]
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=3, cutoff=0.4) or known
+            raise InputError(f"no measure {name!r}: nearest {', '.join(near)}; known: {', '.join(known)}")
+    return [name for name in known if name in names]
+
+
+def settled(options: Options, device: torch.device) -> Options:
+    """Options whose numbers of images suit the device where they were left open."""
+    large = device.type == "cuda"
+    images = options.images if options.images is not None else (sys.maxsize if large else 1000)
+    gap_images = options.gap_images if options.gap_images is not None else (1000 if large else 50)
+    return replace(options, images=images, gap_images=min(images, gap_images))
+
+
+def _first(images: Images, count: int | None, seen: Binarizer) -> Tensor:
+    """The first images of a split, in the draw of the binarisation that all runs share."""
+    count = len(images) if count is None else min(count, len(images))
+    return next(seen.held_out(images, count))
+
+
+def _others(name: str, root: Path | None, data: DataSet) -> DataSet:
+    others = load_data(name, root)
+    if others.image_shape != data.image_shape:
+        raise InputError(
+            f"--against {name} has images of shape {others.image_shape}, and the run was trained on {data.image_shape}"
+        )
+    if not (data.low <= others.low and others.high <= data.high):
+        raise InputError(
+            f"--against {name} has pixels from {others.low:g} to {others.high:g}, and the run's own data"
+            f" from {data.low:g} to {data.high:g}: scale them alike"
+        )
+    return others
+
+
+def _against(own: Bench, other: Bench, ledger: Ledger, name: str) -> dict[str, Entry]:
+    """Bounds on the other images, and how well they tell them from the run's own test images."""
+    from pyro_vae.evaluation_pictures import against_picture
+    from pyro_vae.pictures import save_figure
+
+    found, scores = {}, {}
+    for measure, words in zip(ON_OTHERS, ("ELBO", "log p(x), by IWAE"), strict=True):
+        found[measure] = other.measure(measure)
+        inside, outside = own.per_image(measure, measure), other.per_image(measure, measure)
+        if inside is None or outside is None:
+            continue
+        scores[words] = {f"{name}, test": inside.numpy(), other.source: outside.numpy()}
+        figures = {f"told_apart_by_{measure}": told_apart(inside, outside)}
+        entry = Entry({"own": own.settings(measure), "other": other.settings(measure)}, 0.0, figures, None)
+        ledger.finish(other.source, f"told_apart_by_{measure}", entry)
+        found[f"told_apart_by_{measure}"] = entry
+    if scores:
+        save_figure(own.run.folder, f"against-{Path(other.source.partition(' ')[2]).stem}", against_picture(scores))
+    return found
+
+
+def _gap_picture(run: Run, found: Findings) -> None:
+    gaps = {
+        source: entries["gap"].figures
+        for source, entries in found.items()
+        if "gap" in entries and entries["gap"].not_defined is None
+    }
+    if gaps:
+        from pyro_vae.evaluation_pictures import gap_picture
+        from pyro_vae.pictures import save_figure
+
+        save_figure(run.folder, "gap", gap_picture(gaps))
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``python -m pyro_vae.evaluate --help``."""
+    parser = ArgumentParser(
+        prog="python -m pyro_vae.evaluate", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
+    parser.add_argument("--only", metavar="A,B", help=f"which measures: {', '.join([*MEASURES, *SIMULATED])}")
+    parser.add_class_arguments(Options, as_group=False)
+    parser.add_function_arguments(evaluate, skip={"runs", "options", "measures"}, as_group=False)
+    given = parse_arguments(parser, argv)
+    plain = {name: given[name] for name in Options.__dataclass_fields__}
+    try:
+        plain["annealing"] = Annealing(**given.annealing.as_dict())
+        plain["local"] = LocalOptimization(**given.local.as_dict())
+        options = Options(**plain)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    only = None if given.only is None else given.only.split(",")
+    rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device")}
+    evaluate(given.runs, options, only, **rest)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,94 @@
+"""What is seen of an evaluation in the terminal: its progress, and the table at its end."""
+
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pyro_vae.ledger import Entry
+
+Findings = dict[str, dict[str, Entry]]  #: by the images they were taken on, then by the measure
+
+
+def table(runs: dict[str, Findings], width: int = 200) -> Table:
+    """All figures, a column for each run; bounds carry their sign, errors are standard errors over images.
+
+    Args:
+        width: of the terminal. What is left beside the numbers goes to the words on how they were obtained.
+    """
+    shown = Table(title="evaluation, nats per image where no unit is given")
+    shown.title_justify = shown.caption_justify = "left"
+    shown.caption = "± standard error; ≥ a lower bound, ≤ an upper bound; metrics.json has all settings"
+    head = ["on", "figure", *(Path(run).name for run in runs), "samples", "images", "by"]
+    sections = [
+        [[source, *row] for name in entries for row in _rows([found[source][name] for found in runs.values()], name)]
+        for source, entries in next(iter(runs.values())).items()
+    ]
+    rows = [head, *(row for section in sections for row in section)]
+    left = width - sum(max(len(row[i]) for row in rows) + 3 for i in range(len(head) - 1)) - 4
+    columns = len(head) if left >= 10 else len(head) - 1
+    for i, name in enumerate(head[:columns]):
+        numbers = 2 <= i < len(head) - 1
+        last = {"max_width": left, "overflow": "ellipsis"} if name == "by" else {}
+        shown.add_column(escape(name), justify="right" if numbers else "left", no_wrap=True, **last)  # type: ignore[arg-type]
+    for section in sections:
+        for row in section:
+            shown.add_row(*(escape(cell) for cell in row[:columns]))
+        shown.add_section()
+    return shown
+
+
+def _rows(entries: list[Entry], name: str) -> list[list[str]]:
+    """The rows of one measure: the figure, its value in each run, samples, images, and how it was obtained."""
+    figures = {figure: estimate for entry in entries for figure, estimate in entry.figures.items()}
+    reasons = "; ".join(dict.fromkeys(entry.not_defined for entry in entries if entry.not_defined))
+    if not figures:
+        return [[name, *("-" for _ in entries), "", "", reasons]]
+    if name == "dimensions":  # a row for each dimension would fill the screen
+        values = ["-" if entry.not_defined else "in metrics.json" for entry in entries]
+        return [["kl of each dimension", *values, "", str(next(iter(figures.values())).images), reasons]]
+    rows = []
+    for figure, estimate in figures.items():
+        values = [str(entry.figures[figure]) if figure in entry.figures else "-" for entry in entries]
+        unit = "" if estimate.unit == "nats per image" else f"[{estimate.unit}] "
+        by = unit + estimate.estimator + (f" (-: {reasons})" if reasons else "")
+        rows.append([figure, *values, f"{estimate.samples:,}", f"{estimate.images:,}", by])
+    return rows
+
+
+class Line:
+    """A bar in a terminal, a line for each finished measure elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console()
+        self.run = ""
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True
+        )
+        self.task = self.bar.add_task("", total=1)
+        self.shown = ""
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+    def going(self, source: str, name: str, done: float, total: int) -> None:
+        """So many images of so many are measured."""
+        words = escape(f"{self.run}: {name}, {source}")
+        if words != self.shown:
+            self.bar.reset(self.task, total=total, description=words)
+            self.shown = words
+        self.bar.update(self.task, completed=done)
+
+    def done(self, source: str, name: str, entry: Entry, images: int) -> None:
+        """A measure is finished."""
+        what = entry.not_defined or f"{entry.seconds:.1f} s"
+        self.console.print(f"{self.run}: {name}, {source}: {what}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,102 @@
+"""What evaluation has found of a run, kept after every piece of work, so that nothing is done twice."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from pyro_vae.evaluation import Estimate
+from pyro_vae.runs import RunFolder
+
+Settings = dict[str, Any]
+
+
+class Finding(NamedTuple):
+    """The figures of one measure, by name, and what its picture needs besides."""
+
+    figures: dict[str, Estimate]
+    arrays: dict[str, Tensor]
+
+
+class Entry(NamedTuple):
+    """A finished measure as ``metrics.json`` has it: figures, or the reason why it has none."""
+
+    settings: Settings
+    seconds: float
+    figures: dict[str, Estimate]
+    not_defined: str | None
+
+
+class Ledger:
+    """The evaluation of one run.
+
+    Finished measures are in ``metrics.json``, under evaluation, the images they were taken on, and their name. The file
+    ``checkpoint.evaluation.safetensors`` has the figures of each image, and the pieces of a measure that was stopped.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+        known = folder.checkpoint("evaluation").exists()
+        self.pieces: dict[str, Any] = folder.restore("evaluation") if known else {}
+
+    def entry(self, source: str, name: str, settings: Settings) -> Entry | None:
+        """The finished measure with these very settings; None where there is none."""
+        found = self.folder.read_metrics().get("evaluation", {}).get(source, {}).get(name)
+        if found is None or found["settings"] != settings:
+            return None
+        figures = {figure: Estimate.from_dict(record) for figure, record in found.get("figures", {}).items()}
+        return Entry(settings, found["seconds"], figures, found.get("not_defined"))
+
+    def begun(self, source: str, name: str, settings: Settings) -> tuple[list[Finding], float]:
+        """The pieces that are there, made with these settings, and the seconds they took."""
+        kept = self.pieces.get(f"{source}/{name}")
+        if kept is None or kept["settings"] != settings:
+            return [], 0.0
+        return [_finding(piece) for piece in kept["pieces"]], kept["seconds"]
+
+    def keep(self, source: str, name: str, settings: Settings, pieces: list[Finding], seconds: float) -> None:
+        """Save the pieces there are."""
+        plain = [_plain(piece) for piece in pieces]
+        self.pieces[f"{source}/{name}"] = {"settings": settings, "pieces": plain, "seconds": seconds}
+        self.folder.save("evaluation", self.pieces)
+
+    def finish(self, source: str, name: str, entry: Entry) -> None:
+        """Write a finished measure into ``metrics.json``."""
+        record: dict[str, Any] = {"settings": entry.settings, "seconds": entry.seconds}
+        if entry.not_defined is None:
+            record["figures"] = {figure: estimate.to_dict() for figure, estimate in entry.figures.items()}
+        else:
+            record["not_defined"] = entry.not_defined
+        evaluation = self.folder.read_metrics().get("evaluation", {})
+        evaluation.setdefault(source, {})[name] = record
+        self.folder.update_metrics(evaluation=evaluation)
+
+
+def fingerprint(folder: RunFolder, which: str) -> str:
+    """Which weights were measured: the beginning of the SHA-256 of their checkpoint."""
+    return hashlib.sha256(folder.checkpoint(which).read_bytes()).hexdigest()[:16]
+
+
+def joined(pieces: list[Finding]) -> Finding:
+    """One finding from the pieces of consecutive images."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return Finding({name: Estimate.join([p.figures[name] for p in pieces]) for name in pieces[0].figures}, {})
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    per_image = {name: e.per_image for name, e in finding.figures.items() if e.per_image is not None}
+    figures = {name: estimate.to_dict() for name, estimate in finding.figures.items()}
+    return {"figures": figures, "per_image": per_image, "arrays": finding.arrays}
+
+
+def _finding(plain: dict[str, Any]) -> Finding:
+    from dataclasses import replace
+
+    figures = {}
+    for name, record in plain["figures"].items():
+        figures[name] = replace(Estimate.from_dict(record), per_image=plain["per_image"].get(name))
+    return Finding(figures, plain["arrays"])

@@ -1,0 +1,243 @@
+"""What ``evaluate`` measures: each measure's name, its settings, and the estimators of :mod:`pyro_vae.evaluation`."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyro_vae.evaluation import (
+    Annealing,
+    LocalOptimization,
+    active_units,
+    aggregate_posterior,
+    ais,
+    bracket,
+    calibration,
+    elbo,
+    elbo_at,
+    gradient_quality,
+    importance,
+    iwae,
+    kl_of_dimensions,
+    mmd,
+    optimize_posterior,
+    simulate,
+    split_gap,
+)
+from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.evaluation.sampling import Progress, require, seeded
+from pyro_vae.ledger import Finding
+from pyro_vae.runs import Run
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the figures are estimated.
+
+    Args:
+        images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.
+        gap_images: the first of them, for AIS and the split gap, which cost more; by default 1,000 on CUDA, 50 on a
+            CPU.
+        elbo_samples: draws of z for each image, for the ELBO and the active units.
+        iwae_samples: K of the importance-weighted bound.
+        importance_samples: draws for each image, for k-hat.
+        best_samples: draws for each image, for the ELBO at the optimised posterior.
+        annealing: annealed importance sampling.
+        local: the optimisation of the posterior of each image.
+        calibration_images: images drawn from the model, for the ranks.
+        bracket_images: images drawn from the model, for the bracket around AIS.
+        aggregate_images: for the aggregate posterior, whose cost grows with their square.
+        aggregate_samples: draws for each of them.
+        gradient_images: the batch whose gradient is looked at.
+        gradient_repeats: gradients of that batch.
+        seed: of all draws.
+
+    Raises:
+        ValueError: where a count is below 1.
+    """
+
+    images: int | None = None
+    gap_images: int | None = None
+    elbo_samples: int = 100
+    iwae_samples: int = 5000
+    importance_samples: int = 2000
+    best_samples: int = 1000
+    annealing: Annealing = field(default_factory=lambda: Annealing(chains=8, temperatures=500))
+    local: LocalOptimization = field(default_factory=LocalOptimization)
+    calibration_images: int = 1000
+    bracket_images: int = 20
+    aggregate_images: int = 500
+    aggregate_samples: int = 2
+    gradient_images: int = 100
+    gradient_repeats: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < (0 if name == "seed" else 1):
+                raise ValueError(f"{name} is too small: {value}")
+
+
+class Task(NamedTuple):
+    """One piece of a measure.
+
+    Attributes:
+        x: the images of this piece.
+        seed: of its draws.
+        earlier: the figure of each of these images that an earlier measure found, ``(len(x),)``, or None.
+    """
+
+    run: Run
+    x: Tensor
+    options: Options
+    seed: int
+    progress: Progress
+    earlier: Callable[[str, str], Tensor | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        work: makes a piece of it.
+        settings: what its figures depend on besides run and images.
+        images: how many images it takes of those there are.
+        piece: images after which what was found is saved; None where the images cannot be taken apart.
+        needs: measures whose figures it builds upon.
+    """
+
+    work: Callable[[Task], Finding]
+    settings: Callable[[Options], dict[str, Any]]
+    images: Callable[[Options], int | None]
+    piece: int | None = None
+    needs: tuple[str, ...] = ()
+
+
+def _elbo(task: Task) -> Finding:
+    found = elbo(
+        task.run.model, task.run.guide, task.x, task.options.elbo_samples, seed=task.seed, progress=task.progress
+    )
+    return Finding(found._asdict(), {})
+
+
+def _iwae(task: Task) -> Finding:
+    found = iwae(
+        task.run.model, task.run.guide, task.x, task.options.iwae_samples, seed=task.seed, progress=task.progress
+    )
+    return Finding({"iwae": found}, {})
+
+
+def _importance(task: Task) -> Finding:
+    samples = task.options.importance_samples
+    found = importance(task.run.model, task.run.guide, task.x, samples, seed=task.seed, progress=task.progress)
+    return Finding(found._asdict(), {})
+
+
+def _ais(task: Task) -> Finding:
+    found = ais(task.run.model, task.x, task.options.annealing, seed=task.seed, progress=task.progress)
+    return Finding({"ais": found}, {})
+
+
+def _gap(task: Task) -> Finding:
+    model, guide = task.run.model, task.run.guide
+    require(guide, "the inference gap")
+    bounds = [b for b in (task.earlier("ais", "ais"), task.earlier("iwae", "iwae")) if b is not None]
+    amortized = task.earlier("elbo", "elbo")
+    assert amortized is not None
+    best_of = optimize_posterior(model, guide, task.x, task.options.local, task.seed, task.progress)
+    best = elbo_at(model, guide, task.x, best_of.lam, task.options.best_samples, seed=task.seed + 1)
+    log_evidence = torch.stack(bounds).amax(0)
+    elbo_amortized = Estimate.over(amortized, "elbo", task.options.elbo_samples, "lower")
+    steps = task.options.local.num_samples
+    figures = {
+        "log_evidence": Estimate.over(log_evidence, "larger of AIS and IWAE, image by image", best.samples, "lower"),
+        "elbo_best": best,
+        **split_gap(log_evidence, best, elbo_amortized)._asdict(),
+        "local_steps": Estimate.over(best_of.steps, "Adam on lambda", steps, unit="steps"),
+        "settled": Estimate.over(best_of.settled.double(), "share at rest", steps, unit="share of images"),
+    }
+    return Finding(figures, {})
+
+
+def _latent(task: Task) -> Finding:
+    found = active_units(task.run.guide, task.x, task.options.elbo_samples, seed=task.seed, progress=task.progress)
+    collapsed = replace(
+        found.active, value=float(found.collapsed), standard_error=None, estimator="no active unit", unit="1 or 0"
+    )
+    return Finding({"active_units": found.active, "collapsed": collapsed}, {"activity": found.activity})
+
+
+def _dimensions(task: Task) -> Finding:
+    parts = kl_of_dimensions(task.run.model, task.run.guide, task.x)
+    values = torch.tensor([part.value for part in parts])
+    return Finding({f"kl_{d + 1}": part for d, part in enumerate(parts)}, {"kl": values})
+
+
+def _aggregate(task: Task) -> Finding:
+    run, samples = task.run, task.options.aggregate_samples
+    found = aggregate_posterior(run.model, run.guide, task.x, samples, task.seed, task.progress)
+    return Finding({"mutual_information": found.mutual_information, "marginal_kl": found.marginal_kl}, {})
+
+
+def _mmd(task: Task) -> Finding:
+    return Finding({"mmd": mmd(task.run.model, task.run.guide, task.x, task.seed)}, {})
+
+
+def _gradient(task: Task) -> Finding:
+    run, options = task.run, task.options
+    found = gradient_quality(
+        run.model, run.guide, task.x, run.config.objective(), options.gradient_repeats, task.seed, task.progress
+    )
+    return Finding({f"gradient_{name}": figure for name, figure in found._asdict().items()}, {})
+
+
+def _calibration(task: Task) -> Finding:
+    run, n = task.run, task.options.calibration_images
+    found = calibration(run.model, run.guide, n, seed=task.seed, progress=task.progress)
+    p_value = Estimate(
+        found.p_value, None, "chi-squared test of uniform ranks, Bonferroni", found.num_samples, n, unit="p-value"
+    )
+    return Finding({"calibration": p_value}, {"ranks": found.ranks})
+
+
+def _bracket(task: Task) -> Finding:
+    run = task.run
+    with seeded(task.seed, task.x.device):
+        x, z = simulate(run.model, task.options.bracket_images)
+    found = bracket(run.model, x, z, task.options.annealing, seed=task.seed, progress=task.progress)
+    return Finding({f"bracket_{name}": figure for name, figure in found._asdict().items()}, {})
+
+
+def _none(options: Options) -> dict[str, Any]:
+    return {}
+
+
+#: on images of the data set; the order is that of the table, cheap ones first, and needs before what needs them
+MEASURES: dict[str, Measure] = {
+    "elbo": Measure(_elbo, lambda o: {"samples": o.elbo_samples}, lambda o: o.images, 500),
+    "iwae": Measure(_iwae, lambda o: {"samples": o.iwae_samples}, lambda o: o.images, 100),
+    "importance": Measure(_importance, lambda o: {"samples": o.importance_samples}, lambda o: o.images, 100),
+    "latent": Measure(_latent, lambda o: {"samples": o.elbo_samples}, lambda o: o.images),
+    "dimensions": Measure(_dimensions, _none, lambda o: o.images),
+    "aggregate": Measure(_aggregate, lambda o: {"samples": o.aggregate_samples}, lambda o: o.aggregate_images),
+    "mmd": Measure(_mmd, _none, lambda o: o.aggregate_images),
+    "gradient": Measure(_gradient, lambda o: {"repeats": o.gradient_repeats}, lambda o: o.gradient_images),
+    "ais": Measure(_ais, lambda o: asdict(o.annealing), lambda o: o.gap_images, 25),
+    "gap": Measure(
+        _gap,
+        lambda o: {**asdict(o.local), "best_samples": o.best_samples},
+        lambda o: o.gap_images,
+        25,
+        needs=("elbo", "iwae", "ais"),
+    ),
+}
+#: on images that the model draws
+SIMULATED: dict[str, Measure] = {
+    "calibration": Measure(_calibration, lambda o: {"images": o.calibration_images}, lambda o: 1),
+    "bracket": Measure(_bracket, lambda o: {**asdict(o.annealing), "images": o.bracket_images}, lambda o: 1),
+}
+ON_TRAIN = ("elbo", "iwae", "ais", "gap")  #: measured on training images too, to see the encoder generalise
+ON_OTHERS = ("elbo", "iwae")  #: measured on the images of ``--against``
