@@ -43,8 +43,9 @@ class Householder(Guide):
         super().__init__(encoder, latent_dim, num_parameters=(2 + reflections) * latent_dim)
         self.start_small(2 * latent_dim)
         self.contains_full_gaussian = reflections >= latent_dim - 1
-        # Turned noise of equal scales is the same noise, so any directions will do to start with, if they differ.
-        vectors = nn.functional.normalize(torch.randn(reflections, latent_dim), dim=-1)
+        # Turned noise of equal scales is the same noise, so any directions will do to start with, if they differ. Only
+        # directions count: of length 2, a vector turns half as far for what one image adds to it.
+        vectors = 2 * nn.functional.normalize(torch.randn(reflections, latent_dim), dim=-1)
         self.vectors = nn.Parameter(vectors, requires_grad=latent_dim > 1)  # one dimension has no directions
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:

@@ -43,18 +43,20 @@ def linear_gaussian() -> LinearGaussian:
 
 @pytest.mark.parametrize("name", WITH_DENSITY)
 def test_reaches_the_best_of_its_family_on_the_linear_gaussian_model(name: str) -> None:
-    """KL(q || p(z|x)) after 400 steps, in nats per image: 0 for all covariances, else no worse than the best diagonal.
+    """KL(q || p(z|x)) in nats per image: 0 where all covariances are held, else no worse than the best diagonal's.
 
-    64 images, 4000 samples each: the standard error is below 0.002 for all.
+    Measured with 64 images and 4000 samples each; the standard error is below 0.002 for all. To come within 0.02 of the
+    exact posterior takes more steps than to come within 0.02 of the best diagonal Gaussian.
     """
     model = linear_gaussian()
     guide = GUIDES[name](Flat(), latent_dim=4)
     guide.bind(model.log_joint)
+    steps = 800 if guide.contains_full_gaussian else 300
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=400)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
     svi = SVI(model, guide, optimizer, Trace_ELBO(num_particles=4))
     with pyro.validation_enabled(False):
-        for _ in range(400):
+        for _ in range(steps):
             svi.step(model(n=64))
             schedule.step()
     x = model(n=64)
