@@ -15,11 +15,13 @@ import pytest
 import torch
 from pyro.infer import TraceGraph_ELBO
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from guides import GUIDES, MLPEncoder
 from pyro_vae import objectives
 from pyro_vae.engine import SVI, CaptureError, StepRecord, capture
 from pyro_vae.engine.base import Eager, fuse
+from pyro_vae.engine.capture import _lift, _stay_on_device, _Watch
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.engine.precision import onednn, onednn_is_exact
 from pyro_vae.engine.program import Program
@@ -481,6 +483,20 @@ def test_cudagraph_follows_eager_without_a_sync(optimizer):
 def anneal_numbers(svi, step):
     svi.program.elbo.kl_weight = min(1.0, step / 50)
     svi.optim.optimizer.param_groups[0]["lr"] = 1e-2 * 0.98**step
+
+
+def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line():
+    table = torch.eye(3)
+
+    def program(x):
+        return x.to("meta") @ table.to("meta")  # "meta" stands for the device here
+
+    with _Watch() as watch:
+        program(torch.randn(3, 3, device="meta"))
+    module = make_fx(program)(torch.randn(3, 3, device="meta"))
+    _lift(module, after=0)
+    with pytest.raises(CaptureError, match=r"test_engine.py.*table.to\(.*_to_copy.default works on the host"):
+        _stay_on_device(module, watch.transfers)
 
 
 def test_cudagraph_is_refused_without_cuda():

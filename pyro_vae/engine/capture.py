@@ -28,9 +28,9 @@ class CaptureError(RuntimeError):
     """The program has no static graph. The message names the line of the user's code at fault, and the reason."""
 
 
-def _blame(error: BaseException) -> str:
-    """The innermost line outside torch, Pyro and this package on the way to the error."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+def _blame(stack: traceback.StackSummary) -> str:
+    """The innermost line of a stack outside torch, Pyro and this folder."""
+    frames = [f for f in stack if not f.filename.startswith("<")]
     own = [f for f in frames if not any(f.filename.startswith(library) for library in _LIBRARIES)]
     if not frames:
         return "an unknown line"
@@ -38,8 +38,16 @@ def _blame(error: BaseException) -> str:
     return f'{frame.filename}:{frame.lineno}, in {frame.name}: "{frame.line}"'
 
 
-class _StaticShapes(TorchDispatchMode):
-    """Refuses operations whose result's shape depends on the data: a graph would repeat the first batch's shape."""
+class _Watch(TorchDispatchMode):
+    """Refuses operations whose result's shape depends on the data: a graph would repeat the first batch's shape.
+
+    Attributes:
+        transfers: the lines that move arrays from one kind of device to another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transfers: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # indexing is among them for the sake of masks; by integers its shape is that of the index
@@ -48,7 +56,12 @@ class _StaticShapes(TorchDispatchMode):
             indices is None or any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in indices)
         ):
             raise RuntimeError(f"the shape that {func} gives depends on the data")
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            source = args[1] if func is torch.ops.aten.copy_.default else args[0]
+            if source.dim() and source.device.type != result.device.type:
+                self.transfers.append(_blame(traceback.extract_stack()))
+        return result
 
 
 def _devices(tensors: Sequence[Tensor]) -> list[int]:
@@ -99,12 +112,14 @@ class Graph:
         self.constants = list(known.values())
         self.weight = torch.ones((), device=(self.constants or batch)[0].device)
 
+        watch = _Watch()
+
         def step(*inputs: Tensor) -> list[Tensor]:
             given = iter(inputs[len(known) + 1 :])
             new_args, new_kwargs = pytree.tree_unflatten(
                 [next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves], spec
             )
-            with _StaticShapes(), _kl_weight(program, inputs[len(known)]):
+            with watch, _kl_weight(program, inputs[len(known)]):
                 outputs, self._spec = pytree.tree_flatten(program(*new_args, **new_kwargs))
             self._is_tensor = [isinstance(output, Tensor) for output in outputs]
             return [output for output in outputs if isinstance(output, Tensor)]
@@ -116,9 +131,11 @@ class Graph:
                 second = program(*args, **kwargs).record
             with rehearsal(program, batch), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what the program warns of was heard in the first pass
-                self.module = make_fx(step, record_stack_traces=True)(*self.constants, self.read_weight(), *batch)
+                self.module = make_fx(step)(*self.constants, self.read_weight(), *batch)
         except Exception as error:
-            raise CaptureError(f"no static graph: {_blame(error)}: {str(error).splitlines()[0]}") from error
+            raise CaptureError(
+                f"no static graph: {_blame(traceback.extract_tb(error.__traceback__))}: {str(error).splitlines()[0]}"
+            ) from error
         if not torch.allclose(first, second, rtol=1e-5, equal_nan=True):
             raise CaptureError(
                 "no static graph: two passes on one batch with one seed gave different losses "
@@ -127,7 +144,7 @@ class Graph:
             )
         self.constants += _lift(self.module, after=len(self.constants))
         if self.weight.is_cuda:
-            _stay_on_device(self.module)
+            _stay_on_device(self.module, watch.transfers)
         for node in self.module.graph.nodes:
             node.meta.clear()  # what was seen while tracing; a compiler fills in its own
         self.run: Callable[..., Sequence[Tensor]] = self.module
@@ -179,6 +196,7 @@ def _lift(module: fx.GraphModule, after: int) -> list[Tensor]:
             if node.target not in lifted:
                 with graph.inserting_before(next_input):
                     lifted[node.target] = graph.placeholder(node.target)
+                lifted[node.target].meta["val"] = getattr(module, node.target)
             node.replace_all_uses_with(lifted[node.target])
             graph.erase_node(node)
     tensors = [getattr(module, name) for name in lifted]
@@ -189,11 +207,11 @@ def _lift(module: fx.GraphModule, after: int) -> list[Tensor]:
     return tensors
 
 
-def _stay_on_device(module: fx.GraphModule) -> None:
+def _stay_on_device(module: fx.GraphModule, transfers: Sequence[str]) -> None:
     """Refuse a graph of CUDA operations that also works on the host, where a CUDA graph would not repeat it."""
     for node in module.graph.nodes:
         values = [a.meta.get("val") for a in node.all_input_nodes] + [node.meta.get("val")]
         seen = [v for v in values if isinstance(v, Tensor) and v.dim() > 0]
         if node.op == "call_function" and any(v.device.type == "cpu" for v in seen):
-            where = (node.meta.get("stack_trace") or "an unknown line").strip().splitlines()
-            raise CaptureError(f"no static graph on the device: {where[0].strip()}: {node.target} works on the host")
+            where = transfers[0] if transfers else "an unknown line"
+            raise CaptureError(f"no static graph on the device: {where}: {node.target} works on the host")
