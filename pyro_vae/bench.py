@@ -114,13 +114,13 @@ class Bench:
 
         if name == "calibration":
             ranks = found.arrays["ranks"].numpy()
-            figure = pictures.calibration_picture(ranks, found.figures["calibration"].samples)
+            picture, figure = "calibration", pictures.calibration_picture(ranks, found.figures[name].samples)
         elif name == "importance" and self.source == "test":
             k_hat = found.figures["k_hat"].per_image
             assert k_hat is not None
-            figure = pictures.k_hat_picture(k_hat.numpy())
-        elif name == "latent":
-            figure = pictures.units_picture(found.arrays["activity"].numpy(), THRESHOLD)
+            picture, figure = "k_hat", pictures.k_hat_picture(k_hat.numpy())
+        elif name == "units":
+            picture, figure = "active_units", pictures.units_picture(found.arrays["activity"].numpy(), THRESHOLD)
         else:
             return
-        save_figure(self.run.folder, name, figure)
+        save_figure(self.run.folder, picture, figure)

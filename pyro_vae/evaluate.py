@@ -109,7 +109,7 @@ def _evaluate_one(
     simulated = Bench(run, ledger, options, "simulated", torch.empty(1, 1, device=device), context, watch)
     found["simulated"] = {name: simulated.measure(name) for name in SIMULATED if name in chosen}
     if others is not None:
-        source = f"against {others.name}"
+        source = f"against {Path(others.name).stem}"
         found[source] = _against(benches["test"], bench(source, others.name, others.test), ledger, data.name)
     _gap_picture(run, found)
     return found
@@ -169,7 +169,7 @@ def _against(own: Bench, other: Bench, ledger: Ledger, name: str) -> dict[str, E
         ledger.finish(other.source, f"told_apart_by_{measure}", entry)
         found[f"told_apart_by_{measure}"] = entry
     if scores:
-        save_figure(own.run.folder, f"against-{Path(other.source.partition(' ')[2]).stem}", against_picture(scores))
+        save_figure(own.run.folder, other.source.replace(" ", "-"), against_picture(scores))
     return found
 
 
@@ -183,7 +183,7 @@ def _gap_picture(run: Run, found: Findings) -> None:
         from pyro_vae.evaluation_pictures import gap_picture
         from pyro_vae.pictures import save_figure
 
-        save_figure(run.folder, "gap", gap_picture(gaps))
+        save_figure(run.folder, "inference_gap", gap_picture(gaps))
 
 
 def main(argv: list[str]) -> None:

@@ -57,6 +57,7 @@ def units_picture(activity: np.ndarray, threshold: float) -> Figure:
     axes.bar(np.arange(len(values)), values, color=colours)
     axes.axhline(threshold, color="black", ls="--", label=f"active above {threshold:g}")
     axes.set_xticks(np.arange(len(values)), [str(d + 1) for d in order], fontsize="small")
+    axes.set_ylim(top=6 * values.max())  # room for the legend
     axes.set(yscale="log", xlabel="latent dimension", ylabel="Cov$_x$(E$_q$[z|x])", title="Which dimensions are used")
     axes.legend(frameon=False)
     return figure

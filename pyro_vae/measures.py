@@ -162,7 +162,7 @@ def _gap(task: Task) -> Finding:
     return Finding(figures, {})
 
 
-def _latent(task: Task) -> Finding:
+def _units(task: Task) -> Finding:
     found = active_units(task.run.guide, task.x, task.options.elbo_samples, seed=task.seed, progress=task.progress)
     collapsed = replace(
         found.active, value=float(found.collapsed), standard_error=None, estimator="no active unit", unit="1 or 0"
@@ -220,7 +220,7 @@ MEASURES: dict[str, Measure] = {
     "elbo": Measure(_elbo, lambda o: {"samples": o.elbo_samples}, lambda o: o.images, 500),
     "iwae": Measure(_iwae, lambda o: {"samples": o.iwae_samples}, lambda o: o.images, 100),
     "importance": Measure(_importance, lambda o: {"samples": o.importance_samples}, lambda o: o.images, 100),
-    "latent": Measure(_latent, lambda o: {"samples": o.elbo_samples}, lambda o: o.images),
+    "units": Measure(_units, lambda o: {"samples": o.elbo_samples}, lambda o: o.images),
     "dimensions": Measure(_dimensions, _none, lambda o: o.images),
     "aggregate": Measure(_aggregate, lambda o: {"samples": o.aggregate_samples}, lambda o: o.aggregate_images),
     "mmd": Measure(_mmd, _none, lambda o: o.aggregate_images),

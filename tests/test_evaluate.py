@@ -57,6 +57,10 @@ def found(run):
 
 
 def test_every_figure_says_how_it_was_obtained(run, capsys):
+    names = ("latent", "reconstructions", "prior_samples", "interpolation", "manifold", "trace")
+    for name in names:
+        (run / "figures" / f"{name}.png").write_text(name)
+    before = {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
     [findings] = evaluate([run], QUICK, device="cpu")
     record = found(run)
     assert set(record) == {"test", "train", "simulated"}
@@ -72,10 +76,11 @@ def test_every_figure_says_how_it_was_obtained(run, capsys):
     assert record["test"]["gap"]["settings"]["ais"]["temperatures"] == 10
     gap = {name: figure["value"] for name, figure in record["test"]["gap"]["figures"].items()}
     assert gap["inference_gap"] == pytest.approx(gap["approximation_gap"] + gap["amortization_gap"], abs=1e-6)
-    for picture in ("calibration", "importance", "latent", "gap"):
+    for picture in ("calibration", "k_hat", "active_units", "inference_gap"):
         assert (run / "figures" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
-    # what svi wrote is still there, and the table shows the figures
+    # what svi drew and wrote is still there, and the table shows the figures
     assert json.loads((run / "metrics.json").read_text())["test_elbo"]["samples"] == 100
+    assert before == {path.name: path.read_bytes() for path in (run / "figures").iterdir() if path.name in before}
     assert str(findings["test"]["iwae"].figures["iwae"]) in capsys.readouterr().out
 
 
@@ -220,7 +225,7 @@ def test_other_images_are_told_apart(run, tmp_path):
     noise = np.random.default_rng(0).random((400, 8, 8), dtype=np.float32)
     np.save(tmp_path / "noise.npy", noise)
     evaluate([run], QUICK, ["elbo"], train=False, against=str(tmp_path / "noise.npy"), device="cpu")
-    other = found(run)[f"against {tmp_path / 'noise.npy'}"]
+    other = found(run)["against noise"]
     assert other["told_apart_by_iwae"]["figures"]["told_apart_by_iwae"]["value"] > 0.95
     assert other["elbo"]["figures"]["elbo"]["value"] < found(run)["test"]["elbo"]["figures"]["elbo"]["value"]
     assert (run / "figures" / "against-noise.png").exists()
@@ -244,7 +249,7 @@ def test_bad_input_is_one_clear_line(run, tmp_path):
     assert "(1, 8, 9)" in line_of([run, "--against", tmp_path / "wide.npy"])
     np.save(tmp_path / "bright.npy", 9 * np.random.default_rng(0).random((50, 8, 8)))
     assert "scale them alike" in line_of([run, "--against", tmp_path / "bright.npy"])
-    assert "two images" in line_of([run, "--images", "1", "--only", "latent"])
+    assert "two images" in line_of([run, "--images", "1", "--only", "units"])
 
 
 def test_a_run_without_checkpoint_or_code_is_one_clear_line(run):

@@ -62,7 +62,7 @@ def aggregate_posterior(
     n, prior = len(x), prior_of(model, "the aggregate posterior")
     lam = guide.amortize(x)
     kls, informations = [], []
-    size = max(1, 4_000_000 // (n * num_samples * guide.latent_dim))
+    size = max(1, 1_000_000 // (n * num_samples * guide.latent_dim))
     for start in range(0, n, size):
         with seeded(batch_seed(seed, start), x.device):
             z = guide.posterior(lam[start : start + size]).sample(torch.Size([num_samples]))
