@@ -22,9 +22,9 @@ class Delta(Guide):
 
     There is no log q(z|x), so ``posterior(lam).log_prob`` raises, and nothing that training reports with this guide is
     a bound on log p(x). In a Pyro trace the site "z" scores 0, as in Pyro's own ``AutoDelta``. What SVI then maximises
-    is :math:`\log p(x|z) + \beta \log p(z)` at :math:`z = \mu(x)`: with a KL weight of 0 (``schedules.Constant(0)``)
-    the reconstruction alone, the autoencoder; with 1 the point of highest posterior density, an autoencoder with weight
-    decay on its code.
+    is :math:`\log p(x|z) + \beta \log p(z)` at :math:`z = \mu(x)`: with a KL weight of 0 (``--beta Constant
+    --beta.beta 0``) the reconstruction alone, the autoencoder; with 1 the point of highest posterior density, an
+    autoencoder with weight decay on its code.
 
     Args:
         encoder: the network from images to features.
