@@ -53,9 +53,9 @@ def main() -> None:
         "nested",
         "Nested families on the digits",
         f"`python -m benchmarks.nested --seeds {options.seeds} --epochs {options.epochs}` on {machine()}.\n\n"
-        "ELBO minus that of MeanField, which each of these guides contains, for each seed; nats per image. Training: the"
-        " mean over the last tenth of the epochs. Test: 250 images, 100 samples of z, the best weights by validation"
-        f" ELBO. A family holds if no number is below -{TOLERANCE}.\n\n"
+        "ELBO minus that of MeanField, which each of these guides contains, for each seed; nats per image. Training:"
+        " the mean over the last tenth of the epochs. Test: 250 images, 100 samples of z, the best weights by"
+        f" validation ELBO. A family holds if no number is below -{TOLERANCE}.\n\n"
         + table(["guide", "training, seed by seed", "test, seed by seed", "verdict"], rows),
     )
 

@@ -147,9 +147,10 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
         log.pictures(best.model, best.guide)
         result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"])
         why = " (out of patience)" if state["epoch"] < config.epochs else ""
+        name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
         watch.say(
             f"{state['epoch']} epochs in {state['seconds']:.1f} s of training on {device}{why}\n"
-            f"test ELBO {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
+            f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
             f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
             f" {config.final_samples} samples of z, {len(data.test)} images, best weights: epoch {result['epoch']})\n"
             f"run folder: {folder.path}\n"
