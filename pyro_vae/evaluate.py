@@ -15,7 +15,6 @@ from typing import Literal
 
 import torch
 from jsonargparse import ArgumentParser
-from rich.console import Console
 from torch import Tensor
 
 from pyro_vae.bench import Bench
@@ -40,6 +39,7 @@ def evaluate(
     data_root: Path | None = None,
     checkpoint: Literal["best", "last"] | None = None,
     device: str = "auto",
+    quiet: bool = False,
 ) -> list[Findings]:
     """Measure runs, write their ``metrics.json`` and pictures, and print one table.
 
@@ -52,6 +52,7 @@ def evaluate(
         data_root: where the data sets are; by default where they were when the run was trained.
         checkpoint: which weights; by default the best there are.
         device: auto takes CUDA where there is one.
+        quiet: show neither progress nor table.
 
     Raises:
         InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data do not fit it.
@@ -61,19 +62,16 @@ def evaluate(
     loaded = [load(path, checkpoint, where) for path in runs]
     chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
     findings = []
-    with Line() as watch:
+    with Line(quiet) as watch:
         for run in loaded:
             watch.run = str(run.folder.path)
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")
-            try:
-                findings.append(_evaluate_one(run, which, options, chosen, train, against, data_root, where, watch))
-            except KeyboardInterrupt:
-                print(f"\nstopped; what was measured of {run.folder.path} is kept: go on with the same command")
-                sys.exit(130)
-    console = Console()
-    console.print(table({str(path): found for path, found in zip(runs, findings, strict=True)}, console.width))
-    for run in loaded:
-        print(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}")
+            findings.append(_evaluate_one(run, which, options, chosen, train, against, data_root, where, watch))
+    if not quiet:
+        named = {str(path): found for path, found in zip(runs, findings, strict=True)}
+        watch.console.print(table(named, watch.console.width))
+        for run in loaded:
+            print(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}")
     return findings
 
 
@@ -204,8 +202,12 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise InputError(str(error)) from error
     only = None if given.only is None else given.only.split(",")
-    rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device")}
-    evaluate(given.runs, options, only, **rest)
+    rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device", "quiet")}
+    try:
+        evaluate(given.runs, options, only, **rest)
+    except KeyboardInterrupt:
+        print("\nstopped; what was measured is kept: the same command goes on from here", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

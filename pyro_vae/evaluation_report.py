@@ -60,10 +60,10 @@ def _rows(entries: list[Entry], name: str) -> list[list[str]]:
 
 
 class Line:
-    """A bar in a terminal, a line for each finished measure elsewhere."""
+    """A line for each finished measure, and in a terminal a bar for the one that is going on."""
 
-    def __init__(self) -> None:
-        self.console = Console()
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(quiet=quiet)
         self.run = ""
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True
