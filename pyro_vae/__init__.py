@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # The public names and where they live. They are imported when first used, so that `python -m pyro_vae.svi` does not
 # import its own module twice and `--help` does not pay for what it does not show.
 _PUBLIC = {
+    "capture": "pyro_vae.engine",
     "load": "pyro_vae.runs",
     "train": "pyro_vae.svi",
 }

@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch.optim import Optimizer
 
 OptimizerName = Literal["Adam", "AdamW", "Adamax", "Adagrad", "RMSprop", "SGD"]
 LrSchedule = Literal["constant", "linear", "cosine", "stages"]
-FUSED = ("Adam", "AdamW", "Adagrad", "SGD")  #: torch has their update of all parameters as one kernel
 
 
 def make_optimizer(
     name: OptimizerName, parameters: Iterable[torch.nn.Parameter], lr: float, weight_decay: float
 ) -> Optimizer:
-    """One torch optimizer over all parameters, fused where torch has it."""
-    options: dict[str, Any] = {"fused": True} if name in FUSED else {}
-    return getattr(torch.optim, name)(list(parameters), lr=lr, weight_decay=weight_decay, **options)
+    """One torch optimizer over all parameters; the engine that runs it switches torch's fused kernel on."""
+    return getattr(torch.optim, name)(list(parameters), lr=lr, weight_decay=weight_decay)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

@@ -46,6 +46,6 @@ class LinearGaussian(VAE):
     def exact_posterior(self, x: Tensor) -> dist.TorchDistribution:
         """p(z|x) = N(M^-1 W^T (x - b) / s^2, M^-1), M = I + W^T W / s^2: batch_shape ``(N,)``, event_shape ``(D,)``."""
         weight, bias, scale = self._parts()
-        precision = torch.eye(self.latent_dim).to(weight) + weight.mT @ weight / scale**2
+        precision = torch.eye(self.latent_dim, dtype=weight.dtype, device=weight.device) + weight.mT @ weight / scale**2
         projected = (x.flatten(-len(self.image_shape)) - bias) @ weight / scale**2
         return dist.MultivariateNormal(torch.linalg.solve(precision, projected.mT).mT, precision_matrix=precision)
