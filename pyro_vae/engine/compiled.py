@@ -1,5 +1,6 @@
 """The captured step, compiled by PyTorch's Inductor."""
 
+import logging
 import warnings
 from collections.abc import Hashable
 from typing import Any
@@ -22,6 +23,8 @@ OPTIONS = {"fallback_random": True}
 
 def compile_graph(graph: Graph, batch: list[Tensor]) -> None:
     """Let Inductor compile a graph; where it cannot (no C++ compiler, say) warn, and leave the graph as it is."""
+    # On a machine with CUDA's tools and no CUDA device, this import would warn that there is none.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
     try:
