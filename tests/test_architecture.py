@@ -21,7 +21,7 @@ ORDER = [
     {"pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots", "pyro_vae.progress", "pyro_vae.checks"},
     {"pyro_vae.pictures", "pyro_vae.log", "pyro_vae.traces"},
     {"pyro_vae.svi"},
-    {"pyro_vae.ledger", "pyro_vae.measures", "pyro_vae.evaluate", "pyro_vae.sklearn"},
+    {"pyro_vae.evaluate", "pyro_vae.sklearn"},
     {"pyro_vae.compare"},
 ]
 RANK = {part: i for i, parts in enumerate(ORDER) for part in parts}

@@ -113,7 +113,8 @@ def _torchvision(name: str, root: Path) -> Splits:
                 files = ", ".join(file.removesuffix(".gz") for file, _ in source.resources)
                 raise InputError(
                     f"{name} is not in {root} and could not be downloaded from {tried} ({_last_line(error)}):"
-                    f" put {files} into {root / class_name / 'raw'}, or name the folder above with --data-root; {NO_NETWORK}"
+                    f" put {files} into {root / class_name / 'raw'}, or name the folder above with --data-root;"
+                    f" {NO_NETWORK}"
                 ) from error
         return Images(found.data.numpy()[:, None], 255.0, found.targets)
 

@@ -6,11 +6,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from pyro_vae.errors import InputError
+from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
+from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
 from pyro_vae.evaluation import NotDefined
 from pyro_vae.evaluation.latent import THRESHOLD
 from pyro_vae.evaluation.sampling import batch_seed
-from pyro_vae.ledger import Entry, Finding, Ledger, joined
-from pyro_vae.measures import MEASURES, SIMULATED, Measure, Options, Task
 from pyro_vae.runs import Run
 
 
@@ -109,7 +109,7 @@ class Bench:
         return Task(self.run, self.x[start:end], self.options, seed, progress, earlier)
 
     def _draw(self, name: str, found: Finding) -> None:
-        from pyro_vae import evaluation_pictures as pictures
+        from pyro_vae.evaluate import pictures
         from pyro_vae.pictures import save_figure
 
         if name == "calibration":

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pyro_vae.ledger import Entry
+from pyro_vae.evaluate.ledger import Entry
 
 Findings = dict[str, dict[str, Entry]]  #: by the images they were taken on, then by the measure
 

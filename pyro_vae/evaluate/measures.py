@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyro_vae.evaluate.ledger import Finding
 from pyro_vae.evaluation import (
     Annealing,
     LocalOptimization,
@@ -28,7 +29,6 @@ from pyro_vae.evaluation import (
 )
 from pyro_vae.evaluation.estimate import Estimate
 from pyro_vae.evaluation.sampling import Progress, require, seeded
-from pyro_vae.ledger import Finding
 from pyro_vae.runs import Run
 
 

@@ -17,16 +17,15 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from pyro_vae.bench import Bench
 from pyro_vae.checks import choose_device, sees_binary
-from pyro_vae.cli import run_command
 from pyro_vae.config import parse_arguments
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
 from pyro_vae.errors import InputError
+from pyro_vae.evaluate.bench import Bench
+from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
+from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
+from pyro_vae.evaluate.report import Findings, Line, table
 from pyro_vae.evaluation import Annealing, LocalOptimization, told_apart
-from pyro_vae.evaluation_report import Findings, Line, table
-from pyro_vae.ledger import Entry, Ledger, fingerprint
-from pyro_vae.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
 from pyro_vae.runs import Run, load
 
 
@@ -152,7 +151,7 @@ def _others(name: str, root: Path | None, data: DataSet) -> DataSet:
 
 def _against(own: Bench, other: Bench, ledger: Ledger, name: str) -> dict[str, Entry]:
     """Bounds on the other images, and how well they tell them from the run's own test images."""
-    from pyro_vae.evaluation_pictures import against_picture
+    from pyro_vae.evaluate.pictures import against_picture
     from pyro_vae.pictures import save_figure
 
     found, scores = {}, {}
@@ -178,7 +177,7 @@ def _gap_picture(run: Run, found: Findings) -> None:
         if "gap" in entries and entries["gap"].not_defined is None
     }
     if gaps:
-        from pyro_vae.evaluation_pictures import gap_picture
+        from pyro_vae.evaluate.pictures import gap_picture
         from pyro_vae.pictures import save_figure
 
         save_figure(run.folder, "inference_gap", gap_picture(gaps))
@@ -208,7 +207,3 @@ def main(argv: list[str]) -> None:
     except KeyboardInterrupt:
         print("\nstopped; what was measured is kept: the same command goes on from here", file=sys.stderr)
         raise
-
-
-if __name__ == "__main__":
-    run_command(main)
