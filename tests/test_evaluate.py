@@ -15,10 +15,9 @@ import pytest
 import torch
 
 import pyro_vae
-from pyro_vae import measures
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate import evaluate, main
+from pyro_vae.evaluate import evaluate, main, measures
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
 from pyro_vae.evaluation import Annealing, Estimate, LocalOptimization, elbo, iwae
 from pyro_vae.evaluation.sampling import batch_seed
