@@ -1,0 +1,116 @@
+"""From the results of runs to what is claimed about arms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyro_vae.compare.results import FIGURES, Cost, Result, check_alike, cost
+from pyro_vae.compare.statistics import Interval, difference, interval, ranks
+
+
+@dataclass(frozen=True)
+class ArmReport:
+    """All about one arm.
+
+    Attributes:
+        results: its finished runs, by seed.
+        figures: mean and interval of each figure.
+        differences: to the baseline, paired; empty for the baseline itself.
+        ranks: 1 for the highest ELBO, for each seed in which all arms have finished.
+    """
+
+    name: str
+    results: Mapping[int, Result]
+    figures: Mapping[str, Interval]
+    differences: Mapping[str, Interval]
+    ranks: Mapping[int, float]
+    cost: Cost | None
+
+    @property
+    def mean_rank(self) -> float | None:
+        return float(np.mean(list(self.ranks.values()))) if self.ranks else None
+
+    @property
+    def gain_per_hour(self) -> float | None:
+        """Nats of ELBO above the baseline for each hour of training; None where no difference is shown."""
+        gain = self.differences.get("elbo")
+        if gain is None or self.cost is None or gain.verdict == "no difference shown":
+            return None
+        return gain.value / self.cost.hours
+
+
+def analyse(
+    arms: Sequence[str], results: Sequence[Result], baseline: str, confidence: float = 0.95
+) -> dict[str, ArmReport]:
+    """Compare arms; the intervals of one figure's differences hold all together with this confidence.
+
+    Args:
+        arms: all names, also of arms none of whose runs has finished.
+        results: of the finished runs.
+        baseline: the arm that differences are taken to.
+
+    Raises:
+        InputError: where figures were not obtained in the same way.
+    """
+    check_alike(results)
+    by_arm = {arm: {r.trial.seed: r for r in results if r.trial.arm == arm} for arm in arms}
+    ranked = _ranked(by_arm)
+    comparisons = max(1, sum(bool(runs) for arm, runs in by_arm.items() if arm != baseline))
+    reports = {}
+    for arm, runs in by_arm.items():
+        figures, differences = {}, {}
+        for name in FIGURES:
+            having = {seed: r.per_image[name] for seed, r in runs.items() if name in r.per_image}
+            if not having:
+                continue
+            figures[name] = interval(np.stack(list(having.values())), confidence)
+            others = {seed: r.per_image[name] for seed, r in by_arm[baseline].items() if name in r.per_image}
+            both = [seed for seed in having if seed in others]
+            if arm != baseline and both:
+                ours, theirs = (np.stack([side[seed] for seed in both]) for side in (having, others))
+                differences[name] = difference(ours, theirs, confidence, comparisons)
+        known = cost(list(runs.values())) if runs else None
+        reports[arm] = ArmReport(arm, runs, figures, differences, ranked[arm], known)
+    return reports
+
+
+def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, float]]:
+    """The ranks of the arms that have an ELBO, in the seeds that all of them have."""
+    elbos = {
+        arm: {seed: float(r.per_image["elbo"].mean()) for seed, r in runs.items() if "elbo" in r.per_image}
+        for arm, runs in by_arm.items()
+    }
+    finished = [arm for arm, values in elbos.items() if values]
+    common = sorted(set.intersection(*(set(elbos[arm]) for arm in finished))) if finished else []
+    table = ranks(np.array([[elbos[arm][seed] for seed in common] for arm in finished])) if common else np.empty((0, 0))
+    found: dict[str, dict[int, float]] = {arm: {} for arm in by_arm}
+    for arm, row in zip(finished, table, strict=False):
+        found[arm] = dict(zip(common, row.tolist(), strict=True))
+    return found
+
+
+def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
+    """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost?"""
+    sentences = []
+    base = reports[baseline].cost
+    for arm, report in reports.items():
+        if arm == baseline:
+            continue
+        found = report.differences.get("elbo")
+        if found is None:
+            sentences.append(f"{arm}: not compared, for lack of runs with an ELBO that {baseline} has too.")
+            continue
+        span = f"{found.low:+.2f} to {found.high:+.2f}"
+        if found.verdict == "no difference shown":
+            sentence = f"{arm}: no difference shown to {baseline} ({found.value:+.2f} nats per image, {span})"
+        else:
+            sentence = (
+                f"{arm}: ELBO {found.verdict} than {baseline}'s by {abs(found.value):.2f} nats per image ({span})"
+            )
+        if base is not None and report.cost is not None:
+            sentence += f", at {report.cost.seconds / base.seconds:.2g} times its training time"
+        if found.seeds == 1:
+            sentence += "; of one seed only, which says nothing about other trainings"
+        sentences.append(sentence + ".")
+    return sentences

@@ -1,0 +1,114 @@
+"""The command, from its words to the report."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from pyro_vae.compare.analysis import analyse, in_words
+from pyro_vae.compare.dashboard import Dashboard
+from pyro_vae.compare.options import Plan, make_plan
+from pyro_vae.compare.record import Comparison, as_csv, as_json, table
+from pyro_vae.compare.results import read
+from pyro_vae.compare.work import Work, cores
+from pyro_vae.errors import InputError
+from pyro_vae.runs import write_atomic
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``python -m pyro_vae.compare --help``."""
+    plan = make_plan(argv)
+    with only_one(plan.out):
+        failed = work_through(plan)
+        conclude(plan, argv, failed)
+
+
+def work_through(plan: Plan) -> dict[str, str]:
+    """Do all runs that are not done yet; the reasons of those that failed, by their name."""
+    logs = plan.out / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    devices = _devices(plan.device)
+    slots = len(devices) or cores()
+    workers = min(plan.workers or slots, len(plan.trials))
+    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads=max(1, cores() // workers))
+    with Dashboard(plan.trials) as dashboard:
+        try:
+            if plan.ray is None:
+                from pyro_vae.compare.processes import run_in_processes
+
+                run_in_processes(plan.trials, work, dashboard.tell, workers, devices or [""])
+            else:
+                from pyro_vae.compare.cluster import run_on_ray
+
+                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, plan.workers)
+        except KeyboardInterrupt:
+            dashboard.say("stopped; every finished epoch is kept: the same command goes on from there")
+            sys.exit(130)
+    return {path.name: reason for path, reason in dashboard.failed.items()}
+
+
+def _devices(name: str) -> list[str]:
+    """The GPUs that the workers take in turn, as CUDA_VISIBLE_DEVICES has them; none on a CPU or where one is named."""
+    if name != "auto" or not torch.cuda.is_available():
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
+
+
+def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
+    """Compare what has finished, and write and print it.
+
+    Raises:
+        InputError: where no run has finished.
+    """
+    results = [read(trial) for trial in plan.trials if trial.name not in failed]
+    if not results:
+        raise InputError(f"no run has finished: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
+    reports = analyse([arm.name for arm in plan.arms], results, plan.baseline, plan.confidence)
+    comparison = Comparison(
+        argv,
+        plan.data,
+        plan.baseline,
+        plan.confidence,
+        plan.arms,
+        plan.trials,
+        failed,
+        reports,
+        in_words(reports, plan.baseline),
+    )
+    write_atomic(plan.out / "comparison.json", as_json(comparison))
+    write_atomic(plan.out / "comparison.csv", as_csv(comparison))
+    console = Console()
+    console.print(table(comparison))
+    for line in comparison.words:
+        console.print(line, highlight=False, markup=False)
+    for name, why in failed.items():
+        console.print(
+            f"failed: {name}: {why}; see {plan.out / 'logs' / name}.txt", highlight=False, soft_wrap=True, markup=False
+        )
+    return comparison
+
+
+@contextmanager
+def only_one(out: Path) -> Iterator[None]:
+    """Hold the folder of the comparison, so that two commands never train the same run.
+
+    Raises:
+        InputError: where another command works there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows has another way of locking, and this is a courtesy
+        yield
+        return
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another compare is at work in {out}") from None
+        yield

@@ -1,0 +1,77 @@
+"""What is seen while the grid is worked through: a table in a terminal, a line for each run that ends elsewhere."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from pyro_vae.compare.grid import Trial
+from pyro_vae.live import Course, live_table
+from pyro_vae.runs import RunFolder
+
+
+class Dashboard:
+    """Shows the trials; it reads run folders and is told only which trials have ended.
+
+    Attributes:
+        failed: the reason of each trial that failed.
+    """
+
+    def __init__(self, trials: Sequence[Trial], console: Console | None = None):
+        self.console = console or Console()
+        self.trials = {trial.path: trial for trial in trials}
+        self.ended: set[Path] = set()
+        self.failed: dict[Path, str] = {}
+        self.began = time.monotonic()
+        self.live = Live(get_renderable=self._screen, console=self.console, refresh_per_second=1, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def tell(self, trial: Trial, reason: str | None) -> None:
+        """A trial has ended: it failed for this reason, or it is measured."""
+        self.ended.add(trial.path)
+        if reason is not None:
+            self.failed[trial.path] = reason
+        words = f"failed: {reason}" if reason is not None else _result(trial)
+        self.say(f"[{len(self.ended)}/{len(self.trials)}] {trial.name}: {words}")
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _state(self, path: Path, now: Course) -> str:
+        if path in self.failed:
+            return "failed"
+        if path in self.ended:
+            return "done"
+        return "measuring" if now.state == "trained" else now.state
+
+    def _screen(self) -> Group:
+        """The runs that are going, those that ended lately and those that come next, as many as fit."""
+        room = max(4, self.console.height - 8)
+        open_ = [path for path in self.trials if path not in self.ended]
+        ended = [path for path in self.trials if path in self.ended]
+        shown = set((ended[-max(0, room - len(open_)) :] if len(open_) < room else []) + open_[:room])
+        table = live_table([path for path in self.trials if path in shown], self._state)
+        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        head = f"{len(self.ended)} of {len(self.trials)} runs done{failed}, {minutes}:{seconds:02d}"
+        return Group(Text(head), table)
+
+
+def _result(trial: Trial) -> str:
+    metrics = RunFolder(trial.path).read_metrics()
+    elbo, seconds = metrics["test_elbo"], metrics["seconds"]
+    value = "none" if elbo["value"] is None else f"{elbo['value']:.2f}"
+    return f"test ELBO {value} nats per image, {seconds:.0f} s of training"

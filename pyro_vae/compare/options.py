@@ -1,0 +1,166 @@
+"""The options of the command, and the plan that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from pyro_vae.checks import check, sees_binary
+from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
+from pyro_vae.compare.work import same_run
+from pyro_vae.config import Settings, build, make_parser, parse_arguments, settings_from, settle
+from pyro_vae.data import load_data
+from pyro_vae.errors import InputError
+from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
+from pyro_vae.evaluation import Annealing, LocalOptimization
+
+MEASURED = "elbo,iwae,importance,units,ais,gap"
+
+# What a run of a minute can afford on one core; where there is CUDA, evaluate's own defaults hold.
+CHEAP = {
+    "iwae_samples": 500,
+    "importance_samples": 500,
+    "gap_images": 25,
+    "annealing.chains": 4,
+    "annealing.temperatures": 200,
+    "local.num_samples": 10,
+    "local.lr": 5e-3,
+    "local.check_every": 50,
+    "local.patience": 4,
+    "local.max_steps": 1000,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        trials: all runs, seed by seed, so that all arms have their first run early.
+        out: the folder of the comparison.
+        data: the name or path of the data.
+        measures, evaluate, measure_train: what ``evaluate`` is asked for.
+        workers: runs at a time; None where the machine decides.
+        ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
+    """
+
+    arms: Sequence[Arm]
+    trials: Sequence[Trial]
+    out: Path
+    data: str
+    device: str
+    baseline: str
+    confidence: float
+    measures: tuple[str, ...]
+    evaluate: Options
+    measure_train: bool
+    workers: int | None
+    ray: str | None
+
+
+def compare_parser() -> ArgumentParser:
+    """The options of ``svi``, and those of a comparison."""
+    parser = make_parser(
+        "python -m pyro_vae.compare",
+        description="Train guides x seeds as run folders, measure them, and write one report."
+        " Most options of svi may be a list: --latent-dim 2,10 doubles the grid.",
+    )
+    add = parser.add_argument
+    add("--guides", metavar="A,B", help='the guides, with options where wanted: "MeanField,IAF(transforms=4)"')
+    add("--seeds", type=int, default=3, metavar="N", help="runs of each arm, from --seed on")
+    add("--baseline", metavar="ARM", help="what differences are taken to; by default the first arm")
+    add("--confidence", type=float, default=0.95, help="of the intervals of one figure's differences, all together")
+    add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
+    add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
+    add("--measures", default=MEASURED, metavar="A,B", help=f"of {', '.join([*MEASURES, *SIMULATED])}")
+    add("--measure_train", type=bool, default=False, help="bounds and gap on training images too")
+    parser.add_class_arguments(Options, "evaluate")
+    if not torch.cuda.is_available():
+        parser.set_defaults({f"evaluate.{name}": value for name, value in CHEAP.items()})
+    return parser
+
+
+def make_plan(argv: Sequence[str]) -> Plan:
+    """The plan that a command line describes, checked before anything is written.
+
+    Raises:
+        InputError: where something in it has no sense, or the runs could not be compared.
+    """
+    parser = compare_parser()
+    parsed = [(arm, parse_arguments(parser, arm.words)) for arm in expand(argv)]
+    given = parsed[0][1]
+    names = [arm.name for arm, _ in parsed]
+    if given.seeds < 1:
+        raise InputError(f"--seeds must be positive, not {given.seeds}")
+    if not 0 < given.confidence < 1:
+        raise InputError(f"--confidence lies between 0 and 1, not {given.confidence:g}")
+    if given.workers is not None and given.workers < 1:
+        raise InputError(f"--workers must be positive, not {given.workers}")
+    svi = make_parser()
+    settled = {arm.name: settle(svi, namespace) for arm, namespace in parsed}
+    config = settled[names[0]].config
+    folders = [arm.folder(config.seed).rpartition("-")[0] for arm, _ in parsed]
+    out = config.out or Path("comparisons") / "-".join([Path(config.data).stem, *folders])[:120]
+    return Plan(
+        arms=[arm for arm, _ in parsed],
+        trials=_trials(settled, dict(zip(names, folders, strict=True)), given.seeds, out),
+        out=out,
+        data=config.data,
+        device=config.device,
+        baseline=find_arm(given.baseline, names) if given.baseline else names[0],
+        confidence=given.confidence,
+        measures=_measures(given.measures),
+        evaluate=_evaluation(given),
+        measure_train=given.measure_train,
+        workers=given.workers,
+        ray=given.ray,
+    )
+
+
+def _measures(names: str) -> tuple[str, ...]:
+    known = [*MEASURES, *SIMULATED]
+    wanted = {"elbo", *(name.strip() for name in names.split(","))}
+    if unknown := sorted(wanted - set(known)):
+        raise InputError(f"--measures: there is no {', '.join(unknown)}; known: {', '.join(known)}")
+    return tuple(name for name in known if name in wanted)
+
+
+def _evaluation(given: Namespace) -> Options:
+    plain = given.evaluate.as_dict()
+    try:
+        annealing, local = Annealing(**plain.pop("annealing")), LocalOptimization(**plain.pop("local"))
+        return Options(**plain, annealing=annealing, local=local)
+    except ValueError as error:
+        raise InputError(f"--evaluate: {error}") from error
+
+
+def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path) -> list[Trial]:
+    first = next(iter(settled.values())).config
+    data = load_data(first.data, first.data_root, first.validation)
+    binary = {}
+    for arm, settings in settled.items():
+        config = settings.config
+        if config.likelihood is None:
+            config = settings_from(settings.text, likelihood=data.likelihood).config
+        check(config, data)
+        binary[arm] = sees_binary(config, build(config, data.image_shape)[0])
+    if len(set(binary.values())) > 1:
+        zeros, gray = ([arm for arm in binary if binary[arm] is seen] for seen in (True, False))
+        raise InputError(
+            f"{', '.join(zeros)} would see zeros and ones and {', '.join(gray)} gray values: their ELBOs are of"
+            " different images and cannot be compared"
+        )
+
+    def text(settings: Settings, seed: int) -> str:
+        return settings_from(settings.text, seed=seed).text
+
+    trials = [
+        Trial(arm, seed, out / "runs" / f"{folders[arm]}-seed{seed}", text(settings, seed), first.device)
+        for seed in range(first.seed, first.seed + seeds)
+        for arm, settings in settled.items()
+    ]
+    for trial in trials:
+        same_run(trial, data.likelihood)
+    return trials

@@ -1,0 +1,110 @@
+"""Runs in processes of this machine, each run in one of its own: a run that is killed takes no other with it."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
+
+from pyro_vae.compare.grid import Trial
+
+Job = Callable[[Trial], None]  #: does a trial's work, or raises
+Told = Callable[[Trial, str | None], None]  #: called with a trial that ended and the reason why it failed, if it did
+
+# Imported once, by the server that all processes are forked from.
+PRELOAD = ["pyro_vae.svi", "pyro_vae.evaluate", "pyro_vae.evaluate.pictures", "pyro_vae.pictures"]
+
+
+def run_in_processes(
+    trials: Sequence[Trial], work: Job, told: Told, workers: int, devices: Sequence[str] = ("",)
+) -> None:
+    """Do the work of each trial, ``workers`` at a time.
+
+    Args:
+        devices: the values of CUDA_VISIBLE_DEVICES that the workers take in turn; empty leaves it as it is.
+
+    Raises:
+        KeyboardInterrupt: after all processes were stopped.
+    """
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(PRELOAD)
+    slots: SimpleQueue[str] = SimpleQueue()
+    for i in range(workers):
+        slots.put(devices[i % len(devices)])
+    alive: set[BaseProcess] = set()
+
+    def one(trial: Trial) -> str | None:
+        slot = slots.get()
+        try:
+            return _in_a_process(context, work, trial, slot, alive)
+        finally:
+            slots.put(slot)
+
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(one, trial): trial for trial in trials}
+        try:
+            for future in as_completed(futures):
+                told(futures[future], future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(alive):
+                process.terminate()
+            raise
+
+
+def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, alive: set[BaseProcess]) -> str | None:
+    """The reason why the trial failed; None where it did not."""
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_live, args=(work, trial, device, theirs), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    alive.add(process)
+    process.join()
+    alive.discard(process)
+    try:
+        return ours.recv() if ours.poll() else _how_it_ended(process.exitcode)
+    except EOFError:
+        return _how_it_ended(process.exitcode)
+    finally:
+        ours.close()
+
+
+def _live(work: Job, trial: Trial, device: str, answer: Connection) -> None:
+    """The life of a process."""
+    if device:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A command that was killed must leave no run behind which the next one would go on with at the same time.
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        work(trial)
+    except Exception as error:
+        answer.send(reason(error))
+    else:
+        answer.send(None)
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def reason(error: BaseException) -> str:
+    """An error in one line."""
+    words = " ".join(str(error).split())[:500]
+    name = type(error).__name__
+    return words if name == "InputError" and words else f"{name}: {words}".rstrip(": ")
+
+
+def _how_it_ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with exit code {code}"

@@ -1,0 +1,129 @@
+"""What finished runs have to say: figures of each image from their folders, and what they cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyro_vae.compare.grid import Trial
+from pyro_vae.errors import InputError
+from pyro_vae.evaluate.ledger import Ledger, joined
+from pyro_vae.runs import RunFolder, load
+
+
+class Figure(NamedTuple):
+    """A figure that is compared, nats per image.
+
+    Attributes:
+        measure: of ``evaluate``, which makes it.
+        title: in words.
+        better: whether more or less of it is better, or "neither".
+    """
+
+    measure: str
+    title: str
+    better: str
+
+
+FIGURES = {
+    "elbo": Figure("elbo", "ELBO", "higher"),
+    "iwae": Figure("iwae", "IWAE bound on log p(x)", "higher"),
+    "log_likelihood": Figure("elbo", "log-likelihood E_q[log p(x|z)]", "neither"),
+    "kl": Figure("elbo", "KL(q(z|x) || p(z))", "neither"),
+    "inference_gap": Figure("gap", "inference gap", "lower"),
+    "approximation_gap": Figure("gap", "approximation gap", "lower"),
+    "amortization_gap": Figure("gap", "amortization gap", "lower"),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run.
+
+    Attributes:
+        per_image: for each figure that the run has, its value on each test image, ``(images,)``, nats.
+        metrics: ``metrics.json``.
+    """
+
+    trial: Trial
+    per_image: Mapping[str, np.ndarray]
+    metrics: Mapping[str, Any]
+
+    @property
+    def hours(self) -> float:
+        """Hours of training, of a GPU or of a core."""
+        environment = self.metrics["environment"]
+        return self.metrics["seconds"] / 3600 * (1 if environment["cuda"] else environment["threads"])
+
+
+def read(trial: Trial) -> Result:
+    """The result of a finished and measured run.
+
+    Raises:
+        InputError: where its folder lacks something.
+    """
+    folder = RunFolder(trial.path)
+    metrics = folder.read_metrics()
+    entries = metrics.get("evaluation", {}).get("test", {})
+    ledger = Ledger(folder)
+    per_image = {}
+    for name, figure in FIGURES.items():
+        entry = entries.get(figure.measure)
+        if entry is None or "figures" not in entry:
+            continue
+        pieces, _ = ledger.begun("test", figure.measure, entry["settings"])
+        if not pieces:
+            raise InputError(f"{trial.path} has lost the figures of single images: measure it anew with evaluate")
+        values = joined(pieces).figures[name].per_image
+        assert values is not None
+        per_image[name] = values.numpy()
+    return Result(trial, per_image, metrics)
+
+
+def check_alike(results: Sequence[Result]) -> None:
+    """Differences mean something only between figures that were obtained in the same way.
+
+    Raises:
+        InputError: naming two runs that saw other images, or other settings.
+    """
+    for measure in dict.fromkeys(figure.measure for figure in FIGURES.values()):
+        seen: dict[str, tuple[Any, str]] = {}
+        for result in results:
+            entry = result.metrics.get("evaluation", {}).get("test", {}).get(measure)
+            if entry is None or "figures" not in entry:
+                continue
+            settings = {name: value for name, value in entry["settings"].items() if name != "weights"}
+            first, name = seen.setdefault(measure, (settings, result.trial.name))
+            if settings != first:
+                other = sorted(key for key in settings if settings[key] != first.get(key))
+                raise InputError(
+                    f"{measure} of {result.trial.name} and of {name} were measured with other {', '.join(other)}:"
+                    " they cannot be compared"
+                )
+
+
+class Cost(NamedTuple):
+    """What one run of an arm takes, means over its seeds.
+
+    Attributes:
+        seconds: of training, without held-out measures and pictures.
+        hours: of cores or GPUs, while training.
+        unit: "core-hour" or "GPU-hour".
+    """
+
+    seconds: float
+    hours: float
+    unit: str
+    guide_parameters: int
+    model_parameters: int
+
+
+def cost(results: Sequence[Result]) -> Cost:
+    """The cost of an arm from its runs."""
+    run = load(results[0].trial.path)
+    guide, model = (sum(p.numel() for p in part.parameters()) for part in (run.guide, run.model))
+    unit = "GPU-hour" if results[0].metrics["environment"]["cuda"] else "core-hour"
+    seconds = fmean(result.metrics["seconds"] for result in results)
+    return Cost(seconds, fmean(result.hours for result in results), unit, guide, model)

@@ -1,0 +1,111 @@
+"""One run of the grid: trained or gone on with by ``svi``, then measured by ``evaluate``. This runs in a worker."""
+
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyro_vae.compare.grid import Trial
+from pyro_vae.config import settings_from
+from pyro_vae.errors import InputError
+from pyro_vae.evaluate.measures import Options
+from pyro_vae.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each run.
+
+    Attributes:
+        logs: the folder of what the runs say.
+        options: of ``evaluate``.
+        measures: their names.
+        train: measure bounds and gap on training images too.
+        threads: of torch, in each process.
+    """
+
+    logs: Path
+    options: Options
+    measures: tuple[str, ...]
+    train: bool
+    threads: int
+
+    def __call__(self, trial: Trial) -> None:
+        """Train and measure; nothing is done twice.
+
+        Raises:
+            InputError: where the run cannot be trained or measured, in one line.
+        """
+        from pyro_vae import svi
+        from pyro_vae.evaluate import evaluate
+
+        torch.set_num_threads(self.threads)
+        folder = RunFolder(trial.path)
+        with said_to(self.logs / f"{trial.name}.txt"):
+            if not (trial.path / "config.yaml").exists():
+                svi.start(settings_from(trial.text, out=str(trial.path)))
+            elif not folder.read_metrics().get("finished"):
+                svi.go_on(trial.path)
+            if "environment" not in folder.read_metrics():
+                folder.update_metrics(environment=environment(trial.device))
+            evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device)
+
+
+@contextmanager
+def said_to(path: Path) -> Iterator[None]:
+    """What is printed, and how an error came about, goes to the end of a file."""
+    with open(path, "a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+        try:
+            yield
+        except BaseException:
+            traceback.print_exc()
+            raise
+
+
+def environment(device: str) -> dict[str, Any]:
+    """The machine and the versions that a run was trained with."""
+    from pyro_vae.checks import choose_device
+
+    cuda = choose_device(device).type == "cuda"
+    packages = ("pyro_vae", "torch", "pyro-ppl", "zuko", "numpy")
+    return {
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "cuda": cuda,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        **{package: version(package) for package in packages},
+    }
+
+
+def cores() -> int:
+    """The processor's cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def same_run(trial: Trial, likelihood: str) -> None:
+    """Whether a run folder that is there is this very trial, so that it can be used or gone on with.
+
+    Args:
+        likelihood: the one that suits the data, where the options leave it open.
+
+    Raises:
+        InputError: where it was trained with other options, naming them.
+    """
+    if not (trial.path / "config.yaml").exists():
+        return
+    saved = settings_from(RunFolder(trial.path).config_text(), device="auto").text
+    wanted = settings_from(trial.text, device="auto")
+    if wanted.config.likelihood is None:
+        wanted = settings_from(wanted.text, likelihood=likelihood)
+    if saved != wanted.text:
+        other = sorted({line.strip() for line in set(saved.splitlines()) ^ set(wanted.text.splitlines())})
+        raise InputError(f"{trial.path} was trained with other options ({'; '.join(other)}): choose another --out")

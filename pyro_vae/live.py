@@ -1,0 +1,131 @@
+"""Runs that are still going, seen from their folders alone: a table that is drawn anew while they write."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from pyro_vae.errors import InputError
+from pyro_vae.runs import RunFolder
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 24  #: letters of a curve
+
+
+class Course(NamedTuple):
+    """How far a run is.
+
+    Attributes:
+        state: "not begun", "begun", "training" or "trained".
+        train, test: the last ELBOs, nats per image; None before the first epoch is finished.
+        best: the highest test ELBO.
+        seconds: of training until now.
+        curve: all test ELBOs.
+    """
+
+    state: str
+    epoch: int = 0
+    epochs: int = 0
+    train: float | None = None
+    test: float | None = None
+    best: float | None = None
+    seconds: float = 0.0
+    curve: tuple[float, ...] = ()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of training that are left, if all epochs take the same time."""
+        if self.state == "trained" or not self.epoch:
+            return None
+        return self.seconds / self.epoch * (self.epochs - self.epoch)
+
+
+def course(path: Path) -> Course:
+    """How far the run in this folder is."""
+    folder = RunFolder(path)
+    if not (path / "config.yaml").exists():
+        return Course("not begun")
+    epochs = yaml.safe_load(folder.config_text()).get("epochs", 0)
+    rows = folder.read_trace()
+    test = [row for row in rows if row.split == "test"]
+    if not test:
+        return Course("begun", 0, epochs)
+    train = [row.elbo for row in rows if row.split == "train"]
+    elbos = tuple(row.elbo for row in test)
+    state = "trained" if folder.read_metrics().get("finished") else "training"
+    last = test[-1]
+    return Course(state, last.epoch, epochs, train[-1] if train else None, last.elbo, max(elbos), last.seconds, elbos)
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """A curve in one line of text; its first twentieth is cut off where it would press the rest flat.
+
+    >>> sparkline([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
+    '▁▂▃▄▅▆▇█'
+    """
+    if not values:
+        return ""
+    count = min(width, len(values))
+    shown = [values[(i + 1) * len(values) // count - 1] for i in range(count)]
+    low, high = min(values[len(values) // 20 :]), max(shown)
+    span = (high - low) or 1.0
+    return "".join(BLOCKS[max(0, min(7, int((value - low) / span * 7.999)))] for value in shown)
+
+
+def live_table(paths: Sequence[Path], state: Callable[[Path, Course], str] = lambda _, course: course.state) -> Table:
+    """All runs, a line each.
+
+    Args:
+        state: what is said of a run; by default its course's state.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="ELBO in nats per image", caption_justify="left")
+    table.add_column("run", overflow="fold")
+    table.add_column("state")
+    for name in ("epoch", "train ELBO", "test ELBO", "best", "seconds", "left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("test ELBO", no_wrap=True)
+    for path in paths:
+        try:
+            now = course(path)
+        except InputError as error:
+            table.add_row(escape(path.name), escape(str(error)))
+            continue
+        elbos = ["" if value is None else f"{value:.2f}" for value in (now.train, now.test, now.best)]
+        left = "" if now.left is None else f"{now.left:.0f}"
+        times = [f"{now.seconds:.0f}" if now.epoch else "", left]
+        epoch = f"{now.epoch}/{now.epochs}" if now.epochs else ""
+        table.add_row(escape(path.name), escape(state(path, now)), epoch, *elbos, *times, sparkline(now.curve))
+    return table
+
+
+def follow(paths: Sequence[Path], console: Console | None = None, every: float = 1.0) -> None:
+    """Show the runs until all are trained, or the user has seen enough.
+
+    Where the output is no terminal, a line is printed for each epoch that is seen to be finished.
+    """
+    console = console or Console()
+    if console.is_terminal:
+        with Live(get_renderable=lambda: live_table(paths), console=console, refresh_per_second=1 / every):
+            while not all(course(path).state == "trained" for path in paths):
+                time.sleep(every)
+        return
+    shown: dict[Path, int] = {}
+    going = list(paths)
+    while going:
+        for path in list(going):
+            now = course(path)
+            if now.epoch > shown.get(path, 0) and now.test is not None:
+                shown[path] = now.epoch
+                words = f"{path.name}: epoch {now.epoch}/{now.epochs}  test ELBO {now.test:.2f}  best {now.best:.2f}"
+                console.print(words, highlight=False, soft_wrap=True, markup=False)
+            if now.state == "trained":
+                going.remove(path)
+        if going:
+            time.sleep(every)
