@@ -1,0 +1,87 @@
+"""How good the posteriors are, and why: the section of the inference gap in RESULTS.md.
+
+    python -m benchmarks.guides --data-root DIR --guides MeanField IAF FullRank
+    python -m benchmarks.gaps --data-root DIR [--runs runs/guides] [--guides MeanField IAF FullRank] [--images 100]
+
+Measures the runs that :mod:`benchmarks.guides` trained with ``pyro_vae.evaluate``; what a run has been measured for
+already is not measured again.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import machine, table, write_section
+from pyro_vae.evaluate import evaluate
+from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluation import Annealing
+from pyro_vae.runs import RunFolder
+
+#: title, where it is in metrics.json, digits
+ROWS = [
+    ("ELBO, test", ("test", "elbo", "elbo"), 2),
+    ("IWAE_5000, test (lower bound)", ("test", "iwae", "iwae"), 2),
+    ("AIS, test (lower bound)", ("test", "ais", "ais"), 2),
+    ("log p(x), test: the larger for each image", ("test", "gap", "log_evidence"), 2),
+    ("approximation gap, test", ("test", "gap", "approximation_gap"), 2),
+    ("amortization gap, test", ("test", "gap", "amortization_gap"), 2),
+    ("inference gap, test", ("test", "gap", "inference_gap"), 2),
+    ("approximation gap, train", ("train", "gap", "approximation_gap"), 2),
+    ("amortization gap, train", ("train", "gap", "amortization_gap"), 2),
+    ("inference gap, train", ("train", "gap", "inference_gap"), 2),
+    ("PSIS k-hat, mean", ("test", "importance", "k_hat"), 2),
+    ("images with k-hat above 0.7", ("test", "importance", "unreliable"), 2),
+    ("effective sample size, part of the draws", ("test", "importance", "effective_samples"), 3),
+    ("active units", ("test", "units", "active_units"), 0),
+    ("calibration, p of uniform ranks", ("simulated", "calibration", "calibration"), 3),
+    ("bracket around AIS on simulated images", ("simulated", "bracket", "bracket_gap"), 2),
+]
+
+
+def cell(metrics: dict[str, Any], path: tuple[str, str, str], digits: int) -> str:
+    """A figure with its standard error, or why there is none."""
+    entry = metrics["evaluation"].get(path[0], {}).get(path[1], {})
+    if "figures" not in entry:
+        return "not defined"
+    figure = entry["figures"].get(path[2])
+    if figure is None:
+        return "—"
+    error = figure.get("standard_error")
+    return f"{figure['value']:.{digits}f}" + (f" ± {error:.{digits}f}" if error and digits else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, required=True, help="the folder with MNIST/raw")
+    parser.add_argument("--runs", type=Path, default=Path("runs/guides"), help="where the run folders are")
+    parser.add_argument("--guides", nargs="+", default=["MeanField", "IAF", "FullRank"])
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--temperatures", type=int, default=500)
+    parser.add_argument("--chains", type=int, default=8)
+    options = parser.parse_args()
+    annealing = Annealing(chains=options.chains, temperatures=options.temperatures)
+    settings = Options(images=options.images, gap_images=options.images, annealing=annealing, bracket_images=20)
+    measures = ["elbo", "iwae", "importance", "units", "ais", "gap", "calibration", "bracket"]
+    columns = []
+    for guide in options.guides:
+        folder = RunFolder(options.runs / guide)
+        evaluate([folder.path], settings, measures, data_root=options.data_root)
+        columns.append([cell(folder.read_metrics(), path, digits) for _, path, digits in ROWS])
+    rows = [[title, *line] for (title, _, _), line in zip(ROWS, zip(*columns, strict=True), strict=True)]
+    write_section(
+        "gaps",
+        "The inference gap on MNIST, split",
+        f"`python -m benchmarks.guides --data-root DIR --guides {' '.join(options.guides)}`, then"
+        f" `python -m benchmarks.gaps --data-root DIR --guides {' '.join(options.guides)} --images {options.images}"
+        f" --temperatures {options.temperatures} --chains {options.chains}` on {machine()}.\n\n"
+        f"The runs of the table of guides, on the first {options.images} images of the test and the training set, in"
+        " one draw of the binarisation; nats per image, ± the standard error over images. The posterior of each image"
+        " is optimised from the amortized start by Adam until ten checks bring no gain (Cremer, Li & Duvenaud 2018)."
+        f" AIS has {options.chains} chains and {options.temperatures} temperatures with HMC; its bracket is the mean"
+        " distance of the forward and the reverse bound on images simulated from the model.\n\n"
+        + table(["figure", *options.guides], rows),
+    )
+
+
+if __name__ == "__main__":
+    main()
