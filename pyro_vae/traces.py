@@ -4,6 +4,7 @@ python -m pyro_vae.traces runs/a runs/b --save traces.png
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -79,20 +80,27 @@ def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, in
     return table
 
 
-def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs") -> None:
+def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live: bool = False) -> None:
     """Print a table of the runs' test ELBO and draw their traces in one picture.
 
     Args:
         runs: run folders.
         save: where the picture goes; by default traces.png beside the first run.
         x: what the curves are drawn against.
+        live: first follow runs that are still going, until all are trained or Ctrl-C is pressed.
 
     Raises:
         InputError: where a folder is no run or has no trace yet.
     """
+    from pyro_vae.live import follow
     from pyro_vae.pictures import figure_bytes
     from pyro_vae.runs import write_atomic
 
+    if live:
+        for path in runs:
+            RunFolder(path).config_text()
+        with suppress(KeyboardInterrupt):
+            follow(runs)
     rows: dict[str, list[TraceRow]] = {}
     samples: dict[str, int] = {}
     for path in runs:
@@ -121,9 +129,10 @@ def main(argv: list[str]) -> None:
         prog="python -m pyro_vae.traces", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
-    parser.add_function_arguments(traces, skip={"runs"}, as_group=False)
+    parser.add_argument("--live", action="store_true", help="first follow runs that are still going, until Ctrl-C")
+    parser.add_function_arguments(traces, skip={"runs", "live"}, as_group=False)
     options = parse_arguments(parser, argv)
-    traces(options.runs, options.save, options.x)
+    traces(options.runs, options.save, options.x, options.live)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def work_through(plan: Plan) -> dict[str, str]:
             else:
                 from pyro_vae.compare.cluster import run_on_ray
 
-                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, plan.workers)
+                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, workers, work.threads)
         except KeyboardInterrupt:
             dashboard.say("stopped; every finished epoch is kept: the same command goes on from there")
             sys.exit(130)
@@ -68,6 +68,10 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     results = [read(trial) for trial in plan.trials if trial.name not in failed]
     if not results:
         raise InputError(f"no run has finished: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
+    from pyro_vae.compare.pictures import findings_picture
+    from pyro_vae.compare.report import as_html
+    from pyro_vae.pictures import figure_bytes
+
     reports = analyse([arm.name for arm in plan.arms], results, plan.baseline, plan.confidence)
     comparison = Comparison(
         argv,
@@ -82,6 +86,8 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     )
     write_atomic(plan.out / "comparison.json", as_json(comparison))
     write_atomic(plan.out / "comparison.csv", as_csv(comparison))
+    write_atomic(plan.out / "report.html", as_html(comparison))
+    write_atomic(plan.out / "comparison.png", figure_bytes(findings_picture(comparison)))
     console = Console()
     console.print(table(comparison))
     for line in comparison.words:
@@ -90,6 +96,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
         console.print(
             f"failed: {name}: {why}; see {plan.out / 'logs' / name}.txt", highlight=False, soft_wrap=True, markup=False
         )
+    print(f"report: {plan.out / 'report.html'}")
     return comparison
 
 

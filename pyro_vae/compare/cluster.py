@@ -1,0 +1,57 @@
+"""The same runs as Ray tasks, on this machine or on a cluster. Ray decides what runs where."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyro_vae.compare.grid import Trial
+from pyro_vae.compare.processes import Job, Told, reason
+from pyro_vae.errors import InputError
+
+
+def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, workers: int | None, threads: int) -> None:
+    """Do the work of each trial in a Ray task.
+
+    Every node must see the folder of the comparison, the data and this package, as on a shared file system.
+
+    Args:
+        address: "local" starts Ray on this machine; else what ``ray.init`` takes: "auto", "ray://HOST:10001".
+        workers: on this machine, how many tasks run at a time; a cluster decides that itself.
+        threads: cores that a task asks for. Where there are GPUs it asks for one of them as well.
+
+    Raises:
+        InputError: where Ray is not installed, or there is no cluster at the address.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(f'--ray needs Ray: pip install "pyro_vae[ray]" ({error})') from error
+    here: dict[str, Any] = (
+        {"num_cpus": (workers or 1) * threads, "include_dashboard": False} if address == "local" else {}
+    )
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False, **here)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"--ray {address}: {' '.join(str(error).split())[:300]}") from error
+    try:
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        # A run that failed would fail again, and one whose node was lost goes on with the next command.
+        task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_one)
+        open_ = {task.remote(work, trial): trial for trial in trials}
+        while open_:
+            for done in ray.wait(list(open_))[0]:
+                trial = open_.pop(done)
+                try:
+                    told(trial, ray.get(done))
+                except ray.exceptions.RayError as error:  # the task was lost, and its process with it
+                    told(trial, reason(error))
+    finally:
+        ray.shutdown()
+
+
+def _one(work: Job, trial: Trial) -> str | None:
+    """The reason why a trial failed; None where it did not."""
+    try:
+        work(trial)
+    except (Exception, SystemExit) as error:
+        return reason(error)
+    return None

@@ -1,0 +1,230 @@
+"""The report: one HTML file that needs nothing but itself."""
+
+import base64
+import json
+import shlex
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from pyro_vae.compare.analysis import ArmReport
+from pyro_vae.compare.record import METHOD, Comparison, command_of, spread
+from pyro_vae.compare.results import FIGURES, Result
+from pyro_vae.evaluation.estimate import Estimate
+
+PICTURES = {
+    "reconstructions": ("Reconstructions", "Test images above their reconstructions"),
+    "prior_samples": ("Samples", "Images drawn from the prior"),
+    "latent": ("Latent space", "Latent positions of the test images"),
+    "manifold": ("Manifold", "Images over the latent plane"),
+}
+NONE = "-"  #: in a table, where there is no such number
+
+
+def as_html(comparison: Comparison) -> str:
+    """The page, in one string."""
+    page = files("pyro_vae.compare") / "page"
+    from plotly.offline import get_plotlyjs
+
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        (page / "report.html").read_text()
+    )
+    return template.render(
+        **_words(comparison),
+        css=Markup((page / "report.css").read_text()),
+        script=Markup((page / "report.js").read_text()),
+        plotly=Markup(get_plotlyjs()),
+        data=Markup(_in_script(_data(comparison))),
+    )
+
+
+def _in_script(value: Any) -> str:
+    """JSON that can stand inside a script element, whatever is in its strings."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
+
+
+def _words(comparison: Comparison) -> dict[str, Any]:
+    """All that the page says."""
+    reports = comparison.reports
+    seeds = sorted({trial.seed for trial in comparison.trials})
+    runs = [_run(comparison, i) for i in range(len(comparison.trials))]
+    costs = [report.cost for report in reports.values() if report.cost is not None]
+    return {
+        "title": f"Comparison on {Path(comparison.data).name}: {', '.join(reports)}",
+        "percent": f"{comparison.confidence:.0%}",
+        "baseline": comparison.baseline,
+        "words": comparison.words,
+        "failures": comparison.failed,
+        "finished": sum(len(report.results) for report in reports.values()),
+        "seeds": seeds,
+        "hour": costs[0].unit if costs else "hour",
+        "arms": [_arm(comparison, report, seeds, runs) for report in reports.values()],
+        "differences": any(report.differences for report in reports.values()),
+        "difference_names": [
+            (name, figure.title)
+            for name, figure in FIGURES.items()
+            if any(name in report.differences for report in reports.values())
+        ],
+        "gaps": [_gap_words(arm, report) for arm, report in reports.items() if "inference_gap" in report.figures],
+        "pictures": _pictures(reports.values()),
+        "figures": _figures(comparison),
+        "method": METHOD,
+        "command": shlex.join(["python", "-m", "pyro_vae.compare", *comparison.command]),
+        "runs": runs,
+    }
+
+
+def _arm(
+    comparison: Comparison, report: ArmReport, seeds: Sequence[int], runs: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    elbo, other, cost = report.figures.get("elbo"), report.differences.get("elbo"), report.cost
+    is_baseline = report.name == comparison.baseline
+    verdict: str = "baseline" if is_baseline else "not compared" if other is None else other.verdict
+    if elbo is not None and elbo.seeds == 1 and other is not None:
+        verdict += " (one seed)"
+    per_hour = report.gain_per_hour
+    return {
+        "name": report.name,
+        "elbo": spread(elbo) if elbo else NONE,
+        "difference": spread(other, "+") if other else NONE,
+        "verdict": verdict,
+        "tone": other.verdict if other is not None and other.verdict != "no difference shown" else "",
+        "rank": f"{report.mean_rank:.1f}" if report.mean_rank is not None else NONE,
+        "seeds": len(report.results),
+        "seconds": f"{cost.seconds:,.0f}" if cost else NONE,
+        "hours": f"{cost.hours:.3g}" if cost else NONE,
+        "gain_per_hour": f"{per_hour:+,.3g}" if per_hour is not None else NONE,
+        "guide_parameters": f"{cost.guide_parameters:,}" if cost else NONE,
+        "model_parameters": f"{cost.model_parameters:,}" if cost else NONE,
+        "by_seed": [_by_seed(report, seed) for seed in seeds],
+        "runs": [run for run in runs if run["arm"] == report.name and not run["failed"]],
+    }
+
+
+def _by_seed(report: ArmReport, seed: int) -> str:
+    result = report.results.get(seed)
+    if result is None or "elbo" not in result.per_image:
+        return NONE
+    rank = f" ({report.ranks[seed]:g})" if seed in report.ranks else ""
+    return f"{result.per_image['elbo'].mean():.2f}{rank}"
+
+
+def _run(comparison: Comparison, i: int) -> dict[str, Any]:
+    trial = comparison.trials[i]
+    result = comparison.reports[trial.arm].results.get(trial.seed)
+    run = {"name": trial.name, "arm": trial.arm, "seed": trial.seed, "command": command_of(trial, comparison.arms)}
+    if result is None:
+        return run | {"elbo": NONE, "seconds": NONE, "versions": "", "failed": comparison.failed.get(trial.name, "?")}
+    environment = dict(result.metrics["environment"])
+    environment.pop("cuda")
+    versions = ", ".join(f"{name} {value}" for name, value in environment.items())
+    elbo = f"{result.per_image['elbo'].mean():.2f}" if "elbo" in result.per_image else NONE
+    return run | {"elbo": elbo, "seconds": f"{result.metrics['seconds']:,.0f}", "versions": versions, "failed": ""}
+
+
+def _gap_words(arm: str, report: ArmReport) -> dict[str, Any]:
+    parts = {part: spread(report.figures[f"{part}_gap"]) for part in ("approximation", "amortization", "inference")}
+    return {"arm": arm, **parts, "images": report.figures["inference_gap"].images}
+
+
+def _pictures(reports: Any) -> list[dict[str, Any]]:
+    """The pictures of each arm's first finished run, kind by kind."""
+    found = []
+    for name, (title, alt) in PICTURES.items():
+        of = []
+        for report in reports:
+            for seed, result in list(report.results.items())[:1]:
+                path = result.trial.path / "figures" / f"{name}.png"
+                if path.exists():
+                    png = base64.b64encode(path.read_bytes()).decode()
+                    of.append({"arm": report.name, "seed": seed, "png": png})
+        if of:
+            found.append({"title": title, "alt": alt, "of": of})
+    return found
+
+
+def _figures(comparison: Comparison) -> list[dict[str, Any]]:
+    rows = []
+    for name, figure in FIGURES.items():
+        for arm, report in comparison.reports.items():
+            found, other = report.figures.get(name), report.differences.get(name)
+            if found is None:
+                continue
+            verdict: str = (
+                "baseline" if arm == comparison.baseline else "not compared" if other is None else other.verdict
+            )
+            if other is not None and figure.better != "neither" and verdict in ("higher", "lower"):
+                verdict += f", {'better' if verdict == figure.better else 'worse'}"
+            rows.append(
+                {
+                    "title": figure.title,
+                    "arm": arm,
+                    "mean": spread(found),
+                    "difference": spread(other, "+") if other else NONE,
+                    "verdict": verdict,
+                    "seeds": found.seeds,
+                    "images": f"{found.images:,}",
+                    "by": _how(next(iter(report.results.values())), name),
+                }
+            )
+    return rows
+
+
+def _how(result: Result, name: str) -> str:
+    """How a figure was estimated, in words."""
+    entry = result.metrics["evaluation"]["test"][FIGURES[name].measure]
+    estimate = Estimate.from_dict(entry["figures"][name])
+    return f"{estimate.estimator}, {estimate.samples:,} samples" + {None: "", "lower": "; a lower bound"}.get(
+        estimate.bound, "; an upper bound"
+    )
+
+
+def _data(comparison: Comparison) -> dict[str, Any]:
+    """The numbers that the script draws."""
+    reports = comparison.reports
+    shown = {}
+    for name in FIGURES:
+        rows = [
+            {"arm": arm, "value": d.value, "low": d.low, "high": d.high, "verdict": d.verdict}
+            for arm, report in reports.items()
+            if (d := report.differences.get(name)) is not None
+        ]
+        if rows:
+            shown[name] = rows
+    gaps = [
+        {
+            "arm": arm,
+            **{part: {"value": report.figures[f"{part}_gap"].value} for part in ("approximation", "amortization")},
+        }
+        for arm, report in reports.items()
+        if "inference_gap" in report.figures
+    ]
+    better = {"higher": "right is better", "lower": "left is better", "neither": "neither side is better"}
+    return {
+        "arms": list(reports),
+        "baseline": comparison.baseline,
+        "figures": {name: {"title": f.title, "better": better[f.better]} for name, f in FIGURES.items()},
+        "differences": shown,
+        "gaps": gaps,
+        "runs": [
+            {"name": result.trial.name, "arm": arm, "traces": _traces(result)}
+            for arm, report in reports.items()
+            for result in report.results.values()
+        ],
+    }
+
+
+def _traces(result: Result) -> dict[str, dict[str, list[float]]]:
+    """The trace of each split, column by column, with what a picture can show of its digits."""
+    from pyro_vae.runs import RunFolder
+
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in RunFolder(result.trial.path).read_trace():
+        columns = found.setdefault(row.split, {})
+        for name in ("step", "epoch", "seconds", "elbo", "log_likelihood", "kl"):
+            columns.setdefault(name, []).append(float(f"{getattr(row, name):.6g}"))
+    return found
