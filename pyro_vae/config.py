@@ -249,10 +249,12 @@ def build(config: Config, image_shape: Shape, mean_image: Tensor | None = None) 
         decoder = config.decoder(config.latent_dim, likelihood.output_shape)
         if mean_image is not None:
             decoder.start_at(likelihood.initial_output(mean_image))
-        model = config.model(decoder, likelihood, config.prior(config.latent_dim))
+        prior = config.prior(config.latent_dim)
+        model = config.model(decoder, likelihood, prior)
         torch.manual_seed(random_seed(config.seed, "encoder"))
         encoder = config.encoder(image_shape)
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
         guide.bind(model.log_joint)
+        prior.bind(guide, image_shape, mean_image)
     return model, guide

@@ -4,8 +4,9 @@ from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
 from pyro_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from pyro_vae.models.linear_gaussian import LinearGaussian
-from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.priors import FlowPrior, MixturePrior, Prior, StandardNormal
 from pyro_vae.models.vae import VAE
+from pyro_vae.models.vamp import VampPrior
 
 __all__ = [
     "VAE",
@@ -13,12 +14,15 @@ __all__ = [
     "ContinuousBernoulli",
     "ConvDecoder",
     "Decoder",
+    "FlowPrior",
     "Gaussian",
     "Likelihood",
     "LinearDecoder",
     "LinearGaussian",
     "MLPDecoder",
+    "MixturePrior",
     "Model",
     "Prior",
     "StandardNormal",
+    "VampPrior",
 ]
