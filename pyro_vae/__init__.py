@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # import its own module twice and `--help` does not pay for what it does not show.
 _PUBLIC = {
     "capture": "pyro_vae.engine",
+    "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
     "train": "pyro_vae.svi",
 }

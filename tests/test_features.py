@@ -1,0 +1,93 @@
+"""Features of a run against its own posterior."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import pyro_vae
+from guides import GUIDES
+from pyro_vae.config import build, settings_of
+from pyro_vae.encoding import encode
+from pyro_vae.errors import InputError
+
+SHAPE = (1, 3, 2)
+
+
+def built(guide: str):
+    options = {"guide": guide, "likelihood": "Gaussian", "latent_dim": 3, "seed": 1}
+    model, guide = build(settings_of(options).config, SHAPE, torch.full(SHAPE, 0.5))
+    return model.eval(), guide.eval()
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_moments_are_those_of_many_samples(name):
+    """Within standard errors of 4,000 other samples, and of the 4,000 that estimate them where nothing is exact."""
+    model, guide = built(name)
+    x = torch.rand(4, *SHAPE)
+    n = 4000
+    draws = encode(model, guide, x, "samples", n, seed=7)
+    assert draws.shape == (n, 4, 3)
+    mean, std = (encode(model, guide, x, statistic, n) for statistic in ("mean", "std"))
+    assert mean.shape == std.shape == (4, 3)
+    spread = draws.std(0)
+    # SemiAmortized draws its lambda as well, another one at each call; after a step of it the posterior has moved
+    slack = 0.2 if name == "SemiAmortized" else 1e-5
+    assert ((mean - draws.mean(0)).abs() <= 5 * spread * (2 / n) ** 0.5 + slack).all()
+    assert ((std - spread).abs() <= 8 * spread * (1 / n) ** 0.5 + slack).all()
+    if name == "Delta":
+        assert torch.equal(mean, guide.amortize(x).detach())
+        assert not std.any()
+
+
+def test_closed_forms_need_no_samples_and_no_batch():
+    model, guide = built("FullRank")
+    x = torch.rand(7, *SHAPE)
+    q = guide.posterior(guide.amortize(x))
+    for batch_size in (3, 1000):
+        torch.testing.assert_close(encode(model, guide, x, batch_size=batch_size), q.mean)
+        torch.testing.assert_close(encode(model, guide, x, "std", batch_size=batch_size), q.variance.sqrt())
+
+
+def test_samples_are_those_of_the_seed_and_leave_the_generator():
+    model, guide = built("IAF")
+    x = torch.rand(5, *SHAPE)
+    state = torch.get_rng_state()
+    first = encode(model, guide, x, "samples", 2, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first, encode(model, guide, x, "samples", 2, seed=3))
+    assert not torch.equal(first, encode(model, guide, x, "samples", 2, seed=4))
+    assert encode(model, guide, x, "samples").shape == (1, 5, 3)
+    # another batch has other noise: equal images in two batches do not share their samples
+    twice = encode(model, guide, x[:1].repeat(2, 1, 1, 1), "samples", batch_size=1)
+    assert not torch.equal(twice[:, 0], twice[:, 1])
+
+
+def test_features_of_a_run_folder_and_of_a_run(train):
+    folder = train("run", "--epochs", "1")
+    run = pyro_vae.load(folder.path)
+    x = np.random.default_rng(0).random((4, 1, 8, 8))
+    found = pyro_vae.features(folder.path, x)
+    assert isinstance(found, np.ndarray)
+    images = torch.from_numpy(x).float()
+    expected = run.guide.posterior(run.guide.amortize(images)).mean
+    np.testing.assert_allclose(found, expected.detach().numpy(), rtol=1e-6)
+    assert np.array_equal(found, pyro_vae.features(str(folder.path), x))
+    assert torch.equal(torch.from_numpy(found), pyro_vae.features(run, images))
+
+
+def test_what_is_refused():
+    model, guide = built("MeanField")
+    for wrong in [(4, 1, 2, 3), (0, 1, 3, 2), (4, 6)]:
+        with pytest.raises(InputError, match=r"of shape \(N, 1, 3, 2\), not"):
+            encode(model, guide, torch.rand(wrong))
+    with pytest.raises(InputError, match="no statistic 'median'; there are mean, std, samples"):
+        encode(model, guide, torch.rand(4, *SHAPE), "median")
+
+
+def test_the_function_is_not_hidden_by_its_module():
+    code = "import pyro_vae.encoding, pyro_vae.sklearn, pyro_vae; assert callable(pyro_vae.features) is True"
+    code += "; pyro_vae.features; assert callable(pyro_vae.features)"
+    subprocess.run([sys.executable, "-c", code], check=True)
