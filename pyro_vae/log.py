@@ -19,21 +19,26 @@ class Log:
         rows: the trace so far.
         data: whose test images the pictures show.
         seen: what the likelihood sees of them.
+        quiet: leave pictures and TensorBoard's events out.
     """
 
-    def __init__(self, folder: RunFolder, rows: list[TraceRow], data: DataSet, seen: Binarizer):
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(self, folder: RunFolder, rows: list[TraceRow], data: DataSet, seen: Binarizer, quiet: bool = False):
         self.folder, self.rows, self.data, self.seen = folder, rows, data, seen
-        # What a killed run wrote after its last checkpoint is told to be dropped.
-        self.events = SummaryWriter(str(folder.path), purge_step=rows[-1].step + 1 if rows else None)
-        if not rows:
-            self.events.add_text("config", f"```yaml\n{folder.config_text()}\n```")
         self.picture_cost, self.pictured = 0.0, -math.inf
+        self.events = None
+        if not quiet:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # What a killed run wrote after its last checkpoint is told to be dropped.
+            self.events = SummaryWriter(str(folder.path), purge_step=rows[-1].step + 1 if rows else None)
+            if not rows:
+                self.events.add_text("config", f"```yaml\n{folder.config_text()}\n```")
 
     def add(self, row: TraceRow) -> None:
         """One more row of the trace."""
         self.rows.append(row)
+        if self.events is None:
+            return
         for name in ("elbo", "log_likelihood", "kl", "beta", "lr", "grad_norm"):
             value = getattr(row, name)
             if value is not None:
@@ -52,7 +57,9 @@ class Log:
             self.pictures(model, guide)
 
     def pictures(self, model: Model, guide: Guide) -> None:
-        """Draw all pictures of the run, the trace with them."""
+        """Draw all pictures of the run, the trace with them; none where the log is quiet."""
+        if self.events is None:
+            return
         from pyro_vae.pictures import draw, save_figure
         from pyro_vae.traces import trace_figure
 
@@ -68,7 +75,7 @@ class Log:
         elbo = (test.log_likelihood - test.kl).double()
         result: dict[str, Any] = {
             "value": elbo.mean().item(),
-            "standard_error": elbo.std().item() / math.sqrt(len(elbo)),
+            "standard_error": elbo.std().item() / math.sqrt(len(elbo)) if len(elbo) > 1 else math.nan,
             "log_likelihood": test.log_likelihood.double().mean().item(),
             "kl": test.kl.double().mean().item(),
             "estimator": "Trace_ELBO",
@@ -79,6 +86,7 @@ class Log:
             "epoch": epoch,
         }
         self.folder.update_metrics(finished=True, seconds=seconds, test_elbo=result)
-        self.events.add_scalar("test_elbo", result["value"], self.rows[-1].step)
-        self.events.close()
+        if self.events is not None:
+            self.events.add_scalar("test_elbo", result["value"], self.rows[-1].step)
+            self.events.close()
         return result

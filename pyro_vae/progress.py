@@ -1,6 +1,7 @@
 """What is seen while a run goes on: a bar in a terminal, plain lines elsewhere."""
 
 import time
+from io import StringIO
 from typing import Self
 
 from rich.console import Console
@@ -16,10 +17,12 @@ class Watch:
         epochs: of the whole run.
         start: the epochs that are done already.
         steps: the steps of one epoch.
+        quiet: show nothing.
+        console: where to show it; by default the standard output.
     """
 
-    def __init__(self, epochs: int, start: int, steps: int, console: Console | None = None):
-        self.console = console or Console()
+    def __init__(self, epochs: int, start: int, steps: int, quiet: bool = False, console: Console | None = None):
+        self.console = console or (Console(file=StringIO()) if quiet else Console())
         self.epochs, self.steps = epochs, steps
         self.shown = -float("inf")
         self.bar: Progress | None = None

@@ -76,7 +76,7 @@ def run_epoch(
     return record
 
 
-def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) -> None:
+def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, quiet: bool = False) -> None:
     """Train a model and a guide, and keep the run folder complete after every epoch.
 
     Args:
@@ -84,6 +84,7 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
         data: the images.
         folder: the run folder, which exists.
         resume: go on from the folder's last checkpoint, if it has one.
+        quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the folder is as ever.
 
     Raises:
         InputError: where the bound or a gradient is no longer finite, naming the step and the site.
@@ -98,7 +99,7 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
     seen = Binarizer(sees_binary(config, model))
 
     rows, state = _restore(folder, model, guide, optimizer, data) if resume else ([], dict(_FRESH))
-    log = Log(folder, rows, data, seen)
+    log = Log(folder, rows, data, seen, quiet)
     count, batches = len(data.train), math.ceil(len(data.train) / config.batch_size)
     svi = SVI(
         model,
@@ -111,7 +112,7 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
         num_steps=config.epochs * batches,
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
-    with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches) as watch:
+    with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
         try_once(model, guide, seen(data.train.batch(slice(0, 2)), torch.Generator(device)))
         while state["epoch"] < config.epochs and not _out_of_patience(state, config):
             began = time.perf_counter()
@@ -134,8 +135,11 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False) 
                 log.add(TraceRow(step, epoch, split, elbo, log_likelihood, kl, *course))
 
             weights = {"image_shape": data.image_shape, "model": model.state_dict(), "guide": guide.state_dict()}
-            if log.elbo("validation") > state["best_elbo"]:
-                state.update(best_elbo=log.elbo("validation"), best_epoch=epoch)
+            log_likelihood, kl = terms["validation"].tolist()
+            # A point has no ELBO; its weights are chosen by what it is trained for.
+            chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
+            if chosen_by > state["best_elbo"]:
+                state.update(best_elbo=chosen_by, best_epoch=epoch)
                 folder.save("best", {**weights, "state": state})
             log.write(model, guide)
             # Last, so that a run killed before this line does the epoch again and writes the same.

@@ -1,0 +1,206 @@
+"""A variational autoencoder as a scikit-learn transformer: latent features of the rows of a table, or of images."""
+
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from pyro_vae.checks import check, sees_binary
+from pyro_vae.config import settings_of
+from pyro_vae.data import Binarizer, DataSet, Images
+from pyro_vae.data.images import described
+from pyro_vae.encoding import encode
+from pyro_vae.errors import InputError
+from pyro_vae.models import VAE
+from pyro_vae.runs import RunFolder, load
+from pyro_vae.svi import fit, held_out_terms
+
+
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Posterior means of a VAE as features.
+
+    ``fit`` is the training of ``python -m pyro_vae.svi``, in a temporary run folder and without a word. Any option of
+    that command can be given, so any guide, prior, decoder or objective will do.
+
+    Parameters
+    ----------
+    latent_dim : int, default=10
+        How many features come out.
+    guide : str or dict, default="MeanField"
+        q(z|x): a name, the import path of your own class, or ``{"class_path": ..., "init_args": {...}}``.
+    likelihood : str, dict or None, default=None
+        p(x|z), in the same way. None is a Gaussian with one learned standard deviation for all features and means that
+        may be any number.
+    standardize : bool, default=True
+        Shift and scale every feature to mean 0 and variance 1 first; one that is constant is only shifted. Likelihoods
+        of pixels between 0 and 1 (Bernoulli, ContinuousBernoulli) want False.
+    image_shape : tuple of int or None, default=None
+        Channels, height and width of a row that is an image; None is 1 x 1 x n_features. Convolutional networks,
+        given by ``options``, need it.
+    epochs : int, default=100
+        Passes over the training rows.
+    batch_size : int, default=100
+        Rows in a step; all of them where there are fewer.
+    lr : float, default=1e-3
+        The learning rate.
+    validation_fraction : float, default=0.1
+        The share of the rows, at least one, that choose among the weights of all epochs and do not train them.
+    options : dict or None, default=None
+        Further options of ``python -m pyro_vae.svi``, such as ``{"objective": "IWAE", "encoder": "ConvEncoder"}``.
+        Steps run eagerly unless ``engine`` is one of them.
+    random_state : int, RandomState instance or None, default=None
+        Of the first weights, the validation rows, the order of the batches and the noise.
+
+    Attributes
+    ----------
+    model_, guide_ : the trained p(x, z) and q(z|x), of standardised rows as images.
+    trace_ : the ELBO trace, a list of :class:`~pyro_vae.runs.TraceRow`. Its splits are train and validation, in nats
+        per row of standardised values.
+    offset_, scale_ : what is subtracted from each feature, and what it is divided by then.
+    n_features_in_ : how many features go in.
+
+    References
+    ----------
+    Kingma & Welling 2013, Auto-Encoding Variational Bayes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X = load_iris().data
+    >>> VAETransformer(latent_dim=2, epochs=1, random_state=0).fit_transform(X).shape
+    (150, 2)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 10,
+        *,
+        guide: str | dict = "MeanField",
+        likelihood: str | dict | None = None,
+        standardize: bool = True,
+        image_shape: tuple[int, int, int] | None = None,
+        epochs: int = 100,
+        batch_size: int = 100,
+        lr: float = 1e-3,
+        validation_fraction: float = 0.1,
+        options: dict[str, Any] | None = None,
+        random_state: Any = None,
+    ):
+        self.latent_dim = latent_dim
+        self.guide = guide
+        self.likelihood = likelihood
+        self.standardize = standardize
+        self.image_shape = image_shape
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.validation_fraction = validation_fraction
+        self.options = options
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on the rows of ``X``, ``(n_samples, n_features)``; ``y`` is not used.
+
+        Raises:
+            ValueError: where an option or a value of ``X`` will not do; the message says which.
+        """
+        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
+        if self.image_shape is not None and prod(self.image_shape) != X.shape[1]:
+            raise ValueError(f"image_shape {tuple(self.image_shape)} does not make {X.shape[1]} features")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(f"validation_fraction must be between 0 and 1, not {self.validation_fraction}")
+        random = check_random_state(self.random_state)
+        wide = X.astype(np.float64)
+        self.offset_ = wide.mean(0) if self.standardize else np.zeros(X.shape[1])
+        spread = wide.std(0)
+        # A constant feature, but for the rounding of its mean, has no scale of its own.
+        constant = spread <= 10 * np.finfo(X.dtype).eps * np.abs(self.offset_)
+        self.scale_ = np.where(constant, 1.0, spread) if self.standardize else np.ones(X.shape[1])
+
+        data = self._split(self._images(X), random.permutation(len(X)))
+        settings = settings_of(self._options(len(data.train), int(random.randint(2**31 - 1))))
+        check(settings.config, data)
+        with TemporaryDirectory() as folder:
+            fit(settings.config, data, RunFolder.create(Path(folder), settings.text), quiet=True)
+            run = load(folder)
+            self.trace_ = [row for row in run.folder.read_trace() if row.split != "test"]
+        if not isinstance(run.model, VAE):
+            raise InputError(f"a {type(run.model).__name__} has no decoder and prior to make features of")
+        self.model_, self.guide_ = run.model, run.guide
+        self._binary, self._samples = sees_binary(run.config, run.model), run.config.final_samples
+        return self
+
+    def _options(self, rows: int, seed: int) -> dict[str, Any]:
+        if taken := sorted({"data", "data_root", "validation", "out", "seed"} & set(self.options or {})):
+            raise InputError(f"options cannot hold {', '.join(taken)}: here they come from X and the other parameters")
+        gaussian = {"class_path": "Gaussian", "init_args": {"squash": False}}
+        return {
+            "engine": "eager",
+            "latent_dim": self.latent_dim,
+            "guide": self.guide,
+            "likelihood": self.likelihood or gaussian,
+            "epochs": self.epochs,
+            "batch_size": min(self.batch_size, rows),
+            "lr": self.lr,
+            "seed": seed,
+            **(self.options or {}),
+        }
+
+    def _images(self, X: np.ndarray) -> np.ndarray:
+        """Rows as standardised images ``(n_samples, C, H, W)``, float32."""
+        rows = ((X - self.offset_) / self.scale_).astype(np.float32)
+        return rows.reshape(len(X), *(self.image_shape or (1, 1, X.shape[1])))
+
+    def _split(self, images: np.ndarray, order: np.ndarray) -> DataSet:
+        held_out = min(max(1, round(self.validation_fraction * len(images))), len(images) - 1)
+        train, validation = (Images(images[rows]) for rows in (order[held_out:], order[:held_out]))
+        return described("X", train, validation, validation, "Gaussian")
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.latent_dim
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Posterior means, ``(n_samples, latent_dim)``; see :func:`pyro_vae.features` for how exact they are."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        return encode(self.model_, self.guide_, self._images(X)).astype(X.dtype)
+
+    @torch.no_grad()
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """The means E[x|z] of latent vectors ``(n_samples, latent_dim)``, in units of the features."""
+        check_is_fitted(self)
+        z = torch.as_tensor(np.asarray(Z), dtype=torch.float32)
+        if z.ndim != 2 or z.shape[1] != self._n_features_out:
+            raise ValueError(f"Z must be of shape (n_samples, {self._n_features_out}), not {tuple(z.shape)}")
+        device = next(self.model_.parameters()).device
+        means = self.model_.likelihood(self.model_.decoder(z.to(device))).mean
+        return means.flatten(1).cpu().numpy() * self.scale_ + self.offset_
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean ELBO of the rows, nats per row, a lower bound of the log density of ``X`` in its own units.
+
+        ``y`` is not used. 100 samples of z for each row, or ``options["final_samples"]``; the noise is always the same.
+
+        Raises:
+            ValueError: where q(z|x) is a point and so there is no ELBO.
+        """
+        check_is_fitted(self)
+        if not self.guide_.has_density:
+            raise InputError(f"{type(self.guide_).__name__} has no density, so there is no ELBO to score rows with")
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        images = Images(self._images(X), device=next(self.model_.parameters()).device)
+        terms = held_out_terms(self.model_, self.guide_, images, Binarizer(self._binary), self._samples)
+        # A density of standardised values becomes one of X by the Jacobian of the scaling.
+        return terms.log_weight.double().mean().item() - float(np.log(self.scale_).sum())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
