@@ -87,7 +87,8 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     write_atomic(plan.out / "comparison.json", as_json(comparison))
     write_atomic(plan.out / "comparison.csv", as_csv(comparison))
     write_atomic(plan.out / "report.html", as_html(comparison))
-    write_atomic(plan.out / "comparison.png", figure_bytes(findings_picture(comparison)))
+    if picture := findings_picture(comparison):
+        write_atomic(plan.out / "comparison.png", figure_bytes(picture))
     console = Console()
     console.print(table(comparison))
     for line in comparison.words:

@@ -11,16 +11,20 @@ from pyro_vae.compare.record import Comparison
 from pyro_vae.plots import COLOURS
 
 
-def findings_picture(comparison: Comparison) -> Figure:
-    """Differences in ELBO and in the bound on log p(x) at the left; at the right, where it was measured, the gap."""
+def findings_picture(comparison: Comparison) -> Figure | None:
+    """Differences in ELBO and in the bound on log p(x) beside the split gap; None where there is neither."""
     reports = list(comparison.reports.values())
     gaps = [report for report in reports if "inference_gap" in report.figures]
     others = [report for report in reports if report.differences]
-    figure = Figure(figsize=(11 if gaps else 6, 1.7 + 0.55 * len(reports)), layout="constrained")
-    panels = figure.subplots(1, 2 if gaps else 1, squeeze=False)[0]
-    _differences(panels[0], others, comparison)
+    panels = bool(others) + bool(gaps)
+    if not panels:
+        return None
+    figure = Figure(figsize=(5.5 * panels, 2.0 + 0.5 * len(reports)), layout="constrained")
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    if others:
+        _differences(axes[0], others, comparison)
     if gaps:
-        _gaps(panels[1], gaps, comparison.confidence)
+        _gaps(axes[-1], gaps, comparison.confidence)
     return figure
 
 
@@ -42,8 +46,8 @@ def _differences(axes: Axes, reports: Sequence[ArmReport], comparison: Compariso
         xlabel=f"difference to {comparison.baseline}, nats per image (right is better)",
         title=f"{comparison.confidence:.0%} intervals, {seeds} seed{'' if seeds == 1 else 's'}",
     )
-    if reports:
-        axes.legend(frameon=False, fontsize="small")
+    axes.title.set_fontsize("medium")
+    _legend(axes)
 
 
 def _gaps(axes: Axes, reports: Sequence[ArmReport], confidence: float) -> None:
@@ -61,6 +65,11 @@ def _gaps(axes: Axes, reports: Sequence[ArmReport], confidence: float) -> None:
     images = whole[0].images
     axes.set(
         xlabel="log p(x) - ELBO, nats per image",
-        title=f"The inference gap and its parts ({images} images, {confidence:.0%} interval of the whole)",
+        title=f"The inference gap: {images} images, {confidence:.0%} interval of the whole",
     )
-    axes.legend(frameon=False, fontsize="small")
+    axes.title.set_fontsize("medium")
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)

@@ -82,16 +82,12 @@ def _arm(
     comparison: Comparison, report: ArmReport, seeds: Sequence[int], runs: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     elbo, other, cost = report.figures.get("elbo"), report.differences.get("elbo"), report.cost
-    is_baseline = report.name == comparison.baseline
-    verdict: str = "baseline" if is_baseline else "not compared" if other is None else other.verdict
-    if elbo is not None and elbo.seeds == 1 and other is not None:
-        verdict += " (one seed)"
     per_hour = report.gain_per_hour
     return {
         "name": report.name,
         "elbo": spread(elbo) if elbo else NONE,
         "difference": spread(other, "+") if other else NONE,
-        "verdict": verdict,
+        "verdict": _verdict(comparison, report, "elbo"),
         "tone": other.verdict if other is not None and other.verdict != "no difference shown" else "",
         "rank": f"{report.mean_rank:.1f}" if report.mean_rank is not None else NONE,
         "seeds": len(report.results),
@@ -103,6 +99,19 @@ def _arm(
         "by_seed": [_by_seed(report, seed) for seed in seeds],
         "runs": [run for run in runs if run["arm"] == report.name and not run["failed"]],
     }
+
+
+def _verdict(comparison: Comparison, report: ArmReport, name: str) -> str:
+    """What is shown of a figure of an arm, in words."""
+    found, better = report.differences.get(name), FIGURES[name].better
+    if report.name == comparison.baseline:
+        return "baseline"
+    if found is None:
+        return "not compared"
+    words: str = found.verdict
+    if words in ("higher", "lower") and better != "neither":
+        words += ", better" if words == better else ", worse"
+    return words + (", of one seed only" if found.seeds == 1 else "")
 
 
 def _by_seed(report: ArmReport, seed: int) -> str:
@@ -157,8 +166,6 @@ def _figures(comparison: Comparison) -> list[dict[str, Any]]:
             verdict: str = (
                 "baseline" if arm == comparison.baseline else "not compared" if other is None else other.verdict
             )
-            if other is not None and figure.better != "neither" and verdict in ("higher", "lower"):
-                verdict += f", {'better' if verdict == figure.better else 'worse'}"
             rows.append(
                 {
                     "title": figure.title,

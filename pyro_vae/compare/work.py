@@ -77,13 +77,21 @@ def environment(device: str) -> dict[str, Any]:
     cuda = choose_device(device).type == "cuda"
     packages = ("pyro_vae", "torch", "pyro-ppl", "zuko", "numpy")
     return {
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if cuda else processor(),
         "cuda": cuda,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
         **{package: version(package) for package in packages},
     }
+
+
+def processor() -> str:
+    """The name of the processor, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def cores() -> int:

@@ -11,7 +11,8 @@
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const titles = { elbo: "ELBO", log_likelihood: "log-likelihood", kl: "KL(q(z|x) || p(z))",
     step: "steps of SVI", epoch: "epochs", seconds: "seconds of training" };
-  const config = { responsive: true, displaylogo: false };
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const still = { responsive: true, displayModeBar: false };
   let view = "late";
 
   const all = (selector) => [...document.querySelectorAll(selector)];
@@ -29,7 +30,7 @@
 
   function layout(more) {
     return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : "zoom",
-      font: { color: css("--ink"), family: "system-ui, sans-serif" }, margin: { l: 60, r: 12, t: 30, b: 50 },
+      font: { color: css("--ink"), family: "system-ui, sans-serif" }, margin: { l: 60, r: 12, t: 44, b: 50 },
       hoverlabel: { namelength: -1 }, ...more };
   }
 
@@ -80,7 +81,7 @@
     }], layout({ height: 130 + 46 * found.length, showlegend: false,
       xaxis: axis(`${title}, difference to ${data.baseline}` + (narrow.matches ? "" : `, nats per image; ${better}`),
         { zeroline: true, zerolinewidth: 2 }),
-      yaxis: axis("", { autorange: "reversed", type: "category" }) }), config);
+      yaxis: axis("", { range: [found.length - 0.5, -0.5], type: "category" }) }), still);
   }
 
   function gaps() {
@@ -90,11 +91,11 @@
     Plotly.react("gaps", parts.map(([part, name, shape], i) => ({
       type: "bar", orientation: "h", name, y: arms, x: data.gaps.map((gap) => gap[part].value),
       marker: { color: palettes[dark.matches ? "dark" : "light"][i],
-        pattern: { shape, fgcolor: css("--paper"), solidity: 0.25, size: 7 } },
+        pattern: { shape, fillmode: "overlay", fgcolor: css("--paper"), solidity: 0.2, size: 7 } },
       hovertemplate: `%{y}, ${name}: %{x:.2f}<extra></extra>`,
     })), layout({ barmode: "relative", height: 150 + 46 * arms.length, legend: { orientation: "h", y: 1.15 },
       xaxis: axis("log p(x) − ELBO, nats per image"),
-      yaxis: axis("", { autorange: "reversed", type: "category" }) }), config);
+      yaxis: axis("", { autorange: "reversed", type: "category" }) }), still);
   }
 
   function swatches() {

@@ -1,0 +1,280 @@
+"""Guides x seeds as run folders: nothing is done twice, a failure stops nothing, the numbers are those of the runs."""
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparisons import NETWORK, SMALL, WithoutPictures, compare
+from rich.console import Console
+
+import pyro_vae
+from pyro_vae import svi
+from pyro_vae.compare import command
+from pyro_vae.compare.cluster import run_on_ray
+from pyro_vae.compare.dashboard import Dashboard
+from pyro_vae.compare.grid import Trial
+from pyro_vae.compare.options import make_plan
+from pyro_vae.compare.processes import run_in_processes
+from pyro_vae.compare.results import check_alike, read
+from pyro_vae.compare.statistics import interval
+from pyro_vae.compare.work import Work
+from pyro_vae.data import Binarizer, load_data
+from pyro_vae.errors import InputError
+from pyro_vae.evaluation import elbo
+from pyro_vae.evaluation.sampling import batch_seed
+from pyro_vae.runs import RunFolder
+
+QUICK = ["--epochs", "2", "--measures", "elbo"]
+
+
+@pytest.fixture
+def grid(tmp_path, monkeypatch):
+    return lambda *words: compare(monkeypatch, *words, "--out", str(tmp_path / "out"))
+
+
+def counted(monkeypatch):
+    """The names of the runs that are trained from here on."""
+    trained = []
+    for name in ("start", "go_on"):
+        original = getattr(svi, name)
+
+        def spy(what, *rest, original=original):
+            trained.append(Path(what if isinstance(what, Path) else what.config.out).name)
+            return original(what, *rest)
+
+        monkeypatch.setattr(svi, name, spy)
+    return trained
+
+
+def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path, capsys):
+    found = grid("--guides", "MeanField,FullRank", "--seeds", "2", *QUICK, "--measures", "elbo,gap")
+    folders = {path.name: path for path in (tmp_path / "out" / "runs").iterdir()}
+    assert set(folders) == {"MeanField-seed0", "MeanField-seed1", "FullRank-seed0", "FullRank-seed1"}
+
+    # each image's ELBO is what the estimator gives for the run as it lies there
+    run = pyro_vae.load(folders["FullRank-seed1"])
+    x = next(Binarizer(False).held_out(load_data("digits").test, 60))
+    again = elbo(run.model, run.guide, x, 10, seed=batch_seed(0, 0) % 2**31).elbo.per_image
+    assert again is not None
+    ours = found.reports["FullRank"].results[1].per_image["elbo"]
+    np.testing.assert_allclose(ours, again.numpy(), atol=1e-3)
+
+    # differences are paired by seed and image
+    each = {
+        arm: np.stack([r.per_image["elbo"] for r in report.results.values()]) for arm, report in found.reports.items()
+    }
+    shown = found.reports["FullRank"].differences["elbo"]
+    assert shown == interval(each["FullRank"] - each["MeanField"], 0.95)
+    assert shown.value == pytest.approx(each["FullRank"].mean() - each["MeanField"].mean())
+    gap = found.reports["FullRank"].figures
+    whole = gap["approximation_gap"].value + gap["amortization_gap"].value
+    assert gap["inference_gap"].value == pytest.approx(whole, abs=1e-6)
+    size = sum(p.numel() for p in run.guide.parameters())
+    assert found.reports["FullRank"].cost.guide_parameters == size
+    assert found.reports["FullRank"].cost.hours == pytest.approx(
+        np.mean(
+            [
+                r.metrics["seconds"] * r.metrics["environment"]["threads"]
+                for r in found.reports["FullRank"].results.values()
+            ]
+        )
+        / 3600
+    )
+
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    arm = next(arm for arm in record["arms"] if arm["name"] == "FullRank")
+    assert arm["difference_to_baseline"]["elbo"]["value"] == pytest.approx(shown.value)
+    assert arm["difference_to_baseline"]["elbo"]["verdict"] == shown.verdict
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        rows = {(row["arm"], row["figure"]): row for row in csv.DictReader(file)}
+    assert float(rows["FullRank", "elbo"]["difference_low"]) == pytest.approx(shown.low)
+    assert rows["MeanField", "elbo"]["difference"] == ""
+    said = capsys.readouterr().out
+    assert "[4/4]" in said
+    assert "FullRank: " in said
+
+    # the command that is given for a run repeats it
+    [repeat] = [run["command"] for run in record["runs"] if run["name"] == "FullRank-seed1"]
+    words = shlex.split(repeat)
+    assert words[:3] == ["python", "-m", "pyro_vae.svi"]
+    svi.main([*words[3:], "--out", str(tmp_path / "again")])
+    first, second = (RunFolder(path).read_trace() for path in (folders["FullRank-seed1"], tmp_path / "again"))
+    assert [row.elbo for row in first] == [row.elbo for row in second]
+
+
+def test_asked_again_it_trains_nothing_and_says_the_same(grid, tmp_path, monkeypatch):
+    words = ["--guides", "MeanField", "--seeds", "2", *QUICK]
+    grid(*words)
+    before = (tmp_path / "out" / "comparison.json").read_bytes()
+    trained = counted(monkeypatch)
+    grid(*words)
+    assert trained == []
+    assert (tmp_path / "out" / "comparison.json").read_bytes() == before
+
+    # a further seed and a further guide are all that is added
+    grid("--guides", "MeanField,FullRank", "--seeds", "3", *QUICK)
+    assert trained == ["FullRank-seed0", "FullRank-seed1", "MeanField-seed2", "FullRank-seed2"]
+
+
+def test_a_failed_run_is_reported_and_the_rest_goes_on(grid, tmp_path, capsys):
+    # A step this long sends the weights to infinity.
+    found = grid("--lr", "0.001,1e30", "--seeds", "2", *QUICK)
+    assert set(found.failed) == {"lr=1e30-seed0", "lr=1e30-seed1"}
+    assert "no longer finite" in found.failed["lr=1e30-seed0"]
+    assert set(found.reports["lr=0.001"].results) == {0, 1}
+    assert not found.reports["lr=1e30"].results
+    assert "failed: lr=1e30-seed1" in capsys.readouterr().out
+    assert "Traceback" in (tmp_path / "out" / "logs" / "lr=1e30-seed0.txt").read_text()
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [run["seed"] for run in record["runs"] if "no longer finite" in run.get("failed", "")] == [0, 1]
+    assert "not compared" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_where_all_fail_it_is_one_line(grid):
+    with pytest.raises(InputError, match="no run has finished") as error:
+        grid("--lr", "1e30", "--seeds", "1", *QUICK)
+    assert "\n" not in str(error.value)
+
+
+def test_runs_measured_in_other_ways_are_not_compared(grid, tmp_path):
+    plan = make_plan(["--guides", "MeanField", "--seeds", "2", *QUICK, *SMALL, "--out", str(tmp_path / "out")])
+    grid("--guides", "MeanField", "--seeds", "2", *QUICK)
+    results = [read(trial) for trial in plan.trials]
+    check_alike(results)
+    entry = results[1].metrics["evaluation"]["test"]["elbo"]["settings"]
+    entry["samples"] = 11
+    with pytest.raises(InputError, match="measured with other samples"):
+        check_alike(results)
+
+
+def test_two_commands_do_not_share_a_folder(tmp_path):
+    with command.only_one(tmp_path), pytest.raises(InputError, match="another compare"), command.only_one(tmp_path):
+        pass
+    with command.only_one(tmp_path):
+        pass
+
+
+def act(trial):
+    """The work of a process in the next test: what it does is in the trial's text."""
+    if trial.text == "fails":
+        raise InputError("said in one line")
+    if trial.text == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    trial.path.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+
+
+def trials(tmp_path, *texts):
+    return [Trial("arm", i, tmp_path / f"{i}", text, "cpu") for i, text in enumerate(texts)]
+
+
+def test_a_process_that_dies_takes_no_other_with_it(tmp_path):
+    told = {}
+    todo = trials(tmp_path, "is killed", "fails", "works", "works")
+    run_in_processes(todo, act, lambda trial, reason: told.update({trial.seed: reason}), 2, ["5", "7"])
+    assert told == {0: "its process was ended by SIGKILL", 1: "said in one line", 2: None, 3: None}
+    assert {todo[2].path.read_text(), todo[3].path.read_text()} <= {"5", "7"}
+
+
+LONG = ["--guides", "MeanField,FullRank", "--seeds", "1", "--epochs", "60", "--workers", "1", "--measures", "elbo"]
+LONG += [*NETWORK, "--device", "cpu", "--final_samples", "2", "--evaluate.elbo_samples", "5"]
+
+
+def main_of_a_process(argv):
+    """What the killed command runs: the command itself, but for pictures."""
+    command.Work = WithoutPictures  # type: ignore[misc]
+    command.main(argv)
+
+
+def test_killed_and_started_again_it_goes_on_with_what_is_not_finished(tmp_path, monkeypatch):
+    runs = tmp_path / "out" / "runs"
+    argv = [*LONG, "--out", str(tmp_path / "out")]
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_compare\n"
+    code += f"if __name__ == '__main__': test_compare.main_of_a_process({argv!r})"
+    (tmp_path / "main.py").write_text(code)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (runs / "FullRank-seed0" / "trace.csv").exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    time.sleep(0.5)  # the process of the run sees that its parent is gone
+    epochs = len(RunFolder(runs / "FullRank-seed0").read_trace())
+    time.sleep(0.5)
+    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == epochs < 3 * 60
+    finished = (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns
+
+    trained = counted(monkeypatch)
+    monkeypatch.setattr(command, "Work", WithoutPictures)
+    monkeypatch.setattr("pyro_vae.compare.processes.run_in_processes", _here)
+    command.main(argv)
+    assert trained == ["FullRank-seed0"]
+    assert (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns == finished
+    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == 3 * 60
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def _here(trials, work, told, workers, devices=("",)):
+    for trial in trials:
+        work(trial)
+        told(trial, None)
+
+
+def test_two_ray_workers(tmp_path):
+    pytest.importorskip("ray", reason='Ray is not installed: pip install "pyro_vae[ray]"')
+    plan = make_plan(["--guides", "MeanField,FullRank", "--seeds", "1", *QUICK, *SMALL, "--out", str(tmp_path / "out")])
+    logs = tmp_path / "out" / "logs"
+    logs.mkdir(parents=True)
+    work = WithoutPictures(logs, plan.evaluate, plan.measures, False, threads=1)
+    lost = Trial("lost", 0, tmp_path / "lost", "not: [yaml", "cpu")
+    told = {}
+    run_on_ray([*plan.trials, lost], work, lambda t, reason: told.update({t.name: reason}), "local", 2, 1)
+    assert told["MeanField-seed0"] is None
+    assert told["FullRank-seed0"] is None
+    assert "not YAML" in told["lost"]
+    assert [read(trial).per_image["elbo"].shape for trial in plan.trials] == [(60,), (60,)]
+
+
+def test_without_ray_the_way_to_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install .pyro_vae\[ray\]"):
+        run_on_ray([], Work, lambda *_: None, "local", 2, 1)
+
+
+def test_the_dashboard_shows_how_far_each_run_is(train, tmp_path):
+    path = train("done").path
+    todo = [Trial("a", 0, path, "", "cpu"), Trial("b", 0, tmp_path / "later", "", "cpu")]
+    console = Console(force_terminal=True, width=120, height=30)
+    dashboard = Dashboard(todo, console)
+    with console.capture() as first:
+        console.print(dashboard._screen())
+    assert "0 of 2 runs done" in first.get()
+    assert "measuring" in first.get()
+    assert "not begun" in first.get()
+    with console.capture() as said:
+        dashboard.tell(todo[0], None)
+        dashboard.tell(todo[1], "no memory")
+    assert "[2/2] later: failed: no memory" in said.get()
+    with console.capture() as last:
+        console.print(dashboard._screen())
+    assert "2 of 2 runs done, 1 failed" in last.get()
+    elbo = RunFolder(path).read_trace()[-1].elbo
+    assert f"{elbo:.2f}" in last.get()
+
+
+def test_bad_input_ends_with_exit_code_two(tmp_path):
+    words = [sys.executable, "-m", "pyro_vae.compare", "--guides", "MeanField,IAV", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "nearest: IAF" in ended.stderr
+    assert not (tmp_path / "out").exists()
