@@ -28,8 +28,14 @@ def default_widths(image_shape: tuple[int, ...]) -> list[int]:
     return [width, width // 2]
 
 
+def _check_widths(sizes: list[int]) -> None:
+    if not all(size > 0 for size in sizes):
+        raise ValueError(f"the sizes of layers must be positive, not {sizes}")
+
+
 def hidden_layers(sizes: list[int], activation: Activation) -> nn.Sequential:
     """Linear layers from ``sizes[0]`` features to ``sizes[-1]``, each followed by the activation."""
+    _check_widths(sizes)
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
@@ -94,6 +100,7 @@ class ConvEncoder(Encoder):
         super().__init__()
         if len(image_shape) != 3:
             raise ValueError(f"ConvEncoder needs images of channels x height x width, not {tuple(image_shape)}")
+        _check_widths([*channels, hidden_dim])
         depth, height, width = image_shape
         layers: list[nn.Module] = []
         for channel in channels:

@@ -1,15 +1,15 @@
 """What cannot work is found before anything is written."""
 
 import pyro
-import pyro.infer
 import torch
 from torch import Tensor
 
 from guides import Guide
 from pyro_vae.config import Config, build
-from pyro_vae.data import DataSet
+from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.errors import InputError
 from pyro_vae.models import Likelihood, Model
+from pyro_vae.objectives import Objective
 
 
 def choose_device(name: str) -> torch.device:
@@ -22,6 +22,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError(f"training runs on cpu, cuda or mps, not on {device.type}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}; --device cpu works everywhere") from error
@@ -41,27 +43,37 @@ def check(config: Config, data: DataSet) -> None:
     Raises:
         InputError: says what.
     """
-    choose_device(config.device)
+    device = choose_device(config.device)
+    if config.engine == "cudagraph" and device.type != "cuda":
+        raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
     if config.batch_size > len(data.train):
         raise InputError(f"--batch_size {config.batch_size} is more than the {len(data.train)} training images")
     if config.patience is not None and config.validation == 0:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
     try:
-        model, _ = build(config, data.image_shape, data.mean_image)
-        config.objective(), config.beta()
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    wanted = getattr(getattr(model, "likelihood", None), "pixel_range", None)
-    if sees_binary(config, model):
-        wanted = (0.0, 1.0)
+        model, guide = build(config, data.image_shape, data.mean_image)
+        objective, _ = config.objective(), config.beta()
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise InputError(" ".join(str(error).split())) from error
+    binary = sees_binary(config, model)
+    wanted = (0.0, 1.0) if binary else getattr(getattr(model, "likelihood", None), "pixel_range", None)
     if wanted is not None and not wanted[0] <= data.low <= data.high <= wanted[1]:
         raise InputError(
             f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"
             f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
         )
+    x = data.train.batch(slice(0, 2))
+    try_once(model, guide, objective, Binarizer(binary)(x, torch.Generator(x.device)))
 
 
-def try_once(model: Model, guide: Guide, x: Tensor) -> None:
-    """One pass with all of Pyro's checks on, which finds what is wrong in a user's own guide."""
-    with pyro.validation_enabled(True), torch.no_grad():
-        pyro.infer.Trace_ELBO(max_plate_nesting=1)._get_trace(model, guide, (x,), {})
+def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor) -> None:
+    """One pass with all of Pyro's checks on, which finds what is wrong in a user's own guide.
+
+    Raises:
+        InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
+    """
+    with torch.random.fork_rng(), pyro.validation_enabled(True):
+        try:
+            objective.differentiable_loss(model, guide, x)
+        except ValueError as error:
+            raise InputError(" ".join(str(error).split())) from error

@@ -115,8 +115,9 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"--{name} must be positive, not {value}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise InputError(f"--weight_decay must not be negative, not {self.weight_decay}")
+        for name in ("weight_decay", "seed"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
 
 
 # The options that are classes, by the class that theirs must be, to name what was meant instead of an unknown one.
@@ -141,7 +142,7 @@ class Settings(NamedTuple):
 
 def make_parser(prog: str | None = None, **kwargs: Any) -> ArgumentParser:
     """A parser with the options of :class:`Config`; errors are raised and not printed."""
-    parser = ArgumentParser(prog=prog, exit_on_error=False, **kwargs)
+    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
     return parser
@@ -211,6 +212,8 @@ def _explain(message: str) -> str:
         near = get_close_matches(unknown[1], known, n=3, cutoff=0.4)
         rest = f"nearest: {', '.join(near)}; " if near else ""
         return f"no {key[1]} {unknown[1]!r}: {rest}known: {', '.join(known)}; or give the import path of your own class"
+    if key and "Dict must include a class_path" in message:
+        return f"--{key[1]} has no default here: name the class too, as in --{key[1]} CLASS --{key[1]}.option VALUE"
     line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
     line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
     return re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)

@@ -44,16 +44,21 @@ def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: Run
 
 def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
     x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+    # Pixels of another range than [0, 1] are shown from the darkest to the brightest of the data.
+    low, high = (0.0, 1.0) if 0 <= data.low <= data.high <= 1 else (data.low, data.high)
+
+    def shown(images: Tensor) -> np.ndarray:
+        return ((images - low) / (high - low)).cpu().numpy()
 
     def means(z: Tensor) -> np.ndarray:
-        return model.likelihood(model.decoder(z)).mean.cpu().numpy()
+        return shown(model.likelihood(model.decoder(z)).mean)
 
     z = guide.posterior(guide.amortize(x)).sample()
     first = x[:SHOWN]
     prior = model.prior()
-    rows = {"test image": first.cpu().numpy(), "reconstruction": means(z[:SHOWN])}
+    rows = {"test image": shown(first), "reconstruction": means(z[:SHOWN])}
     if seen.binary:
-        rows = {"gray image": data.test.batch(slice(0, SHOWN)).cpu().numpy(), **rows}
+        rows = {"gray image": shown(data.test.batch(slice(0, SHOWN))), **rows}
     figures = {
         "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|z] at z ~ q(z|x)"),
         "prior_samples": plots.image_square(means(prior.sample((100,))), "E[x|z] at z drawn from the prior p(z)"),

@@ -49,7 +49,7 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
 def image_square(images: np.ndarray, title: str) -> Figure:
     """Images ``(n * n, C, H, W)`` in a square of n rows."""
     height, width = images.shape[-2:]
-    figure = Figure(figsize=(6, 6 * height / width + 0.5), layout="constrained")
+    figure = Figure(figsize=(6, min(12, 6 * height / width + 0.5)), layout="constrained")
     axes = figure.subplots()
     _show(axes, _mosaic(images, int(len(images) ** 0.5)))
     axes.set(xticks=[], yticks=[], title=title)

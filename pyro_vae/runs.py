@@ -69,7 +69,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
@@ -113,8 +113,11 @@ class RunFolder:
         """
         try:
             return (self.path / "config.yaml").read_text()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self.path / 'config.yaml'} is not text: {error}") from error
         except OSError as error:
-            what = "there is no such folder" if not self.path.is_dir() else "it has no config.yaml"
+            what = "it has no config.yaml" if self.path.is_dir() else "it is no folder"
+            what = what if self.path.exists() else "there is no such folder"
             raise InputError(f"{self.path} is not a run: {what}") from error
 
     def write_trace(self, rows: Iterable[TraceRow]) -> None:
@@ -180,7 +183,8 @@ class RunFolder:
         """
         path = self.checkpoint(which)
         if not path.exists():
-            raise InputError(f"{self.path} has no checkpoint {path.name}: no epoch of this run was finished")
+            why = "it was deleted" if self.read_trace() else "no epoch of this run was finished"
+            raise InputError(f"{self.path} has no checkpoint {path.name}: {why}")
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
@@ -246,6 +250,8 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
     if which is None:
         which = "best" if folder.checkpoint("best").exists() else "last"
     state = folder.restore(which)
+    if "image_shape" not in state:
+        raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
     model, guide = build(config, tuple(state["image_shape"]))
     set_weights(model, guide, state, folder.checkpoint(which))
     return Run(model.to(device).eval(), guide.to(device).eval(), config, folder)

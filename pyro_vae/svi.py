@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from guides import Guide
-from pyro_vae.checks import check, choose_device, sees_binary, try_once
+from pyro_vae.checks import check, choose_device, sees_binary
 from pyro_vae.cli import run_command
 from pyro_vae.config import (
     Config,
@@ -31,7 +31,7 @@ from pyro_vae.config import (
     settings_of,
     settle,
 )
-from pyro_vae.data import Binarizer, DataSet, Images, load_data
+from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, load_data, rows_at_once
 from pyro_vae.engine import SVI
 from pyro_vae.errors import InputError
 from pyro_vae.log import Log
@@ -40,6 +40,7 @@ from pyro_vae.objectives import ElboTerms, Objective, elbo_terms
 from pyro_vae.optim import lr_factor, make_optimizer, set_lr
 from pyro_vae.progress import Watch
 from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights, write_atomic
+from pyro_vae.schedules import Constant
 
 
 def run_epoch(
@@ -113,12 +114,11 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
-        try_once(model, guide, seen(data.train.batch(slice(0, 2)), torch.Generator(device)))
         while state["epoch"] < config.epochs and not _out_of_patience(state, config):
             began = time.perf_counter()
             model.train(), guide.train()
             record = run_epoch(config, svi, objective, optimizer, data.train, seen, state["epoch"], watch)
-            _check_finite(record, state["step"], folder)
+            _check_finite(record, parameters, state["step"], folder)
             spent = time.perf_counter() - began
             epoch, step, seconds = state["epoch"] + 1, state["step"] + batches, state["seconds"] + spent
             state.update(epoch=epoch, step=step, seconds=seconds)
@@ -128,6 +128,8 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
             for split, images in {"validation": data.validation, "test": data.test}.items():
                 held_out = held_out_terms(model, guide, images, seen, config.eval_samples)
                 terms[split] = torch.stack([held_out.log_likelihood.mean(), held_out.kl.mean()])
+                if not terms[split].isfinite().all():
+                    raise _diverged(f"the {split} ELBO after step {step}", folder)
             beta, lr = float(objective.kl_weight), optimizer.param_groups[0]["lr"]
             for split, (log_likelihood, kl, *norm) in ((split, term.tolist()) for split, term in terms.items()):
                 elbo, grad_norm = log_likelihood - kl, norm[0] if norm else None
@@ -174,7 +176,7 @@ def held_out_terms(model: Model, guide: Guide, images: Images, seen: Binarizer, 
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        size = max(1, 20_000 // num_samples)
+        size = max(1, min(20_000, rows_at_once(images.image_shape)) // num_samples)
         parts = [elbo_terms(model, guide, x, num_samples) for x in seen.held_out(images, size)]
     return ElboTerms(*(torch.cat([term.mean(0) for term in column]) for column in zip(*parts, strict=True)))
 
@@ -183,18 +185,22 @@ def _out_of_patience(state: dict[str, Any], config: Config) -> bool:
     return config.patience is not None and state["epoch"] - state["best_epoch"] >= config.patience
 
 
-def _check_finite(record: Tensor, first_step: int, folder: RunFolder) -> None:
+def _check_finite(record: Tensor, parameters: Sequence[Tensor], first_step: int, folder: RunFolder) -> None:
     bad = ~record.isfinite()
     if not bad.any():
+        # The last step's update is in no record yet.
+        if not all(p.isfinite().all() for p in parameters):
+            raise _diverged(f"the weights after step {first_step + len(record)}", folder)
         return
     step = int(bad.any(1).nonzero()[0])
     site = ("site 'x', log p(x|z)", "site 'z', log q(z|x) - log p(z)", "the gradient")[int(bad[step].nonzero()[0])]
+    raise _diverged(f"the ELBO at step {first_step + step + 1}, {site}", folder)
+
+
+def _diverged(what: str, folder: RunFolder) -> InputError:
     good = folder.checkpoint("last")
     kept = f"{good} is from before it" if good.exists() else "no epoch was finished before it"
-    raise InputError(
-        f"the ELBO is no longer finite: step {first_step + step + 1}, {site}; {kept}."
-        " A smaller --lr or --clip-norm 1 may help"
-    )
+    return InputError(f"no longer finite: {what}; {kept}. A smaller --lr or --clip-norm 1 may help")
 
 
 def _restore(
@@ -204,12 +210,15 @@ def _restore(
     if not folder.checkpoint("last").exists():
         return [], dict(_FRESH)
     saved = folder.restore("last")
+    rows = [row for row in folder.read_trace() if row.epoch <= saved["state"]["epoch"]]
+    if not rows or rows[-1].epoch != saved["state"]["epoch"]:
+        raise InputError(f"{folder.path}: trace.csv does not reach epoch {saved['state']['epoch']} of its checkpoint")
     if tuple(saved["image_shape"]) != data.image_shape:
         shapes = f"{tuple(saved['image_shape'])}, and those of {data.name} are {data.image_shape}"
         raise InputError(f"{folder.path} was trained on images of shape {shapes}")
     set_weights(model, guide, saved, folder.checkpoint("last"))
     optimizer.load_state_dict(saved["optimizer"])
-    return [row for row in folder.read_trace() if row.epoch <= saved["state"]["epoch"]], saved["state"]
+    return rows, saved["state"]
 
 
 def start(settings: Settings) -> Path:
@@ -217,9 +226,14 @@ def start(settings: Settings) -> Path:
     config = settings.config
     data = load_data(config.data, config.data_root, config.validation)
     out = config.out or _free_folder(config)
+    # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
+    settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
+    if config.data_root is not None:
+        settled["data_root"] = str(config.data_root.resolve())
     if config.likelihood is None:
-        settings = settings_from(settings.text, likelihood=data.likelihood)
-        config = settings.config
+        settled["likelihood"] = data.likelihood
+    settings = settings_from(settings.text, **settled)
+    config = settings.config
     check(config, data)
     folder = RunFolder.create(out, settings.text)
     _guarded(config, data, folder, resume=False)
@@ -236,16 +250,29 @@ def go_on(path: Path, changes: Sequence[str] = ()) -> None:
     saved = settings_from(folder.config_text())
     parser = make_parser()
     given = parse_arguments(parser, ["--config", str(path / "config.yaml"), *changes])
+    if given.out is not None:
+        raise InputError("--resume goes on in the run's own folder, so --out has no place beside it")
     settings = settle(parser, given)
     allowed = {"epochs": settings.config.epochs, "device": settings.config.device}
     if settings_from(saved.text, **allowed).text != settings.text:
         raise InputError("--resume takes its options from the run; only --epochs and --device may be changed")
+    if settings.config.epochs != saved.config.epochs:
+        _check_epochs(folder, saved.config, settings.config.epochs)
     config = settings.config
     data = load_data(config.data, config.data_root, config.validation)
     check(config, data)
     if settings.text != saved.text:
         write_atomic(path / "config.yaml", settings.text)
     _guarded(config, data, folder, resume=True)
+
+
+def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
+    """Another number of epochs must leave config.yaml one that repeats the run."""
+    done = max((row.epoch for row in folder.read_trace()), default=0)
+    if epochs < done:
+        raise InputError(f"{folder.path} has {done} epochs behind it, so --epochs cannot be {epochs}")
+    if config.lr_schedule != "constant" or not isinstance(config.beta(), Constant):
+        raise InputError("--epochs cannot change in a run whose learning rate or beta follows a schedule over them")
 
 
 def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool) -> None:
@@ -256,13 +283,13 @@ def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool) -> 
             f"\nstopped; every finished epoch is saved. Go on with: python -m pyro_vae.svi --resume {folder.path}",
             file=sys.stderr,
         )
-        sys.exit(130)
+        raise
 
 
 def _free_folder(config: Config) -> Path:
     """runs/DATA-GUIDE-NUMBER with the first number that is free."""
     guide = getattr(config.guide, "args", [config.guide])[-1]
-    stem = f"{Path(config.data).stem}-{getattr(guide, '__name__', 'guide')}"
+    stem = f"{Path(config.data).resolve().stem}-{getattr(guide, '__name__', 'guide')}"
     number = 1
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import yaml
 from jsonargparse import ArgumentParser
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pyro_vae.cli import run_command
-from pyro_vae.config import parse_arguments
+from pyro_vae.config import parse_arguments, settings_from
 from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder, TraceRow
 
@@ -103,16 +102,15 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
             follow(runs)
     rows: dict[str, list[TraceRow]] = {}
     samples: dict[str, int] = {}
-    for path in runs:
+    for path in dict.fromkeys(Path(run).resolve() for run in runs):
         folder = RunFolder(path)
         text = folder.config_text()
         found = folder.read_trace()
         if not any(row.split == "test" for row in found):
             raise InputError(f"{path} has no trace yet: its first epoch is not finished")
-        name = path.resolve().name
-        name = name if name not in rows else str(path)
+        name = path.name if path.name not in rows else str(path)
         rows[name] = found
-        samples[name] = yaml.safe_load(text)["eval_samples"]
+        samples[name] = settings_from(text).config.eval_samples
     Console().print(trace_table(rows, samples))
     save = save or (runs[0] / "figures" / "trace.png" if len(runs) == 1 else runs[0].parent / "traces.png")
     try:

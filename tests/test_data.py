@@ -106,12 +106,28 @@ def bad_array(kind: str) -> np.ndarray:
         "every pixel": np.full((30, 4, 4), 7, np.uint8),
         "empty": np.zeros((0, 4, 4)),
         "has shape": np.zeros((30, 16)),
-        "holds complex128": good.astype(complex),
-        "at least 10": good[:9],
+        "holds <c16": good.astype(complex),
+        "at least 20": good[:19],
+        "store them as bool": (good > 0.5).astype(np.uint8),
+        "first or last": np.zeros((30, 4, 4, 3)),
+        "of this machine": good.astype(">f4"),
     }[kind]
 
 
-@pytest.mark.parametrize("kind", ["NaN", "every pixel", "empty", "has shape", "holds complex128", "at least 10"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "NaN",
+        "every pixel",
+        "empty",
+        "has shape",
+        "holds <c16",
+        "at least 20",
+        "store them as bool",
+        "first or last",
+        "of this machine",
+    ],
+)
 def test_arrays_that_are_not_images_are_named(tmp_path, kind):
     np.save(tmp_path / "bad.npy", bad_array(kind))
     with pytest.raises(InputError, match=kind):

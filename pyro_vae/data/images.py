@@ -107,6 +107,11 @@ class DataSet:
         )
 
 
+def rows_at_once(image_shape: tuple[int, ...], values: int = 2**24) -> int:
+    """How many images hold at most so many values: 64 MiB in float32."""
+    return max(1, values // int(np.prod(image_shape)))
+
+
 def described(name: str, train: Images, validation: Images, test: Images, likelihood: str) -> DataSet:
     """A data set of three splits, looked through once.
 
@@ -115,9 +120,9 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
     """
     low, high, total = float("inf"), float("-inf"), torch.zeros(train.image_shape, dtype=torch.float64)
     for split, part in {"training": train, "validation": validation, "test": test}.items():
-        if not len(part):
-            raise InputError(f"{name}: there are no {split} images; at least 10 images are needed to be split")
-        for chunk in part.chunks(4096):
+        if len(part) < 2:
+            raise InputError(f"{name}: {len(part)} {split} image(s) are too few; at least 20 are needed to be split")
+        for chunk in part.chunks(rows_at_once(part.image_shape)):
             if not chunk.isfinite().all():
                 raise InputError(f"{name}: the {split} images hold NaN or infinite values")
             low, high = min(low, chunk.min().item()), max(high, chunk.max().item())
@@ -125,6 +130,8 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
                 total += chunk.sum(0, dtype=torch.float64)
     if low == high:
         raise InputError(f"{name}: every pixel of every image is {low:g}: there is nothing to learn")
+    if train.divisor == 255 and round(high * 255) == 1:
+        raise InputError(f"{name}: whole numbers of 8 bits that are only 0 and 1: store them as bool, or times 255")
     mean = (total / len(train)).to(torch.float32)
     return DataSet(name, train, validation, test, likelihood, mean, low, high)
 

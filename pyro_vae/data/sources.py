@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,9 @@ def _torchvision(name: str, root: Path) -> Splits:
     def part(train: bool) -> Images:
         try:
             found = source(root, train=train, download=False)
-        except RuntimeError:
+        except Exception as absent:
+            if "not found" not in str(absent):  # whatever torchvision finds wrong in a file that is there
+                raise InputError(f"the files of {name} in {root} are damaged: {_last_line(absent)}") from absent
             try:
                 found = source(root, train=train, download=True)
             except (OSError, RuntimeError) as error:
@@ -142,29 +145,34 @@ def _frey_faces(name: str, root: Path) -> Splits:
                 f" put frey_rawface.mat into {root}, or name its folder with --data-root; {NO_NETWORK}"
             ) from error
     try:
-        faces = loadmat(path)["ff"]
+        faces = loadmat(path)["ff"].T.reshape(-1, 1, 28, 20)
     except Exception as error:  # whatever is wrong with the file, scipy has many words for it
         raise InputError(f"{path} is not the Frey Faces file: {error}") from error
-    images = Images(faces.T.reshape(-1, 1, 28, 20), 255.0)
+    images = Images(faces, 255.0)
     return _split(images, name, validation=200, test=200)
 
 
 def _array_file(path: Path) -> Images:
+    labels = None
     try:
         loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+        if path.suffix == ".npz":
+            names = loaded.files
+            x, y = (
+                next((loaded[key] for key in keys if key in names), None)
+                for keys in (("x", "images", "data", "arr_0"), ("y", "labels", "targets"))
+            )
+            loaded, labels = x, y
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} cannot be read as an array: {error}") from error
-    labels = None
-    if path.suffix == ".npz":
-        named = {key: loaded[key] for key in loaded.files}
-        labels = next((named[key] for key in ("y", "labels", "targets") if key in named), None)
-        loaded = next((named[key] for key in ("x", "images", "data", "arr_0") if key in named), None)
-        if loaded is None:
-            raise InputError(f"{path} holds {', '.join(named) or 'nothing'}; the images must be called x or images")
-    if labels is not None and labels.shape != (len(loaded),):
-        raise InputError(f"{path} holds labels of shape {labels.shape} for {len(loaded)} images")
-    labels = None if labels is None else torch.from_numpy(labels.astype(np.int64))
-    return _images(loaded, labels, str(path))
+    if loaded is None:
+        raise InputError(f"{path} holds {', '.join(names) or 'nothing'}; the images must be called x or images")
+    images = _images(loaded, None, str(path))
+    if labels is None:
+        return images
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iub":
+        raise InputError(f"{path} holds labels {labels.dtype} {labels.shape}; needed is a whole number for each image")
+    return replace(images, labels=torch.from_numpy(labels.astype(np.int64)))
 
 
 def _images(array: np.ndarray, labels: torch.Tensor | None, name: str) -> Images:
@@ -177,34 +185,40 @@ def _images(array: np.ndarray, labels: torch.Tensor | None, name: str) -> Images
         array = array[:, None]
     elif array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
         array = np.moveaxis(array, -1, 1)
+    elif array.ndim == 4 and {array.shape[1], array.shape[-1]} in ({3, 4}, {1, 3}, {1, 4}):
+        raise InputError(f"{name} has shape {array.shape}, whose channels may come first or last: move them first")
     elif array.ndim != 4:
         raise InputError(f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C")
     if array.size == 0:
         raise InputError(f"{name} is empty: its shape is {array.shape}")
     if array.dtype == np.uint8:
         return Images(array, 255.0, labels)
-    if array.dtype == bool or np.issubdtype(array.dtype, np.floating):
+    if array.dtype in (bool, np.float16, np.float32, np.float64) and array.dtype.isnative:
         return Images(array, 1.0, labels)
-    raise InputError(f"{name} holds {array.dtype}; images are uint8, bool or floating point")
+    raise InputError(f"{name} holds {array.dtype.str}; images are uint8, bool, or float16, 32 or 64 of this machine")
 
 
 def _folder(path: Path) -> Images:
     from PIL import Image, UnidentifiedImageError
 
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
     if not files:
         raise InputError(f"there is no picture in {path}; looked for {', '.join(sorted(PICTURES))}")
     pictures = []
     for file in files:
         try:
             with Image.open(file) as picture:
-                mode = "L" if picture.mode in ("1", "L", "I;16", "I", "F") else "RGB"
-                pictures.append(np.asarray(picture.convert(mode)))
+                if picture.mode in ("I", "F"):
+                    raise InputError(f"{file} has pixels of mode {picture.mode}, whose range is not known")
+                if picture.mode.startswith("I;16"):
+                    pictures.append(np.asarray(picture, dtype=np.float32) / 65535)
+                else:
+                    pictures.append(np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB")))
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{file} cannot be read as a picture: {error}") from error
-        if pictures[-1].shape != pictures[0].shape:
-            first, this = pictures[0].shape, pictures[-1].shape
-            raise InputError(f"pictures must be of one size: {files[0].name} is {first}, {file.name} is {this}")
+        if pictures[-1].shape != pictures[0].shape or pictures[-1].dtype != pictures[0].dtype:
+            first, this = ((p.shape, str(p.dtype)) for p in (pictures[0], pictures[-1]))
+            raise InputError(f"pictures must be of one size and kind: {files[0].name} is {first}, {file.name} {this}")
     # A folder of folders is a labelled set, as for torchvision's ImageFolder.
     classes = sorted({file.parent for file in files})
     labels = torch.tensor([classes.index(file.parent) for file in files]) if len(classes) > 1 else None

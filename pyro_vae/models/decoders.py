@@ -102,6 +102,8 @@ class ConvDecoder(Decoder):
         super().__init__(latent_dim, output_shape)
         if len(output_shape) != 3:
             raise ValueError(f"ConvDecoder makes images of channels x height x width, not {tuple(output_shape)}")
+        if not channels or min(channels) < 1:
+            raise ValueError(f"ConvDecoder needs at least one number of channels, all positive, not {channels}")
         depth, height, width = output_shape
         first = (channels[0], -(-height // 2 ** len(channels)), -(-width // 2 ** len(channels)))
         layers: list[nn.Module] = [nn.Linear(latent_dim, prod(first)), nn.Unflatten(-1, first)]
