@@ -114,6 +114,10 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
+        if getattr(getattr(model, "likelihood", None), "binary", False) and not seen.binary:
+            watch.say(
+                "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
+            )
         while state["epoch"] < config.epochs and not _out_of_patience(state, config):
             began = time.perf_counter()
             model.train(), guide.train()

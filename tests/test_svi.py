@@ -466,6 +466,13 @@ def test_binary_likelihoods_see_binary_data_unless_told_otherwise():
         assert checks.sees_binary(config, build(config, (1, 8, 8))[0]) is expected
 
 
+def test_gray_values_under_a_binary_likelihood_are_remarked_upon(train, capsys):
+    train("a", "--likelihood", "Bernoulli", "--binarize", "none")
+    assert "a binary likelihood is none" in capsys.readouterr().out
+    train("b", "--likelihood", "Bernoulli")
+    assert "a binary likelihood is none" not in capsys.readouterr().out
+
+
 def test_one_epoch_of_mnist(mnist_root, tmp_path):
     flags = ["--data", "mnist", "--data-root", str(mnist_root), "--epochs", "1", "--latent-dim", "20"]
     network = ["--encoder.hidden_dims", "[200]", "--decoder.hidden_dims", "[200]", "--engine", "eager"]
