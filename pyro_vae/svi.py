@@ -114,7 +114,8 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
-        if getattr(getattr(model, "likelihood", None), "binary", False) and not seen.binary:
+        gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")
+        if gray and not seen.binary and getattr(getattr(model, "likelihood", None), "binary", False):
             watch.say(
                 "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
             )
