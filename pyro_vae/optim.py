@@ -30,7 +30,7 @@ def lr_factor(schedule: LrSchedule, progress: float) -> float:
     ``stages`` is Burda et al. 2015: stage i = 0..7 lasts 3^i parts of the run, at 10^(-i/7).
 
     >>> [round(lr_factor("stages", progress), 3) for progress in (0.0, 0.001, 0.5, 1.0)]
-    [1.0, 0.518, 0.1, 0.1]
+    [1.0, 0.72, 0.1, 0.1]
     """
     if schedule == "linear":
         return 1 - progress

@@ -34,7 +34,9 @@ def work_through(plan: Plan) -> dict[str, str]:
     devices = _devices(plan.device)
     slots = len(devices) or cores()
     workers = min(plan.workers or slots, len(plan.trials))
-    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads=max(1, cores() // workers))
+    # Together no more than there are cores, and none more than OMP_NUM_THREADS allows.
+    threads = max(1, min(cores() // workers, torch.get_num_threads()))
+    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads)
     with Dashboard(plan.trials) as dashboard:
         try:
             if plan.ray is None:

@@ -120,9 +120,9 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
     """
     low, high, total = float("inf"), float("-inf"), torch.zeros(train.image_shape, dtype=torch.float64)
     for split, part in {"training": train, "validation": validation, "test": test}.items():
-        if len(part) < 2:
-            raise InputError(f"{name}: {len(part)} {split} image(s) are too few; at least 20 are needed to be split")
-        for chunk in part.chunks(rows_at_once(part.image_shape)):
+        if not len(part):
+            raise InputError(f"{name}: there are no {split} images")
+        for chunk in part.chunks(rows_at_once(part.image_shape, 2**22)):
             if not chunk.isfinite().all():
                 raise InputError(f"{name}: the {split} images hold NaN or infinite values")
             low, high = min(low, chunk.min().item()), max(high, chunk.max().item())

@@ -73,6 +73,8 @@ Splits = tuple[Images, Images, Images, str]
 def _split(images: Images, name: str, validation: int | None = None, test: int | None = None) -> Splits:
     """A fixed permutation of the images, cut into test, validation and train."""
     count = len(images)
+    if count < 20:
+        raise InputError(f"{name}: {count} images are too few; at least 20 are needed to be split")
     test = count // 10 if test is None else test
     validation = count // 10 if validation is None else validation
     order = np.random.default_rng(0).permutation(count)
