@@ -183,7 +183,20 @@ def test_a_process_that_dies_takes_no_other_with_it(tmp_path):
     assert {todo[2].path.read_text(), todo[3].path.read_text()} <= {"5", "7"}
 
 
-LONG = ["--guides", "MeanField,FullRank", "--seeds", "1", "--epochs", "60", "--workers", "1", "--measures", "elbo"]
+LONG = [
+    "--guides",
+    "MeanField,FullRank",
+    "--seeds",
+    "1",
+    "--epochs",
+    "30",
+    "--batch_size",
+    "300",
+    "--workers",
+    "1",
+    "--measures",
+    "elbo",
+]
 LONG += [*NETWORK, "--device", "cpu", "--final_samples", "2", "--evaluate.elbo_samples", "5"]
 
 
@@ -201,7 +214,7 @@ def test_killed_and_started_again_it_goes_on_with_what_is_not_finished(tmp_path,
     (tmp_path / "main.py").write_text(code)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (runs / "FullRank-seed0" / "trace.csv").exists() and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
@@ -210,7 +223,7 @@ def test_killed_and_started_again_it_goes_on_with_what_is_not_finished(tmp_path,
     time.sleep(0.5)  # the process of the run sees that its parent is gone
     epochs = len(RunFolder(runs / "FullRank-seed0").read_trace())
     time.sleep(0.5)
-    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == epochs < 3 * 60
+    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == epochs < 3 * 30
     finished = (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns
 
     trained = counted(monkeypatch)
@@ -219,7 +232,7 @@ def test_killed_and_started_again_it_goes_on_with_what_is_not_finished(tmp_path,
     command.main(argv)
     assert trained == ["FullRank-seed0"]
     assert (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns == finished
-    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == 3 * 60
+    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == 3 * 30
     assert (tmp_path / "out" / "report.html").exists()
 
 
