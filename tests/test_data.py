@@ -166,7 +166,7 @@ def test_a_torchvision_that_does_not_import_is_named(tmp_path, monkeypatch):
 
 
 def test_a_memory_map_larger_than_the_device_is_streamed_in_bounded_memory(tmp_path, monkeypatch):
-    count, side = 40_000, 64  # 164 MB
+    count, side = 100_000, 64  # 410 MB, of which the two small splits, 82 MB, come to the device
     array = np.lib.format.open_memmap(tmp_path / "big.npy", "w+", np.uint8, (count, side, side))
     array[:, 0, 0] = np.arange(count) % 251
     array.flush()
@@ -186,7 +186,7 @@ def test_a_memory_map_larger_than_the_device_is_streamed_in_bounded_memory(tmp_p
     total = sum(data.train.batch(index).sum().item() for index in order.split(500))
     expected = np.load(tmp_path / "big.npy", mmap_mode="r")[data.train.rows, 0, 0].astype(float).sum() / 255
     assert total == pytest.approx(expected, rel=1e-4)
-    assert anonymous_memory() - before < 100 * 1024  # KiB; the array has 160,000
+    assert anonymous_memory() - before < 200 * 1024  # KiB; the array has 400,000
 
 
 def test_binarize_has_the_probability_of_the_gray_value():
