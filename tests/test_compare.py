@@ -242,8 +242,9 @@ def _here(trials, work, told, workers, devices=("",)):
         told(trial, None)
 
 
-def test_two_ray_workers(tmp_path):
+def test_two_ray_workers(tmp_path, monkeypatch):
     pytest.importorskip("ray", reason='Ray is not installed: pip install "pyro_vae[ray]"')
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     plan = make_plan(["--guides", "MeanField,FullRank", "--seeds", "1", *QUICK, *SMALL, "--out", str(tmp_path / "out")])
     logs = tmp_path / "out" / "logs"
     logs.mkdir(parents=True)

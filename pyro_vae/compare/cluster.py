@@ -1,5 +1,6 @@
 """The same runs as Ray tasks, on this machine or on a cluster. Ray decides what runs where."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, wor
         {"num_cpus": (workers or 1) * threads, "include_dashboard": False} if address == "local" else {}
     )
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False, **here)
+        ray.init(address=address, log_to_driver=False, configure_logging=False, runtime_env=_paths(), **here)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"--ray {address}: {' '.join(str(error).split())[:300]}") from error
     try:
@@ -46,6 +47,12 @@ def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, wor
                     told(trial, reason(error))
     finally:
         ray.shutdown()
+
+
+def _paths() -> dict[str, Any]:
+    """A guide of the user's own is imported from the folder that the command was started in, as without Ray."""
+    paths = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
 
 
 def _one(work: Job, trial: Trial) -> str | None:
