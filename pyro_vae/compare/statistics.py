@@ -11,9 +11,9 @@ treated as its number allows:
   mean a Student t with S - 1 degrees of freedom.
 
 The two are independent, and the interval is that of their sum: each bootstrap replicate is the centre of a Student t,
-and the quantiles are those of the mixture. This is the Behrens-Fisher problem and its fiducial answer; it never covers
-less than it says by more than the bootstrap's error, and somewhat more where both errors matter, because what seeds and
-images have in common is counted in both.
+and the quantiles are those of the mixture. This is the Behrens-Fisher problem and its fiducial answer, which is on the
+safe side: where both errors matter it covers the truth somewhat more often than it says, also because what seeds and
+images have in common is counted in both. The tests measure how often.
 
 Pairing takes away what is common to both arms: the images' own difficulty, the first weights, the order of batches.
 """

@@ -31,7 +31,8 @@
   function layout(more) {
     return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: narrow.matches ? false : "zoom",
       font: { color: css("--ink"), family: "system-ui, sans-serif" }, margin: { l: 60, r: 12, t: 44, b: 50 },
-      hoverlabel: { namelength: -1 }, ...more };
+      hoverlabel: { namelength: -1 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: css("--faint"), activecolor: css("--ink") }, ...more };
   }
 
   function curves() {
