@@ -30,11 +30,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def likelihood_of(model: Model) -> Likelihood | None:
+    """The model's likelihood; None for a model of the user's own that is not made of one."""
+    likelihood = getattr(model, "likelihood", None)
+    return likelihood if isinstance(likelihood, Likelihood) else None
+
+
 def sees_binary(config: Config, model: Model) -> bool:
     """Whether the likelihood is shown zeros and ones drawn from gray values."""
-    likelihood = getattr(model, "likelihood", None)
-    binary = isinstance(likelihood, Likelihood) and likelihood.binary
+    likelihood = likelihood_of(model)
+    binary = likelihood is not None and likelihood.binary
     return config.binarize == "dynamic" or (config.binarize == "auto" and binary)
+
+
+def bounds_nothing(model: Model, data: DataSet, seen: Binarizer) -> bool:
+    """Whether a likelihood of zeros and ones is shown gray values, of which it is no likelihood."""
+    likelihood = likelihood_of(model)
+    gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")  # NumPy's and torch's
+    return likelihood is not None and likelihood.binary and gray and not seen.binary
 
 
 def check(config: Config, data: DataSet) -> None:
@@ -56,7 +69,8 @@ def check(config: Config, data: DataSet) -> None:
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(" ".join(str(error).split())) from error
     binary = sees_binary(config, model)
-    wanted = (0.0, 1.0) if binary else getattr(getattr(model, "likelihood", None), "pixel_range", None)
+    likelihood = likelihood_of(model)
+    wanted = (0.0, 1.0) if binary else likelihood.pixel_range if likelihood is not None else None
     if wanted is not None and not wanted[0] <= data.low <= data.high <= wanted[1]:
         raise InputError(
             f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"

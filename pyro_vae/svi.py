@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from guides import Guide
-from pyro_vae.checks import check, choose_device, sees_binary
+from pyro_vae.checks import bounds_nothing, check, choose_device, sees_binary
 from pyro_vae.cli import run_command
 from pyro_vae.config import (
     Config,
@@ -114,8 +114,7 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
-        gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")
-        if gray and not seen.binary and getattr(getattr(model, "likelihood", None), "binary", False):
+        if bounds_nothing(model, data, seen):
             watch.say(
                 "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
             )
@@ -157,18 +156,24 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
         test = held_out_terms(best.model, best.guide, data.test, seen, config.final_samples)
         log.pictures(best.model, best.guide)
         result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"])
-        why = " (out of patience)" if state["epoch"] < config.epochs else ""
-        name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
-        watch.say(
-            f"{state['epoch']} epochs in {state['seconds']:.1f} s of training on {device}{why}\n"
-            f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
-            f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
-            f" {config.final_samples} samples of z, {len(data.test)} images, best weights: epoch {result['epoch']})\n"
-            f"run folder: {folder.path}\n"
-            f"look at:    {folder.figures}/*.png\n"
-            f"next:       python -m pyro_vae.traces {folder.path}\n"
-            f"            tensorboard --logdir {folder.path.parent}"
-        )
+        watch.say(_summary(config, state, result, best, device))
+
+
+def _summary(config: Config, state: dict[str, Any], result: dict[str, Any], best: Run, device: torch.device) -> str:
+    """What a run says at its end: how good it is, where it lies, and what to type next."""
+    why = " (out of patience)" if state["epoch"] < config.epochs else ""
+    name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
+    folder = best.folder
+    return (
+        f"{state['epoch']} epochs in {state['seconds']:.1f} s of training on {device}{why}\n"
+        f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
+        f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
+        f" {result['samples']} samples of z, {result['images']} images, best weights: epoch {result['epoch']})\n"
+        f"run folder: {folder.path}\n"
+        f"look at:    {folder.figures}/*.png\n"
+        f"next:       python -m pyro_vae.traces {folder.path}\n"
+        f"            tensorboard --logdir {folder.path.parent}"
+    )
 
 
 _FRESH: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "best_elbo": -math.inf, "best_epoch": 0}
