@@ -231,8 +231,8 @@ def _restore(
     return rows, saved["state"]
 
 
-def start(settings: Settings) -> Path:
-    """A new run from settings; returns its folder."""
+def start(settings: Settings, quiet: bool = False) -> Path:
+    """A new run from settings; returns its folder. ``quiet`` as in :func:`fit`."""
     config = settings.config
     data = load_data(config.data, config.data_root, config.validation)
     out = config.out or _free_folder(config)
@@ -246,7 +246,7 @@ def start(settings: Settings) -> Path:
     config = settings.config
     check(config, data)
     folder = RunFolder.create(out, settings.text)
-    _guarded(config, data, folder, resume=False)
+    _guarded(config, data, folder, resume=False, quiet=quiet)
     return folder.path
 
 
@@ -285,9 +285,9 @@ def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
         raise InputError("--epochs cannot change in a run whose learning rate or beta follows a schedule over them")
 
 
-def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool) -> None:
+def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool, quiet: bool = False) -> None:
     try:
-        fit(config, data, folder, resume)
+        fit(config, data, folder, resume, quiet)
     except KeyboardInterrupt:
         print(
             f"\nstopped; every finished epoch is saved. Go on with: python -m pyro_vae.svi --resume {folder.path}",
@@ -306,12 +306,16 @@ def _free_folder(config: Config) -> Path:
     return path
 
 
-def train(**options: Any) -> Run:
+def train(*, quiet: bool = False, **options: Any) -> Run:
     """Train from Python, with the options of the command line: classes by name, or as class_path and init_args.
+
+    Args:
+        quiet: as in :func:`fit`: print nothing, draw nothing.
+        options: of :class:`~pyro_vae.config.Config`.
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
-    return load(start(settings_of(options)))
+    return load(start(settings_of(options), quiet))
 
 
 def main(argv: list[str]) -> None:

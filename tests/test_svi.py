@@ -243,6 +243,13 @@ def test_python_has_the_options_of_the_command(tmp_path):
     assert run.folder.path == tmp_path / "a"
 
 
+def test_a_quiet_run_prints_nothing_and_is_a_run_all_the_same(tmp_path, capfd):
+    run = pyro_vae.train(quiet=True, epochs=1, latent_dim=2, final_samples=2, out=tmp_path / "a", engine="eager")
+    assert capfd.readouterr() == ("", "")
+    assert run.folder.read_metrics()["finished"]
+    assert not list(run.folder.path.glob("events*"))
+
+
 def test_a_guide_of_the_user_s_own_trains_by_its_import_path(tmp_path):
     (tmp_path / "my_guides.py").write_text(
         "from pyro.distributions import Normal\n"
