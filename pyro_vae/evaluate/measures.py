@@ -14,10 +14,10 @@ from pyro_vae.evaluation import (
     active_units,
     aggregate_posterior,
     ais,
+    bounds_at,
     bracket,
     calibration,
     elbo,
-    elbo_at,
     gradient_quality,
     importance,
     iwae,
@@ -141,6 +141,9 @@ def _ais(task: Task) -> Finding:
     return Finding({"ais": found}, {})
 
 
+EVIDENCE = "the largest of AIS, IWAE and IWAE at q*, image by image"
+
+
 def _gap(task: Task) -> Finding:
     model, guide = task.run.model, task.run.guide
     require(guide, "the inference gap")
@@ -148,13 +151,15 @@ def _gap(task: Task) -> Finding:
     amortized = task.earlier("elbo", "elbo")
     assert amortized is not None
     best_of = optimize_posterior(model, guide, task.x, task.options.local, task.seed, task.progress)
-    best = elbo_at(model, guide, task.x, best_of.lam, task.options.best_samples, seed=task.seed + 1)
-    log_evidence = torch.stack(bounds).amax(0)
+    best, iwae_best = bounds_at(model, guide, task.x, best_of.lam, task.options.best_samples, seed=task.seed + 1)
+    assert iwae_best.per_image is not None
+    log_evidence = torch.stack([*bounds, iwae_best.per_image]).amax(0)
     elbo_amortized = Estimate.over(amortized, "elbo", task.options.elbo_samples, "lower")
     steps = task.options.local.num_samples
     figures = {
-        "log_evidence": Estimate.over(log_evidence, "larger of AIS and IWAE, image by image", best.samples, "lower"),
+        "log_evidence": Estimate.over(log_evidence, EVIDENCE, best.samples, "lower"),
         "elbo_best": best,
+        "iwae_best": iwae_best,
         **split_gap(log_evidence, best, elbo_amortized)._asdict(),
         "local_steps": Estimate.over(best_of.steps, "Adam on lambda", steps, unit="steps"),
         "settled": Estimate.over(best_of.settled.double(), "share at rest", steps, unit="share of images"),
@@ -228,7 +233,7 @@ MEASURES: dict[str, Measure] = {
     "ais": Measure(_ais, lambda o: asdict(o.annealing), lambda o: o.gap_images, 25),
     "gap": Measure(
         _gap,
-        lambda o: {**asdict(o.local), "best_samples": o.best_samples},
+        lambda o: {**asdict(o.local), "best_samples": o.best_samples, "evidence": EVIDENCE},
         lambda o: o.gap_images,
         25,
         needs=("elbo", "iwae", "ais"),

@@ -10,7 +10,15 @@ from pyro_vae.evaluation.ais import Annealing, Bracket, ais, bracket
 from pyro_vae.evaluation.bounds import ElboEstimate, elbo, iwae
 from pyro_vae.evaluation.calibration import Calibration, calibration
 from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.gap import GapSplit, LocalOptimization, Optimum, elbo_at, optimize_posterior, split_gap
+from pyro_vae.evaluation.gap import (
+    GapSplit,
+    LocalBounds,
+    LocalOptimization,
+    Optimum,
+    bounds_at,
+    optimize_posterior,
+    split_gap,
+)
 from pyro_vae.evaluation.gradients import GradientQuality, gradient_quality
 from pyro_vae.evaluation.importance import Importance, importance, pareto_k
 from pyro_vae.evaluation.latent import ActiveUnits, active_units, kl_of_dimensions
@@ -28,16 +36,17 @@ __all__ = [
     "GapSplit",
     "GradientQuality",
     "Importance",
+    "LocalBounds",
     "LocalOptimization",
     "NotDefined",
     "Optimum",
     "active_units",
     "aggregate_posterior",
     "ais",
+    "bounds_at",
     "bracket",
     "calibration",
     "elbo",
-    "elbo_at",
     "gradient_quality",
     "importance",
     "iwae",

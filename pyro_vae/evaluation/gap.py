@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.evaluation.estimate import Estimate, log_mean
 from pyro_vae.evaluation.sampling import Progress, batch_seed, images_at_once, require, seeded, silent
 from pyro_vae.models import Model
 
@@ -127,19 +127,33 @@ def _keep(lam: Tensor, adam: torch.optim.Adam, rows: Tensor, lr: float) -> tuple
     return lam, adam
 
 
+class LocalBounds(NamedTuple):
+    """Two lower bounds on log p(x) from the same draws of q(z; lambda)."""
+
+    elbo: Estimate
+    iwae: Estimate
+
+
 @torch.no_grad()
-def elbo_at(
+def bounds_at(
     model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: int = 1000, chunk: int = 50, seed: int = 0
-) -> Estimate:
-    """The ELBO of ``guide.posterior(lam)`` for each image, by fresh draws: a lower bound on log p(x).
+) -> LocalBounds:
+    """The ELBO and the importance-weighted bound of ``guide.posterior(lam)`` for each image, by fresh draws.
+
+    At the optimised posterior the weights vary far less than at the amortized one, so that a K of 1,000 there bounds
+    log p(x) more closely than 5,000 draws of the encoder's q.
 
     Args:
         x: images ``(N, *image_shape)``.
         lam: variational parameters ``(N, P)``.
+        num_samples: draws of z for each image, K of the importance-weighted bound.
         chunk: draws scored at once.
+
+    Raises:
+        NotDefined: where the guide has no density.
     """
     require(guide, "the ELBO")
-    means, deviations = [], []
+    log_weights = []
     size = images_at_once(x, chunk)
     for start in range(0, len(x), size):
         part = slice(start, start + size)
@@ -148,11 +162,14 @@ def elbo_at(
                 log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done)).double()
                 for done in range(0, num_samples, chunk)
             ]
-        weights = torch.cat(draws)
-        means.append(weights.mean(0))
-        deviations.append(weights.std(0) / num_samples**0.5)
-    how = "mean over draws of q"
-    return Estimate.over(torch.cat(means), how, num_samples, "lower", torch.cat(deviations))
+        log_weights.append(torch.cat(draws))
+    weights = torch.cat(log_weights, -1)
+    mean, deviation = weights.mean(0), weights.std(0) / num_samples**0.5
+    bound, spread = log_mean(weights.logsumexp(0), (2 * weights).logsumexp(0), num_samples)
+    return LocalBounds(
+        Estimate.over(mean, "mean over draws of q", num_samples, "lower", deviation),
+        Estimate.over(bound, f"iwae_{num_samples}", num_samples, "lower", spread),
+    )
 
 
 class GapSplit(NamedTuple):
@@ -168,7 +185,7 @@ def split_gap(log_evidence: Tensor, elbo_best: Estimate, elbo_amortized: Estimat
 
     Args:
         log_evidence: log p(x) or its best lower bound, ``(N,)``; Cremer et al. take the larger of AIS and IWAE.
-        elbo_best: of :func:`elbo_at` the optimum.
+        elbo_best: of :func:`bounds_at` the optimum.
         elbo_amortized: of the guide as it is.
 
     Where log p(x) and the best ELBO are bounds from below, so are the inference and the amortization gap; the
