@@ -24,7 +24,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 import pyro_vae
-from pyro_vae.data import Images, load_data
+from pyro_vae.data import Images, few, load_data
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS, MARKERS
 from pyro_vae.runs import Run, RunFolder
@@ -54,16 +54,6 @@ def scaled(train: np.ndarray, test: np.ndarray) -> Features:
     """Features of unit variance over the training images."""
     scaler = StandardScaler().fit(train)
     return scaler.transform(train), scaler.transform(test)
-
-
-def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of ``count`` labels, as equally many of each class as can be."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    ranks = np.empty(len(labels), dtype=int)  # how many of its class came before, in this order
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        ranks[of_class] = np.arange(len(of_class))
-    return order[np.argsort(ranks[order], kind="stable")][:count]
 
 
 def errors(features: Features, train_labels: np.ndarray, test_labels: np.ndarray, counts: list[int]) -> list[str]:

@@ -24,7 +24,7 @@ def _find() -> dict[str, type[Guide]]:
             found.append(point.load())
         except Exception as error:  # another package's fault must not take these guides away
             warnings.warn(f"the guide {point.name!r} of {point.value!r} could not be imported: {error}")
-    return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide}
+    return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide and not c.made_by_models}
 
 
 GUIDES: dict[str, type[Guide]] = _find()  #: every guide that is installed, by its name

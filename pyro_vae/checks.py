@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.config import Config, build
+from pyro_vae.config import Config, build, class_of, takes_labels
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.errors import InputError
 from pyro_vae.models import Likelihood, Model
@@ -63,8 +63,9 @@ def check(config: Config, data: DataSet) -> None:
         raise InputError(f"--batch_size {config.batch_size} is more than the {len(data.train)} training images")
     if config.patience is not None and config.validation == 0:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+    _check_labels(config, data)
     try:
-        model, guide = build(config, data.image_shape, data.mean_image)
+        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes)
         objective, _ = config.objective(), config.beta()
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(" ".join(str(error).split())) from error
@@ -77,10 +78,32 @@ def check(config: Config, data: DataSet) -> None:
             f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
         )
     x = data.train.batch(slice(0, 2))
-    try_once(model, guide, objective, Binarizer(binary)(x, torch.Generator(x.device)))
+    y = data.train.labels[:2] if model.takes_labels and data.train.labels is not None else None
+    try_once(model, guide, objective, Binarizer(binary)(x, torch.Generator(x.device)), y)
 
 
-def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor) -> None:
+def _check_labels(config: Config, data: DataSet) -> None:
+    name = getattr(class_of(config.model), "__name__", "the model")
+    if not takes_labels(config):
+        if config.labels is not None:
+            raise InputError(f"--labels hides labels from models of labels, and {name} sees none in any case")
+        return
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    for split, images in splits.items():
+        if images.labels is None:
+            raise InputError(f"{name} is a model of labels, and {data.name} has no labels")
+        if getattr(class_of(config.model), "needs_labels", False):
+            if config.labels is not None:
+                raise InputError(f"{name} needs the label of every image, so --labels can hide none: M2 infers them")
+            if (images.labels < 0).any():
+                raise InputError(f"{name} needs the label of every image, and not all {split} images have one")
+    assert data.train.labels is not None
+    seen = int((data.train.labels >= 0).sum())
+    if not 0 < (seen if config.labels is None else config.labels) <= seen:
+        raise InputError(f"--labels must be at least 1 and at most the {seen} training images that have a label")
+
+
+def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor, y: Tensor | None = None) -> None:
     """One pass with all of Pyro's checks on, which finds what is wrong in a user's own guide.
 
     Raises:
@@ -88,6 +111,6 @@ def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor) -> Non
     """
     with torch.random.fork_rng(), pyro.validation_enabled(True):
         try:
-            objective.differentiable_loss(model, guide, x)
+            objective.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
         except ValueError as error:
             raise InputError(" ".join(str(error).split())) from error

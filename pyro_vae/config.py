@@ -43,6 +43,9 @@ class Config:
         validation: how many validation images stay out of training; by default all of them. 0 trains on them as well.
         binarize: gray images become zeros and ones by a fresh draw at every step (dynamic), or stay as they are (none);
             auto is dynamic for a binary likelihood.
+        labels: of how many training images a model of labels sees the label, as many of each class as can be, drawn for
+            each seed; by default of all.
+        labelled_batch_size: images with a label that join each minibatch where some labels are hidden.
         model: the generative story.
         decoder: the network from z to the likelihood's parameters.
         likelihood: p(x|z); by default the one that suits the data.
@@ -75,6 +78,8 @@ class Config:
     data_root: Path | None = None
     validation: int | None = None
     binarize: Literal["auto", "dynamic", "none"] = "auto"
+    labels: int | None = None
+    labelled_batch_size: int = 20
     model: Callable[[Decoder, Likelihood, Prior], Model] = models.VAE
     decoder: Callable[[int, Shape], Decoder] = models.MLPDecoder
     likelihood: Callable[[Shape], Likelihood] | None = None
@@ -102,6 +107,8 @@ class Config:
 
     def __post_init__(self) -> None:
         positive = (
+            "labels",
+            "labelled_batch_size",
             "latent_dim",
             "epochs",
             "batch_size",
@@ -224,7 +231,7 @@ def _concrete(kind: type) -> set[str]:
     return below if getattr(kind, "__abstractmethods__", None) else below | {kind.__name__}
 
 
-STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample")
+STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels")
 
 
 def random_seed(seed: int, stream: str, epoch: int = 0) -> int:
@@ -237,19 +244,33 @@ def random_seed(seed: int, stream: str, epoch: int = 0) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-def build(config: Config, image_shape: Shape, mean_image: Tensor | None = None) -> tuple[Model, Guide]:
+def class_of(factory: Callable) -> Callable:
+    """The class that an option named, of the factory of its objects that the parser made of it."""
+    return getattr(factory, "args", (factory,))[-1]
+
+
+def takes_labels(config: Config) -> bool:
+    """Whether the model that the options name is one of labels."""
+    return getattr(class_of(config.model), "takes_labels", False)
+
+
+def build(
+    config: Config, image_shape: Shape, mean_image: Tensor | None = None, num_classes: int | None = None
+) -> tuple[Model, Guide]:
     """A model and a guide with the first weights of a run, on the CPU.
 
     Args:
         config: the options; ``likelihood`` must be settled.
         image_shape: channels, height, width.
         mean_image: the decoder starts there; None leaves its bias as it is.
+        num_classes: how many labels the data have; a model that takes none has no use for it.
     """
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_seed(config.seed, "decoder"))
         likelihood = config.likelihood(image_shape)
-        decoder = config.decoder(config.latent_dim, likelihood.output_shape)
+        room = (num_classes or 0) if takes_labels(config) else 0
+        decoder = config.decoder(config.latent_dim + room, likelihood.output_shape)
         if mean_image is not None:
             decoder.start_at(likelihood.initial_output(mean_image))
         prior = config.prior(config.latent_dim)
@@ -258,6 +279,7 @@ def build(config: Config, image_shape: Shape, mean_image: Tensor | None = None) 
         encoder = config.encoder(image_shape)
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
+        guide = model.around(guide)
         guide.bind(model.log_joint)
         prior.bind(guide, image_shape, mean_image)
     return model, guide

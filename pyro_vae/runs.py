@@ -252,6 +252,6 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
     state = folder.restore(which)
     if "image_shape" not in state:
         raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
-    model, guide = build(config, tuple(state["image_shape"]))
+    model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"))
     set_weights(model, guide, state, folder.checkpoint(which))
     return Run(model.to(device).eval(), guide.to(device).eval(), config, folder)

@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ from pyro_vae.config import (
     Config,
     Settings,
     build,
+    class_of,
     make_parser,
     parse_arguments,
     random_seed,
     settings_from,
     settings_of,
     settle,
+    takes_labels,
 )
-from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, load_data, rows_at_once
+from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, hide_labels, join_labelled, load_data, rows_at_once
 from pyro_vae.engine import SVI
 from pyro_vae.errors import InputError
 from pyro_vae.log import Log
@@ -64,14 +67,18 @@ def run_epoch(
     torch.manual_seed(random_seed(config.seed, "sample", epoch))
     coin = torch.Generator(device).manual_seed(random_seed(config.seed, "binarize", epoch))
     shuffle = torch.Generator().manual_seed(random_seed(config.seed, "order", epoch))
-    minibatches = torch.randperm(len(images), generator=shuffle).to(device).split(config.batch_size)
+    minibatches: Sequence[Tensor] = torch.randperm(len(images), generator=shuffle).to(device).split(config.batch_size)
+    labels = images.labels if takes_labels(config) else None
+    if labels is not None and (labels < 0).any():
+        minibatches = join_labelled(minibatches, labels, config.labelled_batch_size, shuffle)
     record = torch.zeros(len(minibatches), 3, device=device)
     for i, minibatch in enumerate(minibatches):
         progress = (epoch * len(minibatches) + i) / max(1, config.epochs * len(minibatches) - 1)
         objective.kl_weight = beta(progress)
         set_lr(optimizer, config.lr * lr_factor(config.lr_schedule, progress))
         x = seen(images.batch(minibatch), coin)  # random minibatch of images, binarised afresh
-        step = svi.step(x)  # noise from p(epsilon), gradient of the bound, update of theta and phi
+        y = None if labels is None else labels[minibatch]
+        step = svi.step(x, y)  # noise from p(epsilon), gradient of the bound, update of theta and phi
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])
         watch.step()
     return record
@@ -92,7 +99,10 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     """
     device = choose_device(config.device)
     data = data.on(device)
-    model, guide = build(config, data.image_shape, data.mean_image)
+    if config.labels is not None:
+        hidden = hide_labels(data.train, config.labels, random_seed(config.seed, "labels"))
+        data = replace(data, train=hidden)
+    model, guide = build(config, data.image_shape, data.mean_image, data.num_classes)
     model.to(device), guide.to(device)
     parameters = [*model.parameters(), *guide.parameters()]
     objective = config.objective()
@@ -140,7 +150,8 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
                 course = (beta, grad_norm, lr, seconds, count / spent)
                 log.add(TraceRow(step, epoch, split, elbo, log_likelihood, kl, *course))
 
-            weights = {"image_shape": data.image_shape, "model": model.state_dict(), "guide": guide.state_dict()}
+            about = {"image_shape": data.image_shape, "num_classes": data.num_classes}
+            weights = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
             log_likelihood, kl = terms["validation"].tolist()
             # A point has no ELBO; its weights are chosen by what it is trained for.
             chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
@@ -187,7 +198,12 @@ def held_out_terms(model: Model, guide: Guide, images: Images, seen: Binarizer, 
     with torch.random.fork_rng():
         torch.manual_seed(0)
         size = max(1, min(20_000, rows_at_once(images.image_shape)) // num_samples)
-        parts = [elbo_terms(model, guide, x, num_samples) for x in seen.held_out(images, size)]
+        chunks = seen.held_out(images, size)
+        if model.needs_labels and images.labels is not None:
+            pairs = zip(chunks, images.labels.split(size), strict=True)
+            parts = [elbo_terms(model, guide, x, num_samples, y) for x, y in pairs]
+        else:
+            parts = [elbo_terms(model, guide, x, num_samples) for x in chunks]
     return ElboTerms(*(torch.cat([term.mean(0) for term in column]) for column in zip(*parts, strict=True)))
 
 
@@ -298,8 +314,8 @@ def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool, qui
 
 def _free_folder(config: Config) -> Path:
     """runs/DATA-GUIDE-NUMBER with the first number that is free."""
-    guide = getattr(config.guide, "args", [config.guide])[-1]
-    stem = f"{Path(config.data).resolve().stem}-{getattr(guide, '__name__', 'guide')}"
+    guide = getattr(class_of(config.guide), "__name__", "guide")
+    stem = f"{Path(config.data).resolve().stem}-{guide}"
     number = 1
     while (path := Path("runs") / f"{stem}-{number}").exists():
         number += 1

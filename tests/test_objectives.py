@@ -21,12 +21,14 @@ from pyro_vae.objectives import (
     Objective,
     RenyiELBO,
     Trace_ELBO,
+    TraceEnum_ELBO,
     TraceMeanField_ELBO,
     elbo_terms,
 )
 
 OBJECTIVES = {
     "Trace_ELBO": Trace_ELBO,
+    "TraceEnum_ELBO": TraceEnum_ELBO,
     "TraceMeanField_ELBO": TraceMeanField_ELBO,
     "IWAE": IWAE,
     "RenyiELBO": lambda k, free_bits=0.0: RenyiELBO(0.4, k, free_bits),

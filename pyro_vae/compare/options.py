@@ -145,7 +145,7 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         if config.likelihood is None:
             config = settings_from(settings.text, likelihood=data.likelihood).config
         check(config, data)
-        binary[arm] = sees_binary(config, build(config, data.image_shape)[0])
+        binary[arm] = sees_binary(config, build(config, data.image_shape, num_classes=data.num_classes)[0])
     if len(set(binary.values())) > 1:
         zeros, gray = ([arm for arm in binary if binary[arm] is seen] for seen in (True, False))
         raise InputError(

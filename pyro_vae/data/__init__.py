@@ -17,6 +17,18 @@ train, in this order. Whole numbers of 8 bits become [0, 1]; floating-point arra
 """
 
 from pyro_vae.data.images import Binarizer, DataSet, Images, binarize, rows_at_once
+from pyro_vae.data.labels import few, hide_labels, join_labelled
 from pyro_vae.data.sources import DATA_SETS, load_data
 
-__all__ = ["DATA_SETS", "Binarizer", "DataSet", "Images", "binarize", "load_data", "rows_at_once"]
+__all__ = [
+    "DATA_SETS",
+    "Binarizer",
+    "DataSet",
+    "Images",
+    "binarize",
+    "few",
+    "hide_labels",
+    "join_labelled",
+    "load_data",
+    "rows_at_once",
+]

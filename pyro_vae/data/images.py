@@ -21,7 +21,7 @@ class Images:
     Attributes:
         pixels: ``(N, C, H, W)``, a tensor on the device where training happens, or an array that may live on disk.
         divisor: what a stored value is divided by: 255 for 8 bits.
-        labels: ``(N,)``, or None where there are none.
+        labels: ``(N,)``, or None where there are none; -1 stands for a label that is not seen.
         rows: which rows of ``pixels`` belong to this split, in its order; None for all.
         device: where batches are wanted.
     """
@@ -62,11 +62,12 @@ class Images:
     def on(self, device: torch.device) -> Self:
         """The same images with their pixels on the device, or streamed from disk where they would fill half of it."""
         size = len(self) * int(np.prod(self.image_shape)) * self.pixels.dtype.itemsize
+        labels = None if self.labels is None else self.labels.to(device)
         if isinstance(self.pixels, np.memmap) and size > _free_memory(device) / 2:
-            return replace(self, device=device)
+            return replace(self, labels=labels, device=device)
         stored = self.pixels if self.rows is None else self.pixels[self.rows]
         tensor = stored if isinstance(stored, Tensor) else torch.from_numpy(np.array(stored))
-        return replace(self, pixels=tensor.to(device), rows=None, device=device)
+        return replace(self, pixels=tensor.to(device), labels=labels, rows=None, device=device)
 
 
 def _free_memory(device: torch.device) -> int:
@@ -99,6 +100,12 @@ class DataSet:
     @property
     def image_shape(self) -> tuple[int, ...]:
         return self.train.image_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """One more than the largest label; None where a split has no labels."""
+        labels = [split.labels for split in (self.train, self.validation, self.test)]
+        return None if any(y is None for y in labels) else 1 + max(int(y.max()) for y in labels if y is not None)
 
     def on(self, device: torch.device) -> Self:
         """The same with its pixels on the device."""

@@ -81,13 +81,17 @@ class SVI(pyro.infer.SVI):
         self.num_steps = num_steps or 0
         self._run: Engine | None = None
 
-    def step(self, x: Tensor) -> StepRecord:
-        """One step on the images ``(N, *image_shape)``; the record's scalars stay on the device."""
+    def step(self, x: Tensor, y: Tensor | None = None) -> StepRecord:
+        """One step on the images ``(N, *image_shape)``; the record's scalars stay on the device.
+
+        ``y`` are their labels ``(N,)``, for models that take them.
+        """
+        given = {} if y is None else {"y": y}
         if self._run is None:
             self._choose(x)
         assert self._run is not None
         try:
-            return self._run(x)
+            return self._run(x, **given)
         except CaptureError as error:
             if not self._automatic:
                 raise
@@ -95,7 +99,7 @@ class SVI(pyro.infer.SVI):
             warnings.warn(f"the step runs eagerly, for it cannot be captured: {error}", stacklevel=2)
         self.engine, self._automatic = "eager", False
         self._run = Eager(self.program, self.optim.optimizer)
-        return self._run(x)
+        return self._run(x, **given)
 
     def _choose(self, x: Tensor) -> None:
         optimizer, device = self.optim.optimizer, self.program.parameters[0].device

@@ -2,6 +2,7 @@
 
 from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
+from pyro_vae.models.labelled import M2, ConditionalVAE
 from pyro_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from pyro_vae.models.linear_gaussian import LinearGaussian
 from pyro_vae.models.priors import FlowPrior, MixturePrior, Prior, StandardNormal
@@ -9,8 +10,10 @@ from pyro_vae.models.vae import VAE
 from pyro_vae.models.vamp import VampPrior
 
 __all__ = [
+    "M2",
     "VAE",
     "Bernoulli",
+    "ConditionalVAE",
     "ContinuousBernoulli",
     "ConvDecoder",
     "Decoder",

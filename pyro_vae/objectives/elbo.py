@@ -53,10 +53,15 @@ class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
 
 
 @torch.no_grad()
-def elbo_terms(model: nn.Module, guide: nn.Module, x: Tensor, num_particles: int = 1) -> ElboTerms:
-    """The ELBO's terms by sampling, without gradients: ``(N, *image_shape) -> (K, N)`` each, nats per image."""
+def elbo_terms(
+    model: nn.Module, guide: nn.Module, x: Tensor, num_particles: int = 1, y: Tensor | None = None
+) -> ElboTerms:
+    """The ELBO's terms by sampling, without gradients: ``(N, *image_shape) -> (K, N)`` each, nats per image.
+
+    ``y`` are the labels ``(N,)``, for models that need them.
+    """
     elbo = Trace_ELBO(num_particles)
     with pyro.validation_enabled(False):
-        elbo.differentiable_loss(model, guide, x)
+        elbo.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
     assert elbo.terms is not None
     return ElboTerms(*(t.reshape(num_particles, len(x)) for t in elbo.terms))

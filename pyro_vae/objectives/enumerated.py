@@ -1,0 +1,65 @@
+"""The ELBO with discrete latent variables summed out exactly."""
+
+import pyro.infer
+import torch
+from pyro.infer.util import check_fully_reparametrized
+from pyro.poutine import Trace
+from torch import Tensor
+
+from pyro_vae.objectives.base import Objective
+from pyro_vae.objectives.terms import ElboTerms, sample_sites
+
+
+class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
+    r"""Pyro's ``TraceEnum_ELBO`` for the discrete sites of the guide: their expectation is a sum and not a sample.
+
+    A site of the guide marked ``infer={"enumerate": "parallel"}`` takes all its values y at once, each in a row of its
+    own, and each term of the ELBO becomes :math:`\sum_y q(y|x)\,(\cdot)`, whose gradient needs no score function. The
+    other latent sites are drawn once for each row and must be reparameterised. Without such a site this is
+    ``Trace_ELBO``. Sites that the model alone has are not summed out here.
+
+    Args:
+        num_particles: see :class:`Objective`.
+        free_bits: see :class:`Objective`.
+
+    Raises:
+        ValueError: by a pass, where the model has a latent site that the guide has not.
+        NotImplementedError: by a pass, where another site's samples carry no gradient.
+    """
+
+    # Of the two parents' ways to trace, the one that checks what enumeration needs.
+    _get_trace = pyro.infer.TraceEnum_ELBO._get_trace
+    _get_traces = pyro.infer.TraceEnum_ELBO._get_traces
+
+    def __init__(self, num_particles: int = 1, free_bits: float = 0.0):
+        super().__init__(num_particles, free_bits)
+        self.strict_enumeration_warning = False  # without anything to sum over, this is still a bound
+
+    def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
+        drawn = dict(sample_sites(guide_trace))
+        for name, _ in sample_sites(model_trace):
+            if name not in drawn:
+                raise ValueError(f"TraceEnum_ELBO sums over sites of the guide, and the guide has no site {name!r}")
+        log_weight: Tensor | float = 0.0
+        for site in drawn.values():
+            if "_enumerate_dim" in site["infer"]:
+                log_weight = log_weight + site["unscaled_log_prob"]
+            else:
+                check_fully_reparametrized(site)
+        weight = torch.as_tensor(log_weight).exp()
+
+        def mean(trace: Trace, observed: bool = False) -> Tensor:
+            total = sum(site["unscaled_log_prob"] for _, site in sample_sites(trace, observed))
+            weighted = weight * total
+            # What is left of the plates, the images' and the particles', is enumeration.
+            plates = weighted.shape[-int(self.max_plate_nesting) :]
+            return weighted.reshape(-1, *plates).sum(0)
+
+        return ElboTerms(mean(model_trace, observed=True), mean(model_trace), mean(guide_trace))
+
+    def bound_of(self, log_weight: Tensor) -> Tensor:
+        return log_weight.mean(-2)
+
+    def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
+        # Nothing was drawn without a gradient, so the bound is differentiated as it stands.
+        return self.bound_of(self.log_weight(terms)).sum()
