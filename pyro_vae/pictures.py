@@ -66,12 +66,21 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
         "latent": _scatter(z, data),
     }
     if model.latent_dim == 2:
-        # AEVB, Appendix A: equal steps of probability, so that the prior's mass is shown evenly.
-        grid = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(SIDE) + 0.5) / SIDE)
-        across, down = torch.meshgrid(grid, grid.flip(0), indexing="xy")
-        plane = torch.stack([across.flatten(), down.flatten()], -1).to(z.device)
-        figures["manifold"] = plots.manifold(means(plane), grid.numpy())
+        plane, quantiles = latent_plane(SIDE)
+        figures["manifold"] = plots.manifold(means(plane.to(z.device)), quantiles.numpy())
     return figures
+
+
+def latent_plane(side: int) -> tuple[Tensor, Tensor]:
+    """A grid over two latent dimensions in equal steps of the prior's probability, so that its mass is shown evenly.
+
+    Returns:
+        The points ``(side * side, 2)``, row by row from the top left, and the Gaussian quantiles ``(side,)`` along
+        either axis (AEVB, Appendix A).
+    """
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side)
+    across, down = torch.meshgrid(quantiles, quantiles.flip(0), indexing="xy")
+    return torch.stack([across.flatten(), down.flatten()], -1), quantiles
 
 
 def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray]) -> Figure:

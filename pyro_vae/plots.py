@@ -23,7 +23,7 @@ def _show(axes: Axes, image: np.ndarray) -> None:
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _mosaic(images: np.ndarray, rows: int) -> np.ndarray:
+def mosaic(images: np.ndarray, rows: int) -> np.ndarray:
     """Images ``(rows * n, C, H, W)`` as one picture ``(C, height, width)`` with a gray line between them."""
     images = np.pad(images, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.5)
     _, channels, height, width = images.shape
@@ -38,7 +38,7 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
     inches = 0.75 * across
     figure = Figure(figsize=(inches + 1.6, inches * len(rows) * height / (across * width) + 0.5), layout="constrained")
     axes = figure.subplots()
-    _show(axes, _mosaic(images.reshape(-1, *images.shape[2:]), len(rows)))
+    _show(axes, mosaic(images.reshape(-1, *images.shape[2:]), len(rows)))
     axes.set_yticks((np.arange(len(rows)) + 0.5) * (height + 1) - 1, list(rows))
     axes.set(xticks=[], title=title)
     axes.tick_params(length=0)
@@ -51,7 +51,7 @@ def image_square(images: np.ndarray, title: str) -> Figure:
     height, width = images.shape[-2:]
     figure = Figure(figsize=(6, min(12, 6 * height / width + 0.5)), layout="constrained")
     axes = figure.subplots()
-    _show(axes, _mosaic(images, int(len(images) ** 0.5)))
+    _show(axes, mosaic(images, int(len(images) ** 0.5)))
     axes.set(xticks=[], yticks=[], title=title)
     return figure
 

@@ -1,0 +1,65 @@
+"""AEVB's Figure 2: the bound against the training samples evaluated, for several numbers of latent dimensions.
+
+    python examples/aevb/figure2.py --out runs/aevb                       # about half an hour on one CPU core
+    python examples/aevb/figure2.py --out runs/aevb --schedule paper      # the paper's 1e8 and 1e7 samples, for CUDA
+
+MNIST with 3, 5, 10, 20 and 200 latent dimensions, Frey Faces with 2, 5, 10 and 20, and in the table MNIST's gray values
+as targets with 20; networks and training are those of ``network.py``. Writes ``figure2.png`` and ``figure2.md``. A
+stopped script goes on where it was, and ``--schedule paper`` goes on from the short runs. The paper's other curves,
+wake-sleep's, are not here: wake-sleep does not maximise the bound by SVI, and would need a training loop of its own.
+"""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from network import PAPER, TITLES, Curve, arguments, curve, ended, trained, write
+
+from pyro_vae.plots import COLOURS
+
+LATENT_DIMS = {"mnist": [3, 5, 10, 20, 200], "frey_faces": [2, 5, 10, 20], "mnist-gray": [20]}
+ROWS = ("mnist", "frey_faces")  #: of the picture
+Curves = dict[tuple[str, int], dict[str, Curve]]
+
+
+def picture(curves: Curves) -> Figure:
+    """A panel for each run, a row for each data set, with the paper's end value where it shows one."""
+    across = max(sum(data == name for name, _ in curves) for data in ROWS)
+    figure = Figure(figsize=(2.6 * across + 0.4, 5.6), layout="constrained")
+    panels = figure.subplots(2, across, sharey="row", squeeze=False)
+    for axes in panels.flat:
+        axes.set_visible(False)
+    for row, data in zip(panels, ROWS, strict=True):
+        here = {dims: splits for (name, dims), splits in curves.items() if name == data}
+        for axes, (dims, splits) in zip(row, here.items(), strict=False):
+            axes.set_visible(True)
+            for split, style, colour in (("test", "-", COLOURS[0]), ("train", ":", COLOURS[1])):
+                axes.plot(*splits[split], style, color=colour, marker="." if len(splits[split].bound) == 1 else None)
+            if (data, dims) in PAPER:
+                axes.axhline(PAPER[data, dims], color="0.4", ls="--", lw=1)
+            axes.set(title=f"{TITLES[data]}, {dims} latent", xscale="log", xlabel="training samples evaluated")
+            axes.grid(color="0.92")
+            axes.yaxis.set_major_locator(MaxNLocator(6))
+        if here:
+            # What lies below are the first epochs, which would press all the rest together.
+            ends = [c.bound[-1] for splits in here.values() for c in splits.values()]
+            ends += [PAPER[data, dims] for dims in here if (data, dims) in PAPER]
+            room = 0.1 * (max(ends) - min(ends)) + abs(max(ends)) * 0.05
+            row[0].set_ylim(min(ends) - 2 * room, max(ends) + room)
+            row[0].set_ylabel("bound, nats per image")
+    names = {"test": ("-", COLOURS[0]), "train": (":", COLOURS[1]), "the paper's end, by eye": ("--", "0.4")}
+    lines = [axes.plot([], [], style, color=colour)[0] for style, colour in names.values()]
+    figure.legend(lines, list(names), loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def main(argv: list[str] | None = None) -> None:
+    whole = {"type": int, "nargs": "*"}
+    choice = [(f"--{name.replace('_', '-')}-dims", {**whole, "default": dims}) for name, dims in LATENT_DIMS.items()]
+    args = arguments("figure2", __doc__, argv, *choice)
+    chosen = {"mnist": args.mnist_dims, "mnist-gray": args.mnist_gray_dims, "frey_faces": args.frey_faces_dims}
+    runs = {(data, dims): trained(args, data, dims) for data, several in chosen.items() for dims in several}
+    curves = {key: {split: curve(run, split) for split in ("test", "train")} for key, run in runs.items()}
+    write(args, 2, ended(runs), picture(curves))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""AEVB's Figure 4: the learned manifolds of two latent dimensions, on Frey Faces and MNIST.
+
+    python examples/aevb/figure4.py --out runs/aevb
+    python examples/aevb/figure4.py --out runs/aevb --schedule paper      # for CUDA
+
+Each picture is E[x|z] for z on a grid over the latent plane, in equal steps of the prior's probability (AEVB, Appendix
+A). Writes ``figure4.png`` and ``figure4.md``; runs are shared with the other figures.
+"""
+
+import torch
+from matplotlib.figure import Figure
+from network import TITLES, arguments, ended, trained, write
+
+from pyro_vae.models import VAE
+from pyro_vae.pictures import latent_plane
+from pyro_vae.plots import mosaic
+from pyro_vae.runs import Run
+
+SIDE = {"frey_faces": 15, "mnist": 20}  #: images along one side
+
+
+@torch.no_grad()
+def picture(runs: dict[str, Run]) -> Figure:
+    """The manifolds side by side, with the prior's quantiles along their axes."""
+    figure = Figure(figsize=(6 * len(runs), 6.8), layout="constrained")
+    for axes, (data, run) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
+        assert isinstance(run.model, VAE)
+        plane, quantiles = latent_plane(SIDE[data])
+        images = run.model.likelihood(run.model.decoder(plane)).mean.numpy()
+        axes.imshow(mosaic(images, SIDE[data])[0], cmap="gray", vmin=0, vmax=1, aspect="auto")
+        marks = torch.linspace(0, SIDE[data] - 1, 5).round().int().tolist()
+        height, width = (size + 1 for size in images.shape[-2:])  # with the line between
+        axes.set_xticks([(m + 0.5) * width for m in marks], [f"{quantiles[m]:.1f}" for m in marks])
+        axes.set_yticks([(m + 0.5) * height for m in marks], [f"{-quantiles[m]:.1f}" for m in marks])
+        axes.set(title=TITLES[data], xlabel="$z_1$ (prior standard deviations)", ylabel="$z_2$")
+    return figure
+
+
+def main(argv: list[str] | None = None) -> None:
+    data = {"choices": SIDE, "nargs": "+", "default": list(SIDE)}
+    args = arguments("figure4", __doc__, argv, ("--data", data))
+    runs = {data: trained(args, data, 2) for data in args.data}
+    text = ended({(data, 2): run for data, run in runs.items()})
+    write(args, 4, f"{text}\nE[x|z] over the latent plane, in equal steps of the prior's probability.\n", picture(runs))
+
+
+if __name__ == "__main__":
+    main()
