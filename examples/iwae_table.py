@@ -3,8 +3,8 @@
     python examples/iwae_table.py --rows VAE-1,IWAE-5                   # about an hour on two CPU cores
     python examples/iwae_table.py --schedule paper --out runs/iwae-paper    # on CUDA: the whole table
 
-trains a run for each row on dynamically binarised MNIST, with the paper's networks: 784-200-200-50 and back, tanh, the
-output's bias at the logit of the mean image, all 60,000 training images. Each is then measured by ``pyro_vae.evaluate``:
+trains a run for each row on dynamically binarised MNIST with the paper's networks: 784-200-200-50 and back, tanh, the
+output's bias at the logit of the mean image, all 60,000 training images. ``pyro_vae.evaluate`` then measures each:
 log p(x) by the importance-weighted bound of 5,000 samples, the ELBO, active units. ``results.md`` and ``table.png`` are
 written. Training and measuring go on where they were stopped, so that rows can be added one by one.
 
@@ -190,8 +190,8 @@ def report(args: argparse.Namespace, rows: list[Row]) -> str:
         f"`{command}`",
         table(rows),
         f"NLL is minus the bound of {first.samples:,} samples, nats per image, on the first {first.images:,} test"
-        f" images in one draw of the binarisation (which alone moves the mean of 10,000 by 0.06), +- standard error over"
-        f" images; seed 0, one run a row. Schedule `{args.schedule}`; the published numbers are those of the paper's"
+        f" images in one draw of the binarisation (which alone moves the mean of 10,000 by 0.06), +- standard error"
+        f" over images; seed 0, one run a row. Schedule `{args.schedule}`; the published numbers are those of the paper's"
         f" 3,280 epochs. Minutes are those of training, on {on}.",
     ]
     if missing:
