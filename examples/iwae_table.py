@@ -191,7 +191,7 @@ def report(args: argparse.Namespace, rows: list[Row]) -> str:
         table(rows),
         f"NLL is minus the bound of {first.samples:,} samples, nats per image, on the first {first.images:,} test"
         f" images in one draw of the binarisation (which alone moves the mean of 10,000 by 0.06), +- standard error"
-        f" over images; seed 0, one run a row. Schedule `{args.schedule}`; the published numbers are those of the paper's"
+        f" over images; seed 0, one run a row. Schedule `{args.schedule}`; the published numbers are of"
         f" 3,280 epochs. Minutes are those of training, on {on}.",
     ]
     if missing:
