@@ -77,7 +77,7 @@ class Flow(ZukoToPyro):
         return self.dist.log_prob(z)
 
 
-def diagonal(loc: Tensor, scale: Tensor) -> Distribution:
+def diagonal(loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
     """The Gaussian with these means and standard deviations, ``(N, D)`` each: the base of most flows."""
     return dist.Normal(loc, scale).to_event(1)
 

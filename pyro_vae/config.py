@@ -231,7 +231,7 @@ def _concrete(kind: type) -> set[str]:
     return below if getattr(kind, "__abstractmethods__", None) else below | {kind.__name__}
 
 
-STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels")
+STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
 
 
 def random_seed(seed: int, stream: str, epoch: int = 0) -> int:
@@ -267,13 +267,14 @@ def build(
     """
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random_seed(config.seed, "prior"))
+        prior = config.prior(config.latent_dim)
         torch.manual_seed(random_seed(config.seed, "decoder"))
         likelihood = config.likelihood(image_shape)
         room = (num_classes or 0) if takes_labels(config) else 0
-        decoder = config.decoder(config.latent_dim + room, likelihood.output_shape)
+        decoder = config.decoder(prior.decoded_dim + room, likelihood.output_shape)
         if mean_image is not None:
             decoder.start_at(likelihood.initial_output(mean_image))
-        prior = config.prior(config.latent_dim)
         model = config.model(decoder, likelihood, prior)
         torch.manual_seed(random_seed(config.seed, "encoder"))
         encoder = config.encoder(image_shape)

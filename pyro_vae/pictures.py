@@ -51,7 +51,7 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
         return ((images - low) / (high - low)).cpu().numpy()
 
     def means(z: Tensor) -> np.ndarray:
-        return shown(model.likelihood(model.decoder(z)).mean)
+        return shown(model.likelihood(model.decode(z)).mean)
 
     z = guide.posterior(guide.amortize(x)).sample()
     first = x[:SHOWN]

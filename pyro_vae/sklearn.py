@@ -180,7 +180,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if z.ndim != 2 or z.shape[1] != self._n_features_out:
             raise ValueError(f"Z must be of shape (n_samples, {self._n_features_out}), not {tuple(z.shape)}")
         device = next(self.model_.parameters()).device
-        means = self.model_.likelihood(self.model_.decoder(z.to(device))).mean
+        means = self.model_.likelihood(self.model_.decode(z.to(device))).mean
         return means.flatten(1).cpu().numpy() * self.scale_ + self.offset_
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -2,6 +2,7 @@
 
 from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
+from pyro_vae.models.hierarchical import HierarchicalPrior
 from pyro_vae.models.labelled import M2, ConditionalVAE
 from pyro_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
 from pyro_vae.models.linear_gaussian import LinearGaussian
@@ -19,6 +20,7 @@ __all__ = [
     "Decoder",
     "FlowPrior",
     "Gaussian",
+    "HierarchicalPrior",
     "Likelihood",
     "LinearDecoder",
     "LinearGaussian",

@@ -22,7 +22,8 @@ class ConditionalVAE(Model):
     The decoder takes z and the label, as one of C numbers that is 1; what a label leaves open, the style, is left to z.
 
     Args:
-        decoder: the network from z and the label to the likelihood's parameters; its input has D + C numbers.
+        decoder: the network from z and the label to the likelihood's parameters; its input has D + C numbers (``prior.decoded_dim`` for D,
+            where the prior has layers).
         likelihood: what these parameters mean.
         prior: p(z) over D dimensions.
 
@@ -45,7 +46,7 @@ class ConditionalVAE(Model):
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):
         super().__init__()
-        self.num_classes = decoder.latent_dim - prior.latent_dim
+        self.num_classes = decoder.latent_dim - prior.decoded_dim
         if self.num_classes < 2:
             raise ValueError(f"{type(self).__name__} needs at least 2 classes, not {self.num_classes}")
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
@@ -60,6 +61,7 @@ class ConditionalVAE(Model):
         """p(x|y, z): ``(..., N, D)`` and labels that broadcast to ``(..., N)``, to a batch_shape ``(..., N)``."""
         label = one_hot(y, self.num_classes, z)
         shape = torch.broadcast_shapes(z.shape[:-1], label.shape[:-1])
+        z = z[..., : self.prior.decoded_dim]
         return self.likelihood(self.decoder(torch.cat([z.expand(*shape, -1), label.expand(*shape, -1)], -1)))
 
     def forward(self, x: Tensor | None = None, n: int | None = None, y: Tensor | None = None) -> Tensor:

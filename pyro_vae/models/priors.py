@@ -18,11 +18,14 @@ class Prior(nn.Module, ABC):
 
     Args:
         latent_dim: the number D of latent dimensions.
+
+    Attributes:
+        decoded_dim: how many of them, the first, the decoder sees; all of them, but where z has layers.
     """
 
     def __init__(self, latent_dim: int):
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim = self.decoded_dim = latent_dim
 
     @abstractmethod
     def forward(self) -> dist.TorchDistribution:

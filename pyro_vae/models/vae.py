@@ -14,9 +14,13 @@ class VAE(Model):
     r"""z ~ p(z), x ~ p(x|z) with the likelihood's parameters computed by a decoder (AEVB, section 2.1 and Figure 1).
 
     Args:
-        decoder: the network from z to the likelihood's parameters.
+        decoder: the network from z, or from the first ``prior.decoded_dim`` of its dimensions, to the likelihood's
+            parameters.
         likelihood: what these parameters mean.
         prior: p(z), N(0, I) in AEVB.
+
+    Raises:
+        ValueError: where the prior makes another number of dimensions than the decoder sees.
 
     Example:
         >>> import torch
@@ -29,17 +33,23 @@ class VAE(Model):
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):
         super().__init__()
+        if decoder.latent_dim != prior.decoded_dim:
+            raise ValueError(f"the decoder has {decoder.latent_dim} latent dimensions, the prior {prior.decoded_dim}")
         self.decoder = decoder
         self.likelihood = likelihood
         self.prior = prior
-        self.latent_dim = decoder.latent_dim
+        self.latent_dim = prior.latent_dim
         self.image_shape = likelihood.image_shape
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The likelihood's parameters at z, ``(..., D)`` to ``(..., *output_shape)``."""
+        return self.decoder(z[..., : self.decoder.latent_dim])
 
     def forward(self, x: Tensor | None = None, n: int | None = None) -> Tensor:
         announce(self)
         with pyro.plate("data", n if x is None else len(x), dim=-1):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.likelihood(self.decoder(z)), obs=x)
+            return pyro.sample("x", self.likelihood(self.decode(z)), obs=x)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        return self.prior().log_prob(z) + self.likelihood(self.decoder(z)).log_prob(x)
+        return self.prior().log_prob(z) + self.likelihood(self.decode(z)).log_prob(x)
