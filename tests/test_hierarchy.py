@@ -175,6 +175,17 @@ def test_the_decoder_sees_the_lower_layer():
     assert (slope[:, 4:] == 0).all()
 
 
+def test_labels_beside_two_layers():
+    """The decoder of p(x|y, z) sees z1 and the label."""
+    options = {"prior": "HierarchicalPrior", "model": "ConditionalVAE", "likelihood": "Bernoulli", "latent_dim": 6}
+    model, _ = build(settings_of(options).config, (1, 8, 8), num_classes=3)
+    assert (model.num_classes, model.decoder.latent_dim, model.latent_dim) == (3, 4 + 3, 6)
+    x, z, y = torch.ones(5, 1, 8, 8), torch.randn(2, 5, 6), torch.tensor([0, 1, 2, 0, 1])
+    likelihood = model.log_joint(x, z, y) - model.prior().log_prob(z)
+    other = torch.cat([z[..., :4], torch.randn(2, 5, 2)], -1)
+    torch.testing.assert_close(model.log_joint(x, other, y) - model.prior().log_prob(other), likelihood)
+
+
 def test_layers_that_cannot_be():
     with pytest.raises(ValueError, match="at least two dimensions"):
         HierarchicalPrior(1)

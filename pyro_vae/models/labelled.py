@@ -22,8 +22,8 @@ class ConditionalVAE(Model):
     The decoder takes z and the label, as one of C numbers that is 1; what a label leaves open, the style, is left to z.
 
     Args:
-        decoder: the network from z and the label to the likelihood's parameters; its input has D + C numbers (``prior.decoded_dim`` for D,
-            where the prior has layers).
+        decoder: the network from z and the label to the likelihood's parameters; its input has D + C numbers
+            (``prior.decoded_dim`` for D, where the prior has layers).
         likelihood: what these parameters mean.
         prior: p(z) over D dimensions.
 
