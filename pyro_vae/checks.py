@@ -7,21 +7,22 @@ from torch import Tensor
 from guides import Guide
 from pyro_vae.config import Config, build, class_of, takes_labels
 from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.objectives import Objective
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of this name; auto is CUDA where there is one.
+def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
+    """The device of this name, of this process where there are several; auto is CUDA where there is one.
 
     Raises:
         InputError: where there is no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = workers.device(torch.device(name))
         if device.type not in ("cpu", "cuda", "mps"):
             raise RuntimeError(f"training runs on cpu, cuda or mps, not on {device.type}")
         torch.empty(1, device=device)
@@ -50,17 +51,18 @@ def bounds_nothing(model: Model, data: DataSet, seen: Binarizer) -> bool:
     return likelihood is not None and likelihood.binary and gray and not seen.binary
 
 
-def check(config: Config, data: DataSet) -> None:
+def check(config: Config, data: DataSet, workers: Workers = ALONE) -> None:
     """Find what cannot work before anything is written.
 
     Raises:
         InputError: says what.
     """
-    device = choose_device(config.device)
+    device = choose_device(config.device, workers)
     if config.engine == "cudagraph" and device.type != "cuda":
         raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
-    if config.batch_size > len(data.train):
-        raise InputError(f"--batch_size {config.batch_size} is more than the {len(data.train)} training images")
+    if config.batch_size * workers.size > len(data.train):
+        times = f" in each of {workers.size} processes" if workers.size > 1 else ""
+        raise InputError(f"--batch_size {config.batch_size}{times} is more than the {len(data.train)} training images")
     if config.patience is not None and config.validation == 0:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
     _check_labels(config, data)
@@ -69,6 +71,8 @@ def check(config: Config, data: DataSet) -> None:
         objective, _ = config.objective(), config.beta()
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(" ".join(str(error).split())) from error
+    if objective.free_bits and workers.size > 1:
+        raise InputError("free bits look at the KL of a whole minibatch, and here no process has it: train with one")
     binary = sees_binary(config, model)
     likelihood = likelihood_of(model)
     wanted = (0.0, 1.0) if binary else likelihood.pixel_range if likelihood is not None else None

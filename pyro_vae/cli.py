@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from pyro_vae.distributed import started
 from pyro_vae.errors import InputError
 
 
@@ -14,7 +15,8 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     except InputError as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if started().main:
+            print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read the output has gone, as `... | head` does.
@@ -27,5 +29,6 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    if started().main:  # what is wrong in one process of a run is known to all of them
+        print(f"error: {message}", file=sys.stderr)
     return 2

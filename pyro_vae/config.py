@@ -56,7 +56,7 @@ class Config:
         beta: how the weight of the KL term changes over the run.
         latent_dim: the number of latent dimensions.
         epochs: passes over the training images.
-        batch_size: images in a step.
+        batch_size: images in a step; under torchrun, for each process: K processes with B images are one with K x B.
         optimizer: the torch optimizer, one for all parameters.
         lr: the learning rate at its highest.
         lr_schedule: the course of the learning rate over the run. stages is Burda et al. 2015: eight stages of 1, 3, 9,
@@ -234,13 +234,14 @@ def _concrete(kind: type) -> set[str]:
 STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
 
 
-def random_seed(seed: int, stream: str, epoch: int = 0) -> int:
-    """The seed of one of the run's streams of random numbers, in one epoch.
+def random_seed(seed: int, stream: str, epoch: int = 0, rank: int = 0) -> int:
+    """The seed of one of the run's streams of random numbers, in one epoch and one of the run's processes.
 
     Streams are independent, so that another guide changes neither the decoder's first weights nor the order of the
     batches; and a resumed run needs no state of any generator.
     """
-    state = np.random.SeedSequence([seed, STREAMS.index(stream), epoch]).generate_state(1, np.uint64)
+    words = [seed, STREAMS.index(stream), epoch, *([rank] if rank else [])]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 

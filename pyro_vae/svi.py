@@ -3,7 +3,8 @@
     python -m pyro_vae.svi --data mnist --guide MeanField --latent-dim 20
 
 The algorithm is :func:`run_epoch`. A run's random numbers are a function of its seed and the epoch alone, so a run that
-was interrupted goes on as if it had not been.
+was interrupted goes on as if it had not been. Several processes share a run where torchrun starts them
+(:mod:`pyro_vae.distributed`).
 """
 
 import math
@@ -35,6 +36,7 @@ from pyro_vae.config import (
     takes_labels,
 )
 from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, hide_labels, join_labelled, load_data, rows_at_once
+from pyro_vae.distributed import ALONE, Workers, join
 from pyro_vae.engine import SVI
 from pyro_vae.errors import InputError
 from pyro_vae.log import Log
@@ -55,6 +57,7 @@ def run_epoch(
     seen: Binarizer,
     epoch: int,
     watch: Watch,
+    workers: Workers = ALONE,
 ) -> Tensor:
     """One pass over the training images (AEVB, Algorithm 1).
 
@@ -64,27 +67,36 @@ def run_epoch(
     """
     beta = config.beta()
     device = torch.device(images.device)
-    torch.manual_seed(random_seed(config.seed, "sample", epoch))
-    coin = torch.Generator(device).manual_seed(random_seed(config.seed, "binarize", epoch))
+    torch.manual_seed(random_seed(config.seed, "sample", epoch, workers.rank))
+    coin = torch.Generator(device).manual_seed(random_seed(config.seed, "binarize", epoch, workers.rank))
     shuffle = torch.Generator().manual_seed(random_seed(config.seed, "order", epoch))
-    minibatches: Sequence[Tensor] = torch.randperm(len(images), generator=shuffle).to(device).split(config.batch_size)
+    order = torch.randperm(len(images), generator=shuffle).to(device)
+    minibatches: Sequence[Tensor] = order.split(config.batch_size * workers.size)
     labels = images.labels if takes_labels(config) else None
     if labels is not None and (labels < 0).any():
-        minibatches = join_labelled(minibatches, labels, config.labelled_batch_size, shuffle)
+        minibatches = join_labelled(minibatches, labels, config.labelled_batch_size * workers.size, shuffle)
     record = torch.zeros(len(minibatches), 3, device=device)
     for i, minibatch in enumerate(minibatches):
         progress = (epoch * len(minibatches) + i) / max(1, config.epochs * len(minibatches) - 1)
         objective.kl_weight = beta(progress)
         set_lr(optimizer, config.lr * lr_factor(config.lr_schedule, progress))
-        x = seen(images.batch(minibatch), coin)  # random minibatch of images, binarised afresh
-        y = None if labels is None else labels[minibatch]
-        step = svi.step(x, y)  # noise from p(epsilon), gradient of the bound, update of theta and phi
+        own, share = workers.part(minibatch)
+        x = seen(images.batch(own), coin)  # random minibatch of images, binarised afresh
+        y = None if labels is None else labels[own]
+        step = svi.step(x, y, share)  # noise from p(epsilon), gradient of the bound, update of theta and phi
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])
         watch.step()
     return record
 
 
-def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, quiet: bool = False) -> None:
+def fit(
+    config: Config,
+    data: DataSet,
+    folder: RunFolder,
+    resume: bool = False,
+    quiet: bool = False,
+    workers: Workers = ALONE,
+) -> None:
     """Train a model and a guide, and keep the run folder complete after every epoch.
 
     Args:
@@ -93,12 +105,15 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
         folder: the run folder, which exists.
         resume: go on from the folder's last checkpoint, if it has one.
         quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the folder is as ever.
+        workers: the processes that train it together; the main one alone measures, writes and speaks.
 
     Raises:
         InputError: where the bound or a gradient is no longer finite, naming the step and the site.
     """
-    device = choose_device(config.device)
-    data = data.on(device)
+    device = choose_device(config.device, workers)
+    if device.index is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
+    data = workers.in_turn(lambda: data.on(device))  # one after another, for each looks how much memory is free
     if config.labels is not None:
         hidden = hide_labels(data.train, config.labels, random_seed(config.seed, "labels"))
         data = replace(data, train=hidden)
@@ -109,9 +124,13 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
     optimizer = make_optimizer(config.optimizer, parameters, config.lr, config.weight_decay)
     seen = Binarizer(sees_binary(config, model))
 
-    rows, state = _restore(folder, model, guide, optimizer, data) if resume else ([], dict(_FRESH))
+    rows, state = workers.in_turn(
+        lambda: _restore(folder, model, guide, optimizer, data, workers) if resume else _fresh(workers)
+    )
+    quiet = quiet or not workers.main
     log = Log(folder, rows, data, seen, quiet)
-    count, batches = len(data.train), math.ceil(len(data.train) / config.batch_size)
+    count, batch_size = len(data.train), config.batch_size * workers.size
+    batches = math.ceil(count / batch_size)
     svi = SVI(
         model,
         guide,
@@ -121,8 +140,49 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
         engine=config.engine,
         precision=config.precision,
         num_steps=config.epochs * batches,
+        workers=workers,
     )
-    sizes = torch.tensor([len(part) for part in torch.arange(count).split(config.batch_size)]).to(device)
+    sizes = torch.tensor([len(part) for part in torch.arange(count).split(batch_size)]).to(device)
+
+    def keep(trained: Tensor, spent: float) -> dict[str, Any]:
+        """After an epoch: its rows of the trace, the checkpoints, a line to read. Returns the state to go on from."""
+        epoch, step, seconds = state["epoch"] + 1, state["step"] + batches, state["seconds"] + spent
+        state.update(epoch=epoch, step=step, seconds=seconds)
+        model.eval(), guide.eval()
+        terms = {"train": trained}
+        for split, images in {"validation": data.validation, "test": data.test}.items():
+            held_out = held_out_terms(model, guide, images, seen, config.eval_samples)
+            terms[split] = torch.stack([held_out.log_likelihood.mean(), held_out.kl.mean()])
+            if not terms[split].isfinite().all():
+                raise _diverged(f"the {split} ELBO after step {step}", folder)
+        beta, lr = float(objective.kl_weight), optimizer.param_groups[0]["lr"]
+        for split, (log_likelihood, kl, *norm) in ((split, term.tolist()) for split, term in terms.items()):
+            elbo, grad_norm = log_likelihood - kl, norm[0] if norm else None
+            course = (beta, grad_norm, lr, seconds, count / spent)
+            log.add(TraceRow(step, epoch, split, elbo, log_likelihood, kl, *course))
+
+        about = {"image_shape": data.image_shape, "num_classes": data.num_classes}
+        weights = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
+        log_likelihood, kl = terms["validation"].tolist()
+        # A point has no ELBO; its weights are chosen by what it is trained for.
+        chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
+        if chosen_by > state["best_elbo"]:
+            state.update(best_elbo=chosen_by, best_epoch=epoch)
+            folder.save("best", {**weights, "state": state})
+        log.write(model, guide)
+        # Last, so that a run killed before this line does the epoch again and writes the same.
+        folder.save("last", {**weights, "state": state, "optimizer": optimizer.state_dict()})
+        watch.epoch(epoch, {split: log.elbo(split) for split in ("train", "test")}, count / spent)
+        return state
+
+    def finish() -> None:
+        """The test ELBO and the pictures of the best weights, and the last words."""
+        best = load(folder.path, "best", device)
+        test = held_out_terms(best.model, best.guide, data.test, seen, config.final_samples)
+        log.pictures(best.model, best.guide)
+        result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"])
+        watch.say(_summary(config, state, result, best, device))
+
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
         if bounds_nothing(model, data, seen):
             watch.say(
@@ -131,43 +191,11 @@ def fit(config: Config, data: DataSet, folder: RunFolder, resume: bool = False, 
         while state["epoch"] < config.epochs and not _out_of_patience(state, config):
             began = time.perf_counter()
             model.train(), guide.train()
-            record = run_epoch(config, svi, objective, optimizer, data.train, seen, state["epoch"], watch)
+            record = run_epoch(config, svi, objective, optimizer, data.train, seen, state["epoch"], watch, workers)
             _check_finite(record, parameters, state["step"], folder)
             spent = time.perf_counter() - began
-            epoch, step, seconds = state["epoch"] + 1, state["step"] + batches, state["seconds"] + spent
-            state.update(epoch=epoch, step=step, seconds=seconds)
-
-            model.eval(), guide.eval()
-            terms = {"train": (sizes / count) @ record}
-            for split, images in {"validation": data.validation, "test": data.test}.items():
-                held_out = held_out_terms(model, guide, images, seen, config.eval_samples)
-                terms[split] = torch.stack([held_out.log_likelihood.mean(), held_out.kl.mean()])
-                if not terms[split].isfinite().all():
-                    raise _diverged(f"the {split} ELBO after step {step}", folder)
-            beta, lr = float(objective.kl_weight), optimizer.param_groups[0]["lr"]
-            for split, (log_likelihood, kl, *norm) in ((split, term.tolist()) for split, term in terms.items()):
-                elbo, grad_norm = log_likelihood - kl, norm[0] if norm else None
-                course = (beta, grad_norm, lr, seconds, count / spent)
-                log.add(TraceRow(step, epoch, split, elbo, log_likelihood, kl, *course))
-
-            about = {"image_shape": data.image_shape, "num_classes": data.num_classes}
-            weights = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
-            log_likelihood, kl = terms["validation"].tolist()
-            # A point has no ELBO; its weights are chosen by what it is trained for.
-            chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
-            if chosen_by > state["best_elbo"]:
-                state.update(best_elbo=chosen_by, best_epoch=epoch)
-                folder.save("best", {**weights, "state": state})
-            log.write(model, guide)
-            # Last, so that a run killed before this line does the epoch again and writes the same.
-            folder.save("last", {**weights, "state": state, "optimizer": optimizer.state_dict()})
-            watch.epoch(epoch, {split: log.elbo(split) for split in ("train", "test")}, count / spent)
-
-        best = load(folder.path, "best", device)
-        test = held_out_terms(best.model, best.guide, data.test, seen, config.final_samples)
-        log.pictures(best.model, best.guide)
-        result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"])
-        watch.say(_summary(config, state, result, best, device))
+            state = workers.on_main(lambda: keep((sizes / count) @ record, spent))  # noqa: B023 (called at once)
+        workers.on_main(finish)
 
 
 def _summary(config: Config, state: dict[str, Any], result: dict[str, Any], best: Run, device: torch.device) -> str:
@@ -187,7 +215,10 @@ def _summary(config: Config, state: dict[str, Any], result: dict[str, Any], best
     )
 
 
-_FRESH: dict[str, Any] = {"epoch": 0, "step": 0, "seconds": 0.0, "best_elbo": -math.inf, "best_epoch": 0}
+def _fresh(workers: Workers) -> tuple[list[TraceRow], dict[str, Any]]:
+    """The trace and the state that a run begins with."""
+    state = {"epoch": 0, "step": 0, "seconds": 0.0, "best_elbo": -math.inf, "best_epoch": 0, "processes": workers.size}
+    return [], state
 
 
 def held_out_terms(model: Model, guide: Guide, images: Images, seen: Binarizer, num_samples: int) -> ElboTerms:
@@ -230,12 +261,16 @@ def _diverged(what: str, folder: RunFolder) -> InputError:
 
 
 def _restore(
-    folder: RunFolder, model: Model, guide: Guide, optimizer: Optimizer, data: DataSet
+    folder: RunFolder, model: Model, guide: Guide, optimizer: Optimizer, data: DataSet, workers: Workers
 ) -> tuple[list[TraceRow], dict[str, Any]]:
     """The trace up to the last checkpoint and the state there; weights and optimizer are set."""
     if not folder.checkpoint("last").exists():
-        return [], dict(_FRESH)
+        return _fresh(workers)
     saved = folder.restore("last")
+    began_with = Workers(size=saved["state"].setdefault("processes", 1))
+    if began_with.size != workers.size:
+        command = f"{began_with.command} -m pyro_vae.svi --resume {folder.path}"
+        raise InputError(f"{folder.path} is a run of {began_with.size} process(es), not {workers.size}: {command}")
     rows = [row for row in folder.read_trace() if row.epoch <= saved["state"]["epoch"]]
     if not rows or rows[-1].epoch != saved["state"]["epoch"]:
         raise InputError(f"{folder.path}: trace.csv does not reach epoch {saved['state']['epoch']} of its checkpoint")
@@ -249,21 +284,26 @@ def _restore(
 
 def start(settings: Settings, quiet: bool = False) -> Path:
     """A new run from settings; returns its folder. ``quiet`` as in :func:`fit`."""
-    config = settings.config
-    data = load_data(config.data, config.data_root, config.validation)
-    out = config.out or _free_folder(config)
-    # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
-    settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
-    if config.data_root is not None:
-        settled["data_root"] = str(config.data_root.resolve())
-    if config.likelihood is None:
-        settled["likelihood"] = data.likelihood
-    settings = settings_from(settings.text, **settled)
-    config = settings.config
-    check(config, data)
-    folder = RunFolder.create(out, settings.text)
-    _guarded(config, data, folder, resume=False, quiet=quiet)
+    with join() as workers:
+        config = settings.config
+        data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation))
+        out = config.out or workers.on_main(lambda: _free_folder(config))
+        # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
+        settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
+        if config.data_root is not None:
+            settled["data_root"] = str(config.data_root.resolve())
+        if config.likelihood is None:
+            settled["likelihood"] = data.likelihood
+        settings = settings_from(settings.text, **settled)
+        workers.in_turn(lambda: check(settings.config, data, workers))
+        folder = workers.on_main(lambda: RunFolder.create(out, _headed(settings.text, workers)))
+        _guarded(settings.config, data, folder, workers, quiet=quiet)
     return folder.path
+
+
+def _headed(text: str, workers: Workers) -> str:
+    """The text of ``config.yaml``, which says of how many processes the run is where these are more than one."""
+    return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
 def go_on(path: Path, changes: Sequence[str] = ()) -> None:
@@ -272,10 +312,17 @@ def go_on(path: Path, changes: Sequence[str] = ()) -> None:
     Raises:
         InputError: where the folder is no run, is damaged, or other options are changed.
     """
-    folder = RunFolder(path)
+    with join() as workers:
+        folder = RunFolder(path)
+        config, data = workers.in_turn(lambda: _to_resume(folder, changes, workers))
+        _guarded(config, data, folder, workers, resume=True)
+
+
+def _to_resume(folder: RunFolder, changes: Sequence[str], workers: Workers) -> tuple[Config, DataSet]:
+    """The options and the data of a run that goes on; what changes is in its config.yaml afterwards."""
     saved = settings_from(folder.config_text())
     parser = make_parser()
-    given = parse_arguments(parser, ["--config", str(path / "config.yaml"), *changes])
+    given = parse_arguments(parser, ["--config", str(folder.path / "config.yaml"), *changes])
     if given.out is not None:
         raise InputError("--resume goes on in the run's own folder, so --out has no place beside it")
     settings = settle(parser, given)
@@ -286,10 +333,10 @@ def go_on(path: Path, changes: Sequence[str] = ()) -> None:
         _check_epochs(folder, saved.config, settings.config.epochs)
     config = settings.config
     data = load_data(config.data, config.data_root, config.validation)
-    check(config, data)
+    check(config, data, workers)
     if settings.text != saved.text:
-        write_atomic(path / "config.yaml", settings.text)
-    _guarded(config, data, folder, resume=True)
+        write_atomic(folder.path / "config.yaml", _headed(settings.text, workers))
+    return config, data
 
 
 def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
@@ -301,14 +348,15 @@ def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
         raise InputError("--epochs cannot change in a run whose learning rate or beta follows a schedule over them")
 
 
-def _guarded(config: Config, data: DataSet, folder: RunFolder, resume: bool, quiet: bool = False) -> None:
+def _guarded(
+    config: Config, data: DataSet, folder: RunFolder, workers: Workers, resume: bool = False, quiet: bool = False
+) -> None:
     try:
-        fit(config, data, folder, resume, quiet)
+        fit(config, data, folder, resume, quiet, workers)
     except KeyboardInterrupt:
-        print(
-            f"\nstopped; every finished epoch is saved. Go on with: python -m pyro_vae.svi --resume {folder.path}",
-            file=sys.stderr,
-        )
+        if workers.main:
+            again = f"{workers.command} -m pyro_vae.svi --resume {folder.path}"
+            print(f"\nstopped; every finished epoch is saved. Go on with: {again}", file=sys.stderr)
         raise
 
 

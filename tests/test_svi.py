@@ -147,7 +147,7 @@ def test_another_guide_changes_neither_the_decoder_nor_the_batches():
         def __init__(self):
             self.seen = []
 
-        def step(self, x):
+        def step(self, x, y, share):
             torch.randn(7)  # what the guide's sampling does to torch's own generator
             self.seen.append(x)
             return StepRecord(*torch.zeros(4))

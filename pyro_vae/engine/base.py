@@ -11,6 +11,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
+from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import settings
 from pyro_vae.engine.program import Pass, Program, StepRecord, resident
 
@@ -26,10 +27,11 @@ class Engine(ABC):
         optimizer: what moves the program's parameters. Its hyperparameters may change between steps (a scheduler of
             the learning rate), its state may be saved and loaded. Where it leaves ``fused`` unsaid and PyTorch has a
             fused kernel for it, that is switched on.
+        average: from this process's pass to that of all; None where it is alone.
     """
 
-    def __init__(self, program: Program, optimizer: AnyOptimizer):
-        self.program = program
+    def __init__(self, program: Program, optimizer: AnyOptimizer, average: Average | None = None):
+        self.program, self.average = program, average
         self._make: Callable[[list[Tensor]], Optimizer] | None = None
         if isinstance(optimizer, Optimizer):
             self.optimizer = optimizer
@@ -64,7 +66,12 @@ class Engine(ABC):
         return StepRecord(*done.record.unbind())
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        done = self._pass(args, kwargs)
+        return self._move(self._pass(args, kwargs))
+
+    def _move(self, done: Pass) -> Pass:
+        """Let the optimizer take its step; returns the pass that moved it."""
+        if self.average is not None:
+            done = self.average(done)
         hand_over(self.program.parameters, done.gradients)
         self.optimizer.step()
         return done

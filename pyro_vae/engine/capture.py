@@ -20,11 +20,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyro_vae.engine.program import Pass, Program
+from pyro_vae.errors import InputError
 
 _LIBRARIES = [str(Path(m.__file__ or "").parent) for m in (torch, pyro)] + [str(Path(__file__).parent)]
 
 
-class CaptureError(RuntimeError):
+class CaptureError(InputError, RuntimeError):
     """The program has no static graph. The message names the line of the user's code at fault, and the reason."""
 
 

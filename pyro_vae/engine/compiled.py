@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
 from pyro_vae.engine.capture import Graph
+from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.engine.program import Pass, Program
 
@@ -42,7 +43,7 @@ class Compiled(Engine):
     Each kind of batch, such as a shorter last one, has its own graph over the same parameters.
 
     Args:
-        program, optimizer: see :class:`~pyro_vae.engine.base.Engine`.
+        program, optimizer, average: see :class:`~pyro_vae.engine.base.Engine`.
         inductor: without it, the graph runs operation by operation: no compiler is needed, nor its time; only
             Python's and Pyro's part of the step is saved.
 
@@ -50,8 +51,10 @@ class Compiled(Engine):
         CaptureError: at a step whose program is not static.
     """
 
-    def __init__(self, program: Program, optimizer: AnyOptimizer, inductor: bool = True):
-        super().__init__(program, optimizer)
+    def __init__(
+        self, program: Program, optimizer: AnyOptimizer, inductor: bool = True, average: Average | None = None
+    ):
+        super().__init__(program, optimizer, average)
         self.inductor = inductor
         self.graphs: dict[Hashable, Graph] = {}
 

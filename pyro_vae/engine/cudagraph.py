@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from pyro_vae.engine.base import AnyOptimizer, Engine, hand_over, signature, tensors
 from pyro_vae.engine.capture import CaptureError, Graph
 from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph
+from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.program import Pass, Program
 
 #: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
@@ -23,13 +24,14 @@ class CudaGraph(Engine):
     The batch is copied into the graph's own input. The learning rate and the KL weight are tensors that each step
     fills from the optimizer and the objective, which keep plain numbers. Noise is fresh, for the device's generator
     moves its offset at each replay; its state may be saved and restored between steps. An optimizer without a
-    ``capturable`` mode (SGD, Adagrad) steps beside the graph. The terms on the objective are the graph's own memory,
+    ``capturable`` mode (SGD, Adagrad) steps beside the graph, and so does any where gradients are averaged over
+    processes. The terms on the objective are the graph's own memory,
     good until the next step; the record is a copy.
 
     The first steps of each kind of batch are real steps without a graph; nothing is rehearsed on the parameters.
 
     Args:
-        program, optimizer: see :class:`~pyro_vae.engine.base.Engine`.
+        program, optimizer, average: see :class:`~pyro_vae.engine.base.Engine`.
         inductor: whether Inductor fuses the kernels first, which costs its time once.
 
     Raises:
@@ -37,16 +39,19 @@ class CudaGraph(Engine):
         CaptureError: at a step whose program is not static, or works on the host.
     """
 
-    def __init__(self, program: Program, optimizer: AnyOptimizer, inductor: bool = False):
+    def __init__(
+        self, program: Program, optimizer: AnyOptimizer, inductor: bool = False, average: Average | None = None
+    ):
         self.inductor = inductor
         self.replays: dict[Hashable, _Replay] = {}
-        super().__init__(program, optimizer)
+        super().__init__(program, optimizer, average)
 
     def _begin(self) -> None:
         super()._begin()
         if self.device.type != "cuda":
             raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
-        self.whole = all("capturable" in group for group in self.optimizer.param_groups)
+        capturable = all("capturable" in group for group in self.optimizer.param_groups)
+        self.whole = capturable and self.average is None
         self.rates = [torch.zeros((), device=self.device) for _ in self.optimizer.param_groups]
         # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
         self.optimizer.register_load_state_dict_post_hook(lambda _: self.replays.clear())
@@ -66,10 +71,7 @@ class CudaGraph(Engine):
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             rate.copy_(group["lr"]) if isinstance(group["lr"], Tensor) else rate.fill_(group["lr"])
         done = replay(tensors(args, kwargs))
-        if not self.whole:
-            hand_over(self.program.parameters, done.gradients)
-            self.optimizer.step()
-        return done
+        return done if self.whole else self._move(done)
 
     def _hyperparameters(self) -> Hashable:
         """All but the learning rate are part of the graph."""

@@ -33,12 +33,15 @@ class StepRecord(NamedTuple):
     grad_norm: Tensor
 
 
+Gradients = tuple[Tensor | None, ...]  #: one for each parameter; None where it has none
+
+
 class Pass(NamedTuple):
     """What one pass computes: the :class:`StepRecord` as one vector, the ELBO's terms, the (clipped) gradients."""
 
     record: Tensor
     terms: Any
-    gradients: tuple[Tensor | None, ...]
+    gradients: Gradients
 
 
 @cache
@@ -110,18 +113,15 @@ class Program:
         with resident(validate), torch.enable_grad(), products(self.precision):
             loss, gradients = self._differentiate(args, kwargs)
         with torch.no_grad():
-            gradients = tuple(_laid_out(g, p) for g, p in zip(gradients, self.parameters, strict=True))
-            norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
-            if self.clip_norm is not None:
-                scale = (self.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-                gradients = tuple(None if g is None else g * scale for g in gradients)
+            gradients = tuple(laid_out(g, p) for g, p in zip(gradients, self.parameters, strict=True))
+            norm, gradients = clipped(gradients, self.clip_norm)
             terms = getattr(self.elbo, "terms", None)
             nan = torch.full_like(norm, torch.nan)
             means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
             record = torch.stack([loss, *means, norm])
         return Pass(record, terms, gradients)
 
-    def _differentiate(self, args: tuple, kwargs: dict) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def _differentiate(self, args: tuple, kwargs: dict) -> tuple[Tensor, Gradients]:
         scale = 1 / len(args[0]) if self.per_image else 1
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs) * scale
@@ -134,7 +134,16 @@ class Program:
         return loss.detach() * scale, gradients
 
 
-def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+def clipped(gradients: Gradients, max_norm: float | None) -> tuple[Tensor, Gradients]:
+    """The total norm of the gradients, and the gradients scaled down to ``max_norm`` where theirs is larger."""
+    norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+    if max_norm is None:
+        return norm, gradients
+    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    return norm, tuple(None if g is None else g * scale for g in gradients)
+
+
+def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     """The gradient with its parameter's strides, for fused optimizers walk both as flat memory."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient

@@ -8,10 +8,12 @@ import pyro.optim
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.engine.base import Eager, Engine
 from pyro_vae.engine.capture import CaptureError
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.engine.cudagraph import CudaGraph
+from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import Precision
 from pyro_vae.engine.program import Program, StepRecord
 
@@ -52,6 +54,7 @@ class SVI(pyro.infer.SVI):
             the program has no static graph, with one line of warning that says why.
         precision: of the networks' products.
         num_steps: how long the run is, for ``auto``; None takes it for short.
+        workers: the processes that take each step together, each with its own images; every engine can.
 
     Attributes:
         engine: the name of the engine at work.
@@ -71,21 +74,30 @@ class SVI(pyro.infer.SVI):
         engine: EngineName = "eager",
         precision: Precision = "fp32",
         num_steps: int | None = None,
+        workers: Workers = ALONE,
     ):
         super().__init__(model, guide, OneOptimizer(optim), loss)
         parameters = self.optim.parameters
-        self.program = Program(model, guide, loss, parameters, clip_norm, per_image=True, precision=precision)
+        self.average = Average(workers, clip_norm) if workers.size > 1 else None
+        own_clip = None if self.average else clip_norm
+        self.program = Program(model, guide, loss, parameters, own_clip, per_image=True, precision=precision)
         self.engine: str = engine
         self._automatic = engine == "auto"
         self.fallback: str | None = None
         self.num_steps = num_steps or 0
         self._run: Engine | None = None
 
-    def step(self, x: Tensor, y: Tensor | None = None) -> StepRecord:
+    def step(self, x: Tensor, y: Tensor | None = None, share: float = 1.0) -> StepRecord:
         """One step on the images ``(N, *image_shape)``; the record's scalars stay on the device.
 
-        ``y`` are their labels ``(N,)``, for models that take them.
+        Args:
+            x: the images.
+            y: their labels ``(N,)``, for models that take them.
+            share: what part of the step's images they are, where several processes take it together. The record is
+                then that of all images, in each of them.
         """
+        if self.average is not None:
+            self.average.share = share
         given = {} if y is None else {"y": y}
         if self._run is None:
             self._choose(x)
@@ -98,7 +110,7 @@ class SVI(pyro.infer.SVI):
             self.fallback = str(error)
             warnings.warn(f"the step runs eagerly, for it cannot be captured: {error}", stacklevel=2)
         self.engine, self._automatic = "eager", False
-        self._run = Eager(self.program, self.optim.optimizer)
+        self._run = Eager(self.program, self.optim.optimizer, self.average)
         return self._run(x, **given)
 
     def _choose(self, x: Tensor) -> None:
@@ -107,11 +119,11 @@ class SVI(pyro.infer.SVI):
         if self._automatic:
             self.engine = "cudagraph" if device.type == "cuda" else "compiled" if long else "eager"
         if self.engine == "cudagraph":
-            self._run = CudaGraph(self.program, optimizer, inductor=long)
+            self._run = CudaGraph(self.program, optimizer, long, self.average)
         elif self.engine == "compiled":
-            self._run = Compiled(self.program, optimizer)
+            self._run = Compiled(self.program, optimizer, average=self.average)
         elif self.engine == "eager":
-            self._run = Eager(self.program, optimizer)
+            self._run = Eager(self.program, optimizer, self.average)
         else:
             raise ValueError(f"no engine {self.engine!r}; there are auto, eager, compiled and cudagraph")
 
