@@ -75,13 +75,14 @@ def run_epoch(
     labels = images.labels if takes_labels(config) else None
     if labels is not None and (labels < 0).any():
         minibatches = join_labelled(minibatches, labels, config.labelled_batch_size * workers.size, shuffle)
-    record = torch.zeros(len(minibatches), 3, device=device)
-    for i, minibatch in enumerate(minibatches):
-        progress = (epoch * len(minibatches) + i) / max(1, config.epochs * len(minibatches) - 1)
+    parts = [workers.part(minibatch) for minibatch in minibatches]
+    record = torch.zeros(len(parts), 3, device=device)
+    fetched = images.minibatches([own for own, _ in parts])
+    for i, (minibatch, (own, share)) in enumerate(zip(fetched, parts, strict=True)):
+        progress = (epoch * len(parts) + i) / max(1, config.epochs * len(parts) - 1)
         objective.kl_weight = beta(progress)
         set_lr(optimizer, config.lr * lr_factor(config.lr_schedule, progress))
-        own, share = workers.part(minibatch)
-        x = seen(images.batch(own), coin)  # random minibatch of images, binarised afresh
+        x = seen(minibatch, coin)  # random minibatch of images, binarised afresh
         y = None if labels is None else labels[own]
         step = svi.step(x, y, share)  # noise from p(epsilon), gradient of the bound, update of theta and phi
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])

@@ -129,7 +129,7 @@ def test_each_process_draws_its_own_noise_and_the_elbo_is_that_of_one(train, pai
     alone = train("alone", *MEAN_FIELD, "--batch-size", "100")
     rows = [(a, b) for a, b in zip(alone.read_trace(), together.read_trace(), strict=True) if a.split == "test"]
     # The same images in the same order and the same first weights, other noise; nats per image.
-    assert all(a.elbo == pytest.approx(b.elbo, abs=0.2) for a, b in rows)
+    assert all(a.elbo == pytest.approx(b.elbo, abs=0.4) for a, b in rows)
     assert all(a.elbo != b.elbo for a, b in rows)
     assert rows[-1][0].elbo > rows[0][0].elbo + 0.5, "a run that learns nothing would be near another like it"
 
