@@ -12,20 +12,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
+import pyro_vae
 from benchmarks.results import table
-from benchmarks.rows import HIDDEN, LATENT, gray_images
+from benchmarks.row import HIDDEN, LATENT, gray_images
 from pyro_vae.runs import RunFolder
 
 BATCH, EPOCHS = 250, 4
 IMAGES = [1_000, 4_000, 16_000, 60_000]
 COMMON = 16_000  #: images where something else grows
-SIZES: dict[str, list[int]] = {"latent_dim": [2, 10, 50, 250], "hidden units": [100, 400, 1600]}
+LATENTS, HIDDENS = [2, 10, 50, 250], [100, 400, 1600]
 
 
 def stored(count: int, folder: Path) -> Path:
@@ -37,63 +40,70 @@ def stored(count: int, folder: Path) -> Path:
     return path
 
 
-def epoch_seconds(
-    folder: Path, images: int, threads: int, latent: int = LATENT, hidden: int = HIDDEN, processes: int = 1
-) -> float:
-    """Seconds of one epoch's training, by a run of its own."""
-    out = folder / f"run-{images}-{latent}-{hidden}-{processes}"
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    network = [f"--{side}.{option}" for side in ("encoder", "decoder") for option in (f"hidden_dims=[{hidden}]",)]
-    options = {
-        "data": stored(images, folder),
+def options(images: int, latent: int, hidden: int, batch_size: int, folder: Path) -> dict[str, Any]:
+    """The options of a run."""
+    network = {"hidden_dims": [hidden]}
+    return {
+        "data": str(stored(images, folder)),
         "likelihood": "Bernoulli",
-        "latent-dim": latent,
+        "encoder": {"class_path": "guides.MLPEncoder", "init_args": network},
+        "decoder": {"class_path": "pyro_vae.models.MLPDecoder", "init_args": network},
+        "latent_dim": latent,
         "epochs": EPOCHS,
-        "batch-size": BATCH // processes,
+        "batch_size": batch_size,
         "engine": "compiled",
-        "final-samples": 1,
-        "out": out,
+        "final_samples": 1,
+        "out": str(folder / f"run-{images}-{latent}-{hidden}-{batch_size}"),
     }
-    subprocess.run(
-        [sys.executable, *launch, "-m", "pyro_vae.svi", *network, *(f"--{key}={value}" for key, value in options.items())],
-        env={**os.environ, "OMP_NUM_THREADS": str(max(1, threads // processes))},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+
+
+def epoch_seconds(chosen: dict[str, Any], processes: int, threads: int) -> float:
+    """Seconds of the training in one epoch of a run: in this process, or in as many as torchrun is told to start."""
+    out = Path(chosen["out"])
+    if processes == 1:
+        pyro_vae.train(quiet=True, **chosen)
+    else:
+        config = out.with_suffix(".yaml")
+        config.write_text(yaml.safe_dump({key: value for key, value in chosen.items() if key != "out"}))
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        subprocess.run(
+            [*torchrun, "-m", "pyro_vae.svi", "--config", str(config), "--out", str(out)],
+            env={**os.environ, "OMP_NUM_THREADS": str(max(1, threads // processes))},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     trained = [row for row in RunFolder(out).read_trace() if row.split == "train"]
-    return statistics.median(images / row.images_per_second for row in trained[1:])
+    return statistics.median(row.seconds - before.seconds for before, row in pairwise(trained))
 
 
 def measure(threads: int) -> list[dict[str, Any]]:
     """What grows, how large it is, and the seconds of an epoch."""
-    found = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-
-        def add(what: str, value: int, images: int = COMMON, **options: int) -> None:
-            seconds = epoch_seconds(folder, images, threads, **options)
-            found.append({"what": what, "value": value, "images": images, "seconds": seconds})
-            print(f"{what} {value}: {seconds:.2f} s an epoch", flush=True)
-
-        for images in IMAGES:
-            add("images", images, images)
-        for latent in SIZES["latent_dim"]:
-            add("latent_dim", latent, latent=latent)
-        for hidden in SIZES["hidden units"]:
-            add("hidden units", hidden, hidden=hidden)
-        for processes in range(1, threads + 1):
-            if BATCH % processes == 0:
-                add("processes", processes, processes=processes)
-    return found
+    cases = [("images", count, count, LATENT, HIDDEN, 1) for count in IMAGES]
+    cases += [("latent_dim", size, COMMON, size, HIDDEN, 1) for size in LATENTS]
+    cases += [("hidden units", size, COMMON, LATENT, size, 1) for size in HIDDENS]
+    cases += [("processes", k, COMMON, LATENT, HIDDEN, k) for k in range(1, threads + 1) if BATCH % k == 0]
+    seconds: dict[tuple[int, ...], float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for what, value, images, latent, hidden, processes in cases:
+            size = (images, latent, hidden, processes)
+            if size not in seconds:
+                chosen = options(images, latent, hidden, BATCH // processes, Path(folder))
+                seconds[size] = epoch_seconds(chosen, processes, threads)
+            print(f"{what} {value}: {seconds[size]:.2f} s an epoch", flush=True)
+    return [
+        {"what": what, "value": value, "images": size[0], "seconds": seconds[tuple(size)]}
+        for what, value, *size in cases
+    ]
 
 
 def show(found: list[dict[str, Any]], threads: int) -> str:
     """The table in Markdown."""
-    lines = [
-        [f"{row['what']} = {row['value']:,}", f"{row['images']:,}", f"{row['seconds']:.2f}"]
-        + [f"{1e6 * row['seconds'] / row['images']:.1f}"]
-        for row in found
-    ]
+    lines = []
+    for row in found:
+        image = 1e6 * row["seconds"] / row["images"]
+        lines.append(
+            [f"{row['what']} = {row['value']:,}", f"{row['images']:,}", f"{row['seconds']:.2f}", f"{image:.1f}"]
+        )
     return (
         f"**How an epoch grows**: MeanField, batches of {BATCH}, latent_dim {LATENT}, one hidden layer of {HIDDEN} on"
         f" each side where nothing else is said; {threads} thread(s), shared among the processes where there are"
@@ -105,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     threads = parser.parse_args().threads
+    torch.set_num_threads(threads)
     print("\n" + show(measure(threads), threads))
 
 

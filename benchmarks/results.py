@@ -9,15 +9,15 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = "# Results\n\nEvery section is written by the command that it names.\n"
 
 
-def machine() -> str:
-    """The machine in words."""
+def machine(threads: int | None = None) -> str:
+    """The machine in words; ``threads`` are those of torch where nothing else is said."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         cpu = f"{len(names)} x {names[0]}" if names else cpu
     cuda = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cpu}{cuda}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+    return f"{cpu}{cuda}, {threads or torch.get_num_threads()} thread(s), torch {torch.__version__}"
 
 
 def write_section(name: str, title: str, body: str, path: Path = RESULTS) -> None:

@@ -1,63 +1,66 @@
 """What a step costs: this project beside its peers, on this machine.
 
-    python -m benchmarks.speed                             the whole table, half an hour or so on two cores
-    python -m benchmarks.speed --batch-sizes 256 --particles 1 --guides MeanField
+    python -m benchmarks.speed                             the tables of RESULTS.md, ten minutes or so on two cores
+    python -m benchmarks.speed --cases MeanField/256/1     one case, and nothing is written but the JSON file
 
 Every row lives in a process of its own, with its own allocator and precision settings; the processes take turns, one at
 a time, a few steps each, round after round, so that a change of the machine's pace meets all of them. What is shown is
-the median over the rounds. All rows take the same number of steps on the same images (MNIST's training images where
-PYRO_VAE_DATA has them, synthetic ones elsewhere), and their losses after these must be finite and alike.
+the median over the rounds, ± half of their interquartile range. All rows take the same number of steps on the same
+images (MNIST's training images where PYRO_VAE_DATA has them, synthetic ones elsewhere), and their losses after these
+must be finite and alike. MiB is the most memory that the steps had at once, beyond what the process had with torch and
+the images and before the row was made. The time until a row is ready is that of its imports, its compilation (with
+Inductor's cache empty) and two steps.
 """
 
 import argparse
 import datetime
-import itertools
 import json
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
+import tempfile
 import time
 from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from benchmarks.rows import ROWS, SHAPE, Case
+from benchmarks import growth, memory
+from benchmarks.results import machine, write_section
+from benchmarks.row import Case, gray_images
+from benchmarks.rows import ROWS
+from benchmarks.speed_tables import judge, show, targets
 
-ALIKE = 0.05  #: how far a row's loss may be from the median of all, relative; noise and initialisation differ
+MAIN = "MeanField/256/1"  #: the case that has every row
+CASES = [MAIN, "MeanField/100/1", "MeanField/2048/1", "MeanField/256/50", "IAF/100/1", "IAF/256/1", "IAF/256/50"]
+#: the rows that the other cases have
+CORE = [name for name in ROWS if name not in ("PyTorch", "PyTorch, torch.compile", "pythae", "captured, not compiled")]
 
 
-def gray_images(count: int) -> tuple[Tensor, str]:
-    """Gray images ``(count, 1, 28, 28)`` and where they come from."""
-    if root := os.environ.get("PYRO_VAE_DATA"):
-        from pyro_vae.data import load_data
-
-        return load_data("mnist", Path(root)).train.batch(slice(0, count)).cpu(), "MNIST"
-    generator = torch.Generator().manual_seed(0)
-    strokes = torch.rand(20, 1, 7, 7, generator=generator)
-    templates = torch.nn.functional.interpolate(strokes, SHAPE[1:], mode="bicubic").clamp(0, 1) ** 4
-    return templates[torch.randint(20, (count,), generator=generator)], "synthetic images"
+def case_of(words: str, device: str) -> Case:
+    """``GUIDE/BATCH/PARTICLES`` as a case."""
+    guide, batch_size, particles = words.split("/")
+    return Case(guide, int(batch_size), int(particles), device)
 
 
 def work(name: str, case: Case, threads: int, connection: Connection) -> None:
     """A row's process: make the row, then take as many steps as it is told, each time."""
     torch.set_num_threads(threads)
-    count = max(1, 8192 // case.batch_size) * case.batch_size
-    began = time.perf_counter()
-    row = ROWS[name](case, gray_images(count)[0])
-    row.run(2)
-    connection.send(time.perf_counter() - began)
-    while steps := connection.recv():
-        began, busy = time.perf_counter(), time.process_time()
-        loss = row.run(steps)
-        spent, busy = time.perf_counter() - began, time.process_time() - busy
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        connection.send((spent / steps, busy / steps, loss, memory, getattr(row, "flops", None)))
+    gray = gray_images(max(1, 8192 // case.batch_size) * case.batch_size)[0]
+    with memory.Watch(case.device) as watch:
+        began = time.perf_counter()
+        row = ROWS[name](case, gray)
+        row.run(2)
+        connection.send(time.perf_counter() - began)
+        watch.begin()
+        while steps := connection.recv():
+            began, busy = time.perf_counter(), time.process_time()
+            loss = row.run(steps)
+            spent, busy = time.perf_counter() - began, time.process_time() - busy
+            connection.send((spent / steps, busy / steps, loss, watch.mib(), getattr(row, "flops", None)))
 
 
 def measure(case: Case, names: list[str], rounds: int, steps: int, threads: int, clock: str) -> list[dict[str, Any]]:
@@ -79,73 +82,35 @@ def measure(case: Case, names: list[str], rounds: int, steps: int, threads: int,
     for _ in range(rounds):
         for name, (_, connection) in workers.items():
             connection.send(steps)
-            seconds, busy, loss, memory, flops = connection.recv()
+            seconds, busy, loss, mib, flops = connection.recv()
             row = results[name]
             row["ms"].append(1000 * seconds)
             row["cpu_ms"].append(1000 * busy)
             row["loss"].append(loss)
-            row.update(memory_mib=memory, **({"gflops": flops / 1e9} if flops else {}))
+            row.update(memory_mib=mib, **({"gflops": flops / 1e9} if flops else {}))
     for process, connection in workers.values():
         connection.send(0)
         process.join()
     for row in results.values():
         if "failed" not in row:
-            row["median_ms"] = statistics.median(row[clock])
+            low, middle, high = (
+                statistics.quantiles(row[clock], n=4, method="inclusive") if rounds > 1 else row[clock] * 3
+            )
+            row.update(median_ms=middle, spread_ms=(high - low) / 2)
+    judge(list(results.values()))
     return list(results.values())
 
 
-def judge(table: list[dict[str, Any]]) -> None:
-    """Say of each row whether its loss fell, and to where the others' did."""
-    losses = [row["loss"][-1] for row in table if "median_ms" in row and "products" not in row["row"]]
-    middle = statistics.median(losses) if losses else float("nan")
-    for row in table:
-        if "median_ms" in row and "products" not in row["row"]:
-            first, last = row["loss"][0], row["loss"][-1]
-            row["sound"] = abs(last / middle - 1) < ALIKE and (last < first or len(row["loss"]) == 1)
-
-
-def show(case: Case, table: list[dict[str, Any]], clock: str) -> str:
-    """The table in Markdown, with the ratios that matter."""
-    by_name = {row["row"]: row["median_ms"] for row in table if "median_ms" in row}
-    plain = by_name.get("Pyro, as its tutorial")
-    numpyro = by_name.get("NumPyro, binarising")
-    floor = min((ms for name, ms in by_name.items() if "products" in name), default=None)
-    lines = [
-        f"{case.guide}, batch {case.batch_size}, {case.particles} particle(s), {case.device}, {clock}",
-        "",
-        "| step | ms | x plain Pyro | x NumPyro | x floor | loss | peak MiB | ready in s |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in table:
-        if "failed" in row:
-            lines.append(f"| {row['row']} | failed | | | | | | |")
-            continue
-        ratios = [f"{row['median_ms'] / other:.2f}" if other else "" for other in (plain, numpyro, floor)]
-        loss = "" if "sound" not in row else f"{row['loss'][-1]:.1f}" + ("" if row["sound"] else " (not alike)")
-        cells = [f"{row['median_ms']:.2f}", *ratios, loss, f"{row['memory_mib']:.0f}", f"{row['start_seconds']:.0f}"]
-        lines.append(f"| {row['row']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def machine(threads: int, images: str) -> dict[str, Any]:
+def circumstances(threads: int, images: str) -> dict[str, Any]:
     """Where and with what the numbers were made."""
-    info = Path("/proc/cpuinfo")
-    models = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    versions = {}
-    for package in ("torch", "pyro-ppl", "numpyro", "jax", "pythae"):
+    versions: dict[str, str | None] = {}
+    for package in ("pyro-ppl", "numpyro", "jax", "pythae"):
         try:
-            from importlib.metadata import version
-
             versions[package] = version(package)
-        except ImportError:
+        except PackageNotFoundError:
             versions[package] = None
     return {
-        "cpu": f"{models[0] if models else platform.processor()} ({os.cpu_count()} cores, {threads} threads)",
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "machine": machine(threads),
         "load": os.getloadavg(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "images": images,
@@ -153,15 +118,36 @@ def machine(threads: int, images: str) -> dict[str, Any]:
     }
 
 
+def section(report: dict[str, Any], command: str, clock: str) -> str:
+    """What RESULTS.md says of it."""
+    where = report["circumstances"]
+    packages = ", ".join(
+        f"{name} {where[name] or 'not installed'}" for name in ("pyro-ppl", "numpyro", "jax", "pythae")
+    )
+    how = "time of the clock" if clock == "ms" else "time of the processor"
+    parts = [
+        f"`{command}` on {where['machine']}; {packages}; {where['date'][:10]}. The machine's load was"
+        f" {where['load'][0]:.1f} before the start.",
+        f"Milliseconds a step ({how}), 784-400-50-400-784, softplus, Bernoulli, Adam, {where['images']}; median of"
+        " rounds that the rows take in turn, ± half their interquartile range. *products*: the step's matrix products"
+        " alone, at the better library's rate. *MiB*: the most memory that the steps had at once, beyond torch and the"
+        " images. *tuned*: oneDNN's products, fused Adam, and glibc's pages kept, which our own steps have, too. Of 50"
+        " particles plain Pyro and the eager step differ in the bound: theirs is the ELBO, ours IWAE's.",
+        targets(report["cases"]),
+        *map(show, report["cases"]),
+    ]
+    if "growth" in report:
+        parts.append(growth.show(report["growth"], report["threads"]))
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--guides", nargs="+", default=["MeanField", "IAF"])
-    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[100, 256, 2048])
-    parser.add_argument("--particles", nargs="+", type=int, default=[1, 50])
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), help="some of: " + "; ".join(ROWS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=30, help="steps of a row in one round")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", metavar="GUIDE/BATCH/PARTICLES", help="by default " + " ".join(CASES))
+    parser.add_argument("--rows", nargs="+", help="some of: " + "; ".join(ROWS))
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=30, help="steps of a row in one round; fewer where they are long")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--clock",
@@ -171,19 +157,33 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path, default=Path("speed.json"))
+    parser.add_argument("--write", action="store_true", help="write the section into RESULTS.md also of chosen cases")
     options = parser.parse_args()
 
-    report: dict[str, Any] = {"machine": machine(options.threads, gray_images(1)[1]), "cases": []}
-    print(json.dumps(report["machine"], indent=1))
-    for guide, size, particles in itertools.product(options.guides, options.batch_sizes, options.particles):
-        case = Case(guide, size, particles, options.device)
-        names = [name for name in options.rows if ROWS[name].suits(case)]
-        steps = max(3, options.steps * 256 // (size * particles)) if size * particles > 256 else options.steps
-        table = measure(case, names, options.rounds, steps, options.threads, options.clock)
-        judge(table)
-        print("\n" + show(case, table, options.clock), flush=True)
-        report["cases"].append({**asdict(case), "steps_a_round": steps, "rows": table})
-        options.json.write_text(json.dumps(report, indent=1))
+    report: dict[str, Any] = {"circumstances": circumstances(options.threads, gray_images(1)[1]), "cases": []}
+    report["threads"] = options.threads
+    print(json.dumps(report["circumstances"], indent=1))
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        for words in options.cases or CASES:
+            case = case_of(words, options.device)
+            wanted = options.rows or (list(ROWS) if words == MAIN else CORE)
+            names = [name for name in wanted if ROWS[name].suits(case)]
+            rows = case.batch_size * case.particles
+            steps = max(3, options.steps * 256 // max(256, rows))
+            rounds = options.rounds if rows <= 2048 else min(4, options.rounds)
+            table = measure(case, names, rounds, steps, options.threads, options.clock)
+            report["cases"].append({**asdict(case), "rounds": rounds, "steps_a_round": steps, "rows": table})
+            print("\n" + show(report["cases"][-1]), flush=True)
+            options.json.write_text(json.dumps(report, indent=1))
+        if not options.cases and options.device == "cpu":
+            torch.set_num_threads(options.threads)
+            report["growth"] = growth.measure(options.threads)
+            options.json.write_text(json.dumps(report, indent=1))
+    body = section(report, "python -m benchmarks.speed", options.clock)
+    print("\n" + targets(report["cases"]))
+    if options.write or not options.cases:
+        write_section("speed", "What a step costs", body)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """From what :mod:`benchmarks.speed` measured to tables and verdicts in Markdown."""
 
 import statistics
+from math import isfinite
 from typing import Any, NamedTuple
 
 from benchmarks.results import table
@@ -15,7 +16,8 @@ FLOOR = "products alone"  #: how the names of the rows begin that do nothing but
 def judge(rows: list[dict[str, Any]]) -> None:
     """Say of each row whether its loss fell, and to where the others' did."""
     trained = [row for row in rows if "median_ms" in row and not row["row"].startswith(FLOOR)]
-    middle = statistics.median(row["loss"][-1] for row in trained) if trained else float("nan")
+    finite = [row["loss"][-1] for row in trained if isfinite(row["loss"][-1])]
+    middle = statistics.median(finite) if finite else float("nan")
     for row in trained:
         first, last = row["loss"][0], row["loss"][-1]
         row["sound"] = abs(last / middle - 1) < ALIKE and (last < first or len(row["loss"]) == 1)
@@ -36,7 +38,9 @@ def show(case: dict[str, Any]) -> str:
         if "failed" in row:
             lines.append([row["row"], "failed", *[""] * 6])
             continue
-        ratios = [f"{row['median_ms'] / times[other]:.2f}" if other in times else "" for other in (PYRO, NUMPYRO, FLOOR)]
+        ratios = [
+            f"{row['median_ms'] / times[other]:.2f}" if other in times else "" for other in (PYRO, NUMPYRO, FLOOR)
+        ]
         loss = "" if "sound" not in row else f"{row['loss'][-1]:.1f}" + ("" if row["sound"] else " (not alike)")
         memory = "" if row["memory_mib"] is None else f"{row['memory_mib']:.0f}"
         time = f"{row['median_ms']:.2f} ± {row['spread_ms']:.2f}"
@@ -68,7 +72,7 @@ TARGETS = [
 
 
 def targets(cases: list[dict[str, Any]]) -> str:
-    """Of each target that the measured cases (of MeanField) can judge: what is wanted, what is found, whether it is met.
+    """Of each target that the measured cases can judge: what is wanted, what is found, whether it is met.
 
     Where a step's float32 products by themselves take longer than the target allows, the table says so.
     """

@@ -1,0 +1,55 @@
+"""The most memory that a stretch of work has at once, beyond what the process had before."""
+
+import ctypes
+from pathlib import Path
+
+import torch
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def _field(name: str) -> float:
+    """A size from Linux's account of this process, MiB."""
+    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:")]
+    return int(line.split()[1]) / 1024
+
+
+def _give_back() -> None:
+    """What was freed goes back to the system, so that it does not count as memory at work."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class Watch:
+    """``with Watch(device) as watch: prepare(); watch.begin(); work(); watch.mib()``: the peak of the work.
+
+    On a CPU it is the peak of the resident memory since :meth:`begin` above that at the start of the block: what
+    ``prepare`` keeps counts, what it frees does not. On CUDA it is the peak of the allocated memory.
+    """
+
+    def __init__(self, device: str):
+        self.cuda = device.startswith("cuda")
+
+    def __enter__(self) -> "Watch":
+        if not self.cuda and STATUS.exists():
+            _give_back()
+            self.before = _field("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self) -> None:
+        """From here on the peak is looked for."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        elif RESET.exists():
+            _give_back()
+            RESET.write_text("5")  # proc(5): the peak becomes the size of now
+
+    def mib(self) -> float | None:
+        """MiB; None where the system keeps no account."""
+        if self.cuda:
+            return torch.cuda.max_memory_allocated() / 2**20
+        return _field("VmHWM") - self.before if RESET.exists() else None

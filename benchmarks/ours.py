@@ -1,0 +1,139 @@
+"""The step as this project takes it, and what it could not be faster than: its matrix products alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.row import Case, Row, networks
+
+
+class Ours(Row):
+    """This project's SVI."""
+
+    guides, many = ("MeanField", "IAF"), True
+    engine, precision, binarising, inductor = "eager", "fp32", False, True
+
+    @classmethod
+    def suits(cls, case: Case) -> bool:
+        return super().suits(case) and (case.device == "cuda" or cls.engine != "cudagraph")
+
+    def __init__(self, case: Case, gray: Tensor):
+        super().__init__(case, gray)
+        from pyro_vae import objectives
+        from pyro_vae.data import binarize
+        from pyro_vae.engine import SVI
+        from pyro_vae.engine.compiled import Compiled
+
+        model, guide = networks(case)
+        adam = torch.optim.Adam([*model.parameters(), *guide.parameters()], 1e-3)
+        objective = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
+        self.svi = SVI(model, guide, adam, objective, engine=self.engine, precision=self.precision)
+        if not self.inductor:
+            self.svi._run = Compiled(self.svi.program, adam, inductor=False)
+        self.seen: Callable[[Tensor], Tensor] = lambda x: x
+        if self.binarising:
+            self.batches = gray.to(case.device).split(case.batch_size)
+            generator = torch.Generator(case.device).manual_seed(0)
+            self.seen = lambda x: binarize(x, generator)
+
+    def step(self, x: Tensor) -> Tensor:
+        return self.svi.step(self.seen(x)).loss
+
+
+class OursGraph(Ours):
+    """The captured graph, operation by operation."""
+
+    engine, inductor = "compiled", False
+
+
+class OursCompiled(Ours):
+    """The captured graph under Inductor."""
+
+    engine = "compiled"
+
+
+class OursCompiledBinarising(Ours):
+    """It with a fresh binarisation at every step."""
+
+    engine, binarising = "compiled", True
+
+
+class OursCompiledBf16(Ours):
+    """It with bfloat16 products."""
+
+    engine, precision = "compiled", "bf16"
+
+
+class OursCompiledBf16Binarising(Ours):
+    """It with both."""
+
+    engine, precision, binarising = "compiled", "bf16", True
+
+
+class OursCudaGraph(Ours):
+    """The whole step as one CUDA graph."""
+
+    engine = "cudagraph"
+
+
+class Floor(Row):
+    """Nothing but the step's matrix products, forward and backward, at the rate of one library."""
+
+    guides, many, library = ("MeanField", "IAF"), True, "onednn"
+
+    @classmethod
+    def suits(cls, case: Case) -> bool:
+        return super().suits(case) and (case.device == "cpu" or cls.library == "onednn")
+
+    def __init__(self, case: Case, gray: Tensor):
+        super().__init__(case, gray)
+        from pyro_vae import objectives
+        from pyro_vae.engine.capture import Graph
+        from pyro_vae.engine.program import Program
+
+        model, guide = networks(case)
+        elbo = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
+        program = Program(model, guide, elbo, [*model.parameters(), *guide.parameters()])
+        graph = Graph(program, (self.batches[0],), {})
+        self.products = products_of(graph, self.batches[0])
+        self.flops = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
+
+    def run(self, steps: int) -> float:
+        from pyro_vae.engine.precision import onednn
+
+        with torch.no_grad(), onednn(self.case.device == "cpu" and self.library == "onednn"):
+            for _ in range(steps):
+                for a, b, out in self.products:
+                    torch.mm(a, b, out=out)
+        if self.case.device == "cuda":
+            torch.cuda.synchronize()
+        return float("nan")
+
+    def step(self, x: Tensor) -> None:
+        raise NotImplementedError("there is no loss in it")
+
+
+class FloorMKL(Floor):
+    """It by PyTorch's default library."""
+
+    library = "mkl"
+
+
+def products_of(graph: Any, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Operands and a place for the result of each matrix product in a captured step, with the step's own strides."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    class Products(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+                a, b = args[-2:]
+                found.append((a, b, a.new_empty(a.shape[0], b.shape[1])))
+            return func(*args, **(kwargs or {}))
+
+    with Products():
+        graph([x])
+    return found
