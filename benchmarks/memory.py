@@ -22,23 +22,17 @@ def _give_back() -> None:
 
 
 class Watch:
-    """``with Watch(device) as watch: prepare(); watch.begin(); work(); watch.mib()``: the peak of the work.
+    """The peak of some work: ``watch = Watch(device)``, preparations, ``watch.begin()``, work, ``watch.mib()``.
 
-    On a CPU it is the peak of the resident memory since :meth:`begin` above that at the start of the block: what
-    ``prepare`` keeps counts, what it frees does not. On CUDA it is the peak of the allocated memory.
+    On a CPU it is the peak of the resident memory since :meth:`begin` above that when the watch was made: what the
+    preparations keep counts, what they free does not. On CUDA it is the peak of the allocated memory.
     """
 
     def __init__(self, device: str):
         self.cuda = device.startswith("cuda")
-
-    def __enter__(self) -> "Watch":
         if not self.cuda and STATUS.exists():
             _give_back()
             self.before = _field("VmRSS")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def begin(self) -> None:
         """From here on the peak is looked for."""

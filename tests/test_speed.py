@@ -68,8 +68,11 @@ def test_the_cases_and_rows_exist():
     assert MAIN in CASES
     assert set(CORE) < set(ROWS)
     assert {name for t in TARGETS for name in (t.ours, t.theirs)} <= {*ROWS, "products alone"}
-    cases = [case_of(words, "cpu") for words in CASES]
-    assert {(t.batch_size, t.particles) for t in TARGETS} <= {(c.batch_size, c.particles) for c in cases}
+    assert {(t.batch_size, t.particles) for t in TARGETS} <= {(c.batch_size, c.particles) for c in CASES}
+    assert case_of("IAF/256/50") in CASES
+    for nonsense in ("IAF", "IAF/256", "IAF/x/1", "Unknown/256/1", "IAF/0/1"):
+        with pytest.raises(ValueError):  # noqa: PT011 (argparse makes its own words of it)
+            case_of(nonsense)
 
 
 @pytest.mark.parametrize("particles", [1, 3])
@@ -95,15 +98,15 @@ def test_memory_is_the_peak_of_the_work_and_what_was_kept_before_it():
     def mib(n):
         return torch.ones(n * 2**18)
 
-    with memory.Watch("cpu") as watch:
-        kept = mib(40)
-        freed = mib(200)
-        del freed
-        watch.begin()
-        before = watch.mib()
-        freed = mib(100)
-        del freed
-        found = watch.mib()
+    watch = memory.Watch("cpu")
+    kept = mib(40)
+    freed = mib(200)
+    del freed
+    watch.begin()
+    before = watch.mib()
+    freed = mib(100)
+    del freed
+    found = watch.mib()
     assert len(kept)
     assert before == pytest.approx(40, abs=15)
     assert found == pytest.approx(140, abs=15)
