@@ -60,8 +60,9 @@ def test_figures_2_4_and_5_share_runs_and_go_on(script, tmp_path, mnist_root):
 
 def test_figure_3_halts_and_goes_on(script, tmp_path, mnist_root, monkeypatch):
     figure3 = script("figure3")
-    monkeypatch.setitem(figure3.HALTS, "cpu", [1e3, 4e3])
+    monkeypatch.setitem(figure3.HALTS, "cpu", [1e3, 9e3])
     flags = ["--out", str(tmp_path), "--data-root", str(mnist_root), "--training-images", "1000", "--importance", "50"]
+    flags += ["--samples", "4000"]
     figure3.main(flags)
     first, second, paper = rows((tmp_path / "figure3.md").read_text())
     assert [first[1], second[1], paper[1]] == ["1e3", "4e3", "the paper's end"]

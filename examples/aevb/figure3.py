@@ -13,6 +13,7 @@ guide by SVI, and would need a training loop of their own.
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def followed(args: argparse.Namespace, count: int) -> dict[float, dict[str, Any]
     train = load_data(data, args.data_root).train
     options = {"data": data, "data_root": args.data_root, "latent_dim": LATENT_DIM, **network("mnist", HIDDEN)}
     name = f"figure3, iwae_{args.importance}"
-    for halt in [args.samples] if args.samples else HALTS[args.schedule]:
+    halts, end = HALTS[args.schedule], args.samples or math.inf
+    for halt in [*(halt for halt in halts if halt < end), *([end] if args.samples else [])]:
         run = trained_for(args.out / f"figure3-{count}", halt, len(train), **options)
         epoch, known = str(epochs_of(run.folder.path)), run.folder.read_metrics().get(name, {})
         if epoch not in known:
