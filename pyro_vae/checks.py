@@ -67,7 +67,7 @@ def check(config: Config, data: DataSet, workers: Workers = ALONE) -> None:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
     _check_labels(config, data)
     try:
-        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes)
+        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
         objective, _ = config.objective(), config.beta()
     except (ValueError, RuntimeError, IndexError) as error:
         raise InputError(" ".join(str(error).split())) from error

@@ -256,7 +256,11 @@ def takes_labels(config: Config) -> bool:
 
 
 def build(
-    config: Config, image_shape: Shape, mean_image: Tensor | None = None, num_classes: int | None = None
+    config: Config,
+    image_shape: Shape,
+    mean_image: Tensor | None = None,
+    num_classes: int | None = None,
+    num_images: int | None = None,
 ) -> tuple[Model, Guide]:
     """A model and a guide with the first weights of a run, on the CPU.
 
@@ -265,6 +269,7 @@ def build(
         image_shape: channels, height, width.
         mean_image: the decoder starts there; None leaves its bias as it is.
         num_classes: how many labels the data have; a model that takes none has no use for it.
+        num_images: how many images the model will be trained on; None where weights will be loaded.
     """
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
     with torch.random.fork_rng(devices=[]):
@@ -282,6 +287,8 @@ def build(
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
         guide = model.around(guide)
+        if num_images is not None:
+            model.trained_on(num_images)
         guide.bind(model.log_joint)
         prior.bind(guide, image_shape, mean_image)
     return model, guide

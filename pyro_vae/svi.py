@@ -118,7 +118,7 @@ def fit(
     if config.labels is not None:
         hidden = hide_labels(data.train, config.labels, random_seed(config.seed, "labels"))
         data = replace(data, train=hidden)
-    model, guide = build(config, data.image_shape, data.mean_image, data.num_classes)
+    model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
     model.to(device), guide.to(device)
     parameters = [*model.parameters(), *guide.parameters()]
     objective = config.objective()

@@ -1,6 +1,7 @@
 """Generative stories p(x, z) and their parts: decoders, likelihoods, priors."""
 
 from pyro_vae.models.base import Model
+from pyro_vae.models.bayesian import BayesianVAE
 from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
 from pyro_vae.models.hierarchical import HierarchicalPrior
 from pyro_vae.models.labelled import M2, ConditionalVAE
@@ -13,6 +14,7 @@ from pyro_vae.models.vamp import VampPrior
 __all__ = [
     "M2",
     "VAE",
+    "BayesianVAE",
     "Bernoulli",
     "ConditionalVAE",
     "ContinuousBernoulli",

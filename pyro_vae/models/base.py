@@ -39,6 +39,12 @@ class Model(nn.Module, ABC):
         """The guide of this model, made of the guide that was chosen by name; here that guide itself."""
         return guide
 
+    def trained_on(self, num_images: int) -> None:
+        """Tell the model how many images it will be trained on; called once, before training.
+
+        Nothing happens here. :class:`~pyro_vae.models.BayesianVAE` shares the KL of its weights out among them.
+        """
+
     @abstractmethod
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z) in nats: ``(..., N, *image_shape), (..., N, D) -> (..., N)``."""

@@ -7,7 +7,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from pyro_vae.objectives.base import Objective
-from pyro_vae.objectives.terms import ElboTerms, sample_sites
+from pyro_vae.objectives.terms import ElboTerms, is_shared, sample_sites
 
 
 class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
@@ -41,7 +41,11 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
             if name not in drawn:
                 raise ValueError(f"TraceEnum_ELBO sums over sites of the guide, and the guide has no site {name!r}")
         log_weight: Tensor | float = 0.0
-        for site in drawn.values():
+        for name, site in drawn.items():
+            if is_shared(site):
+                raise ValueError(
+                    f"TraceEnum_ELBO takes no site that the images share, such as {name!r}: Trace_ELBO does"
+                )
             if "_enumerate_dim" in site["infer"]:
                 log_weight = log_weight + site["unscaled_log_prob"]
             else:

@@ -42,13 +42,31 @@ def sample_sites(trace: Trace, observed: bool = False) -> Iterator[tuple[str, An
             yield name, site
 
 
+def is_shared(site: Any) -> bool:
+    """Whether a site lies outside every plate, as weights do that all images share (AEVB, Appendix F)."""
+    return not site["cond_indep_stack"]
+
+
+def per_image(site: Any, value: Tensor, rows: int) -> Tensor:
+    """A log density of a site, as each image has it: its own, or its part of one that the images share.
+
+    Args:
+        value: of the site, ``(N,)`` or ``(K, N)``; of a shared site, a scalar.
+        rows: images and particles that share it, K N. The site's scale is how much of it they bear together.
+    """
+    return value * (site["scale"] / rows) if is_shared(site) else value
+
+
 def sampled_terms(model_trace: Trace, guide_trace: Trace) -> ElboTerms:
     """The terms at the values that the guide drew: AEVB's estimator A."""
+    log_likelihood = torch.stack([site["unscaled_log_prob"] for _, site in sample_sites(model_trace, True)]).sum(0)
 
-    def total(trace: Trace, observed: bool = False) -> Tensor:
-        return torch.stack([site["unscaled_log_prob"] for _, site in sample_sites(trace, observed)]).sum(0)
+    def total(trace: Trace) -> Tensor:
+        sites = (site for _, site in sample_sites(trace))
+        parts = [per_image(site, site["unscaled_log_prob"], log_likelihood.numel()) for site in sites]
+        return torch.stack(torch.broadcast_tensors(*parts)).sum(0)
 
-    return ElboTerms(total(model_trace, observed=True), total(model_trace), total(guide_trace))
+    return ElboTerms(log_likelihood, total(model_trace), total(guide_trace))
 
 
 def analytic_terms(model_trace: Trace, guide_trace: Trace) -> ElboTerms:
@@ -68,8 +86,8 @@ def analytic_terms(model_trace: Trace, guide_trace: Trace) -> ElboTerms:
             mean_log_q = -q.entropy()
         except NotImplementedError:  # a point mass: its KL is known here, its entropy is not
             mean_log_q = log_q
-        log_posterior = log_posterior + (mean_log_q - log_q)
-        log_prior = log_prior + (mean_log_q - kl - log_p)
+        log_posterior = log_posterior + per_image(site, mean_log_q - log_q, log_likelihood.numel())
+        log_prior = log_prior + per_image(site, mean_log_q - kl - log_p, log_likelihood.numel())
     return ElboTerms(log_likelihood, log_prior, log_posterior)
 
 
