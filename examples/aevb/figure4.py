@@ -16,7 +16,7 @@ from pyro_vae.pictures import latent_plane
 from pyro_vae.plots import mosaic
 from pyro_vae.runs import Run
 
-SIDE = {"frey_faces": 15, "mnist": 20}  #: images along one side
+SIDE = {"frey_faces": 15, "mnist": 21}  #: images along one side
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def picture(runs: dict[str, Run]) -> Figure:
         marks = torch.linspace(0, SIDE[data] - 1, 5).round().int().tolist()
         height, width = (size + 1 for size in images.shape[-2:])  # with the line between
         axes.set_xticks([(m + 0.5) * width for m in marks], [f"{quantiles[m]:.1f}" for m in marks])
-        axes.set_yticks([(m + 0.5) * height for m in marks], [f"{-quantiles[m]:.1f}" for m in marks])
+        axes.set_yticks([(m + 0.5) * height for m in marks], [f"{0 - quantiles[m]:.1f}" for m in marks])
         axes.set(title=TITLES[data], xlabel="$z_1$ (prior standard deviations)", ylabel="$z_2$")
     return figure
 
