@@ -84,7 +84,7 @@ def findings(run: Run, x: Tensor, draws: int, samples: int) -> Findings:
         z = model.prior().sample(torch.Size([100]))
         for _ in range(draws):
             with model.drawn():
-                images.append(model.likelihood(model.decoder(z)).mean)
+                images.append(model.likelihood(model.decode(z)).mean)
                 log_p.append(evaluation.iwae(model, run.guide, x, samples).per_image)
     predictive = torch.stack([p for p in log_p if p is not None]).logsumexp(0) - log(draws)
     stacked, q = torch.stack(images), model.weight_posterior().values()

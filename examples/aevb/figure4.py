@@ -26,7 +26,7 @@ def picture(runs: dict[str, Run]) -> Figure:
     for axes, (data, run) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
         assert isinstance(run.model, VAE)
         plane, quantiles = latent_plane(SIDE[data])
-        images = run.model.likelihood(run.model.decoder(plane)).mean.numpy()
+        images = run.model.likelihood(run.model.decode(plane)).mean.numpy()
         axes.imshow(mosaic(images, SIDE[data])[0], cmap="gray", vmin=0, vmax=1, aspect="auto")
         marks = torch.linspace(0, SIDE[data] - 1, 5).round().int().tolist()
         height, width = (size + 1 for size in images.shape[-2:])  # with the line between

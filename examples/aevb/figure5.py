@@ -28,7 +28,7 @@ def picture(runs: dict[int, Run]) -> Figure:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             z = run.model.prior().sample((SIDE * SIDE,))
-        images = run.model.likelihood(run.model.decoder(z)).mean.numpy()
+        images = run.model.likelihood(run.model.decode(z)).mean.numpy()
         axes.imshow(mosaic(images, SIDE)[0], cmap="gray", vmin=0, vmax=1)
         axes.set(title=f"{dims} latent dimensions", xticks=[], yticks=[])
     return figure

@@ -131,7 +131,8 @@ class BayesianVAE(VAE):
         theta = self._sample(self.weight_prior(), count)
         with pyro.plate("data", count, dim=-1):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.likelihood(functional_call(self.decoder, theta, (z,))), obs=x)
+            output = functional_call(self.decoder, theta, (z[..., : self.decoder.latent_dim],))
+            return pyro.sample("x", self.likelihood(output), obs=x)
 
     def _sample(self, weights: Mapping[str, dist.TorchDistribution], count: int) -> dict[str, Tensor]:
         """Draw the weights for a minibatch of ``count`` images, which bears its share of their log density."""
