@@ -1,7 +1,6 @@
 """What is seen while a run goes on: a bar in a terminal, plain lines elsewhere."""
 
 import time
-from io import StringIO
 from typing import Self
 
 from rich.console import Console
@@ -22,11 +21,12 @@ class Watch:
     """
 
     def __init__(self, epochs: int, start: int, steps: int, quiet: bool = False, console: Console | None = None):
-        self.console = console or (Console(file=StringIO()) if quiet else Console())
+        # In a notebook rich would make an HTML cell of every line, and of quiet ones too.
+        self.console = console or Console(quiet=quiet, force_jupyter=False)
         self.epochs, self.steps = epochs, steps
         self.shown = -float("inf")
         self.bar: Progress | None = None
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.quiet:
             self.bar = Progress(
                 TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
                 BarColumn(),

@@ -250,6 +250,14 @@ def test_a_quiet_run_prints_nothing_and_is_a_run_all_the_same(tmp_path, capfd):
     assert not list(run.folder.path.glob("events*"))
 
 
+def test_in_a_notebook_too_a_run_prints_plain_lines_and_a_quiet_one_none(monkeypatch, capsys):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    for quiet in (True, False):
+        with svi.Watch(1, 0, 13, quiet) as watch:
+            watch.say("a line")
+    assert capsys.readouterr().out == "a line\n"
+
+
 def test_a_guide_of_the_user_s_own_trains_by_its_import_path(tmp_path):
     (tmp_path / "my_guides.py").write_text(
         "from pyro.distributions import Normal\n"
