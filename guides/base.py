@@ -84,6 +84,16 @@ def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
     return torch.nn.functional.softplus(raw + 0.5413248) * (1 - floor) + floor
 
 
+def damped(raw: Tensor) -> Tensor:
+    """Variational parameters that couple dimensions, ``(..., C)``, each divided by the root of their number C.
+
+    Adam moves every variational parameter at one speed, and what couplings do to a sample adds up: as they come, the
+    noise of training in all of them costs more of the ELBO than the couplings bring (2 nats per image for a full
+    covariance of 20 dimensions on MNIST). Damped, they make about as much noise as one parameter does.
+    """
+    return raw / max(1, raw.shape[-1]) ** 0.5
+
+
 def require_positive(**numbers: float) -> None:
     """Raise ValueError, naming the option, where one of them is not positive."""
     for name, number in numbers.items():

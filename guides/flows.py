@@ -7,7 +7,9 @@ import pyro.distributions as dist
 import torch
 from pyro.contrib.zuko import ZukoToPyro
 from torch import Size, Tensor, nn
-from torch.distributions import Distribution, Transform, constraints
+from torch.distributions import AffineTransform, Distribution, Transform, constraints
+
+from guides.base import softplus_scale
 
 _validate = Distribution._validate_args
 from zuko.distributions import NormalizingFlow  # noqa: E402
@@ -75,6 +77,21 @@ class Flow(ZukoToPyro):
         if not self.invertible:
             raise NotImplementedError("this flow has no inverse: it scores only its own last sample")
         return self.dist.log_prob(z)
+
+
+def scaled_flow(loc: Tensor, raw_scale: Tensor, transforms: Sequence[Transform], invertible: bool = True) -> Flow:
+    r"""Noise through the transforms, then scaled and shifted: :math:`z = \mu + \sigma \odot f(\epsilon)`.
+
+    The transforms then work in units of the posterior's own scale, however narrow that is.
+
+    Args:
+        loc: the means, ``(N, D)``.
+        raw_scale: the scales before :func:`~guides.base.softplus_scale`, ``(N, D)``.
+        transforms: :math:`f_1, \dots, f_T`, from noise on.
+        invertible: whether these can be inverted.
+    """
+    outermost = AffineTransform(loc, softplus_scale(raw_scale), event_dim=1)
+    return Flow(diagonal(torch.zeros_like(loc), torch.ones_like(loc)), [*transforms, outermost], invertible)
 
 
 def diagonal(loc: Tensor, scale: Tensor) -> dist.TorchDistribution:

@@ -3,12 +3,15 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, damped, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
 class LowRank(Guide):
     r"""A Gaussian with low-rank plus diagonal covariance, :math:`q(z|x) = N(\mu, \mathrm{diag}\,\sigma^2 + U U^T)`.
+
+    :math:`U = \mathrm{diag}(\sigma)\, V / \sqrt{RD}`: the amortized entries of V count in units of their row's scale,
+    and are damped by their number; see :func:`guides.base.damped`.
 
     Between :class:`~guides.MeanField` and :class:`~guides.FullRank`: the number of variational parameters grows
     linearly with D. With a rank of D - 1 or more every covariance is in reach whose smallest eigenvalue is above the
@@ -16,7 +19,7 @@ class LowRank(Guide):
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D. The variational parameters are D means, D raw scales and D times R entries of U, P = (2 + R) D.
+        latent_dim: D. The variational parameters are D means, D raw scales and D times R entries of V, P = (2 + R) D.
         rank: the number R of columns of U; more than D are never used.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -44,7 +47,8 @@ class LowRank(Guide):
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
-        factor = lam[..., 2 * self.latent_dim :].unflatten(-1, (self.latent_dim, self.rank))
+        relative = damped(lam[..., 2 * self.latent_dim :]).unflatten(-1, (self.latent_dim, self.rank))
         # The density is a difference of two terms that grow as 1 / variance: a lower floor would cost float32 its
         # digits.
-        return dist.LowRankMultivariateNormal(loc, factor, softplus_scale(raw_scale, floor=1e-2) ** 2)
+        scale = softplus_scale(raw_scale, floor=1e-2)
+        return dist.LowRankMultivariateNormal(loc, scale.unsqueeze(-1) * relative, scale**2)

@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import torch
 from pyro.distributions import TorchDistribution
-from pyro.distributions.transforms import AffineTransform
 from torch import Tensor
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, require_positive
 from guides.encoders import Encoder
-from guides.flows import Flow, MonotonicRQSTransform, diagonal, masked_steps
+from guides.flows import MonotonicRQSTransform, masked_steps, scaled_flow
 
 
 class NSF(Guide):
@@ -73,6 +71,4 @@ class NSF(Guide):
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
         loc, raw_scale, context = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
-        outermost = AffineTransform(loc, softplus_scale(raw_scale), event_dim=1)
-        noise = diagonal(torch.zeros_like(loc), torch.ones_like(loc))
-        return Flow(noise, [*(transform(context) for transform in self.transforms), outermost])
+        return scaled_flow(loc, raw_scale, [transform(context) for transform in self.transforms])

@@ -5,24 +5,27 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.planar import ConditionedPlanar
 from torch import Tensor, nn
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, damped, require_positive
 from guides.encoders import Encoder
-from guides.flows import Flow, diagonal
+from guides.flows import scaled_flow
 
 IDENTITY = 0.5413248  # softplus(IDENTITY) = 1
 
 
 class Planar(Guide):
-    r"""A diagonal Gaussian bent along T planes, :math:`f(z) = z + \hat u \tanh(w^T z + b)` with amortized u, w, b.
+    r"""Noise bent along T planes, :math:`f(z) = z + \hat u \tanh(w^T z + b)` with amortized u, w, b, then scaled and
+    shifted.
 
     Each transform is Pyro's, with the constraint :math:`w^T \hat u > -1` that keeps it invertible. Its inverse has no
     closed form, so the distribution scores only its own samples. The normal of each plane is a global direction plus
-    an amortized change: a flow that starts from w = 0 has no direction at all.
+    an amortized change: a flow that starts from w = 0 has no direction at all. The paper scales and shifts the noise
+    before the flow; here the planes come first, so that their numbers count in units of the posterior's scale, and
+    those of a plane are damped (:func:`guides.base.damped`).
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D. The variational parameters are the D means and D raw scales of the Gaussian, and D + D + 1
-            numbers for each transform, P = 2 D + T (2 D + 1).
+        latent_dim: D. The variational parameters are D means, D raw scales and D + D + 1 numbers for each transform,
+            P = 2 D + T (2 D + 1).
         transforms: the number T of planes.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -46,12 +49,11 @@ class Planar(Guide):
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
         require_positive(transforms=transforms)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (2 * latent_dim + 1))
-        self.start_small(2 * latent_dim)
         self.normals = nn.Parameter(nn.functional.normalize(torch.randn(transforms, latent_dim), dim=-1))
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
-        loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
-        planes = lam[..., 2 * self.latent_dim :].unflatten(-1, (len(self.normals), -1)).unbind(-2)
+        loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
+        planes = damped(numbers.unflatten(-1, (len(self.normals), -1))).unbind(-2)
         transforms = []
         for plane, normal in zip(planes, self.normals, strict=True):
             u, w, b = plane.split([self.latent_dim, self.latent_dim, 1], dim=-1)
@@ -59,4 +61,4 @@ class Planar(Guide):
             # Pyro's map from u to u_hat sends this multiple of w, and not 0, to the identity.
             u = u + IDENTITY * w / (w**2).sum(-1, keepdim=True)
             transforms.append(ConditionedPlanar((b, u, w)))
-        return Flow(diagonal(loc, softplus_scale(raw_scale)), transforms, invertible=False)
+        return scaled_flow(loc, raw_scale, transforms, invertible=False)

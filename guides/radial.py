@@ -4,21 +4,24 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.radial import ConditionedRadial
 from torch import Tensor
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, damped, require_positive
 from guides.encoders import Encoder
-from guides.flows import Flow, diagonal
+from guides.flows import scaled_flow
 
 
 class Radial(Guide):
-    r"""A diagonal Gaussian pulled towards or pushed from T points, :math:`f(z) = z + \beta (z - z_0) / (\alpha + r)`.
+    r"""Noise pulled towards or pushed from T points, :math:`f(z) = z + \beta (z - z_0) / (\alpha + r)`, then scaled and
+    shifted.
 
     :math:`r = |z - z_0|`, and the point, :math:`\alpha > 0` and :math:`\beta > -\alpha` are amortized. Each transform
-    is Pyro's, which has no inverse, so the distribution scores only its own samples.
+    is Pyro's, which has no inverse, so the distribution scores only its own samples. The paper scales and shifts the
+    noise before the flow; here the points come first, so that their distances count in units of the posterior's scale,
+    and the numbers of a point are damped (:func:`guides.base.damped`).
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D. The variational parameters are the D means and D raw scales of the Gaussian, and D + 2 numbers
-            for each transform, P = 2 D + T (D + 2). Points are offsets from the mean.
+        latent_dim: D. The variational parameters are D means, D raw scales and D + 2 numbers for each transform,
+            P = 2 D + T (D + 2).
         transforms: the number T of points.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -42,14 +45,13 @@ class Radial(Guide):
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
         require_positive(transforms=transforms)
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (latent_dim + 2))
-        self.start_small(2 * latent_dim)
         self.num_transforms = transforms
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
-        loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
-        points = lam[..., 2 * self.latent_dim :].unflatten(-1, (self.num_transforms, -1)).unbind(-2)
+        loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
+        points = damped(numbers.unflatten(-1, (self.num_transforms, -1))).unbind(-2)
         transforms = []
         for point in points:
-            offset, raw_alpha, raw_beta = point.split([self.latent_dim, 1, 1], dim=-1)
-            transforms.append(ConditionedRadial((loc + offset, raw_alpha, raw_beta)))  # the identity at raw 0
-        return Flow(diagonal(loc, softplus_scale(raw_scale)), transforms, invertible=False)
+            center, raw_alpha, raw_beta = point.split([self.latent_dim, 1, 1], dim=-1)
+            transforms.append(ConditionedRadial((center, raw_alpha, raw_beta)))  # the identity at raw 0
+        return scaled_flow(loc, raw_scale, transforms, invertible=False)

@@ -8,9 +8,9 @@ from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, damped, require_positive
 from guides.encoders import Encoder
-from guides.flows import Flow, diagonal
+from guides.flows import scaled_flow
 
 
 class SylvesterTransform(Transform):
@@ -48,10 +48,11 @@ class SylvesterTransform(Transform):
 
 
 class Sylvester(Guide):
-    r"""A diagonal Gaussian under T Sylvester steps, all of whose matrices are amortized.
+    r"""Noise through T Sylvester steps, all of whose matrices are amortized, then scaled and shifted.
 
     A planar flow sees one direction a step, this one M. The inverse has no closed form, so the distribution scores only
-    its own samples.
+    its own samples. The paper scales and shifts the noise before the steps; here the steps come first, so that their
+    numbers count in units of the posterior's scale, and those of a step are damped (:func:`guides.base.damped`).
 
     Args:
         encoder: the network from images to features.
@@ -102,7 +103,6 @@ class Sylvester(Guide):
         }[variant]()
         per_step = m * (m + 2) + start[0].numel()
         super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * per_step)
-        self.start_small(2 * latent_dim)
         self.variant, self.hidden = variant, m
         # Q's raw numbers are these plus an amortized change: QR and reflections have no direction at 0.
         self.frames = nn.Parameter(start, requires_grad=latent_dim > 1) if start.numel() else None
@@ -128,13 +128,13 @@ class Sylvester(Guide):
         return ConditionedHouseholder(frame.unsqueeze(-3))(identity)
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
-        loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
+        loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
         m, half = self.hidden, self.hidden * (self.hidden - 1) // 2
-        steps = lam[..., 2 * self.latent_dim :].unflatten(-1, (self.num_transforms, -1)).unbind(-2)
+        steps = damped(numbers.unflatten(-1, (self.num_transforms, -1))).unbind(-2)
         transforms = []
         for step, raw in enumerate(steps):
             r_above, s_above, r_raw, s_raw, b, frame = raw.split([half, half, m, m, m, raw.shape[-1] - m * (m + 2)], -1)
             # With R near 0 and S near the identity the step starts as the identity, and yet not at a saddle.
             r, s = self._triangle(r_above, r_raw), self._triangle(s_above, s_raw + 1)
             transforms.append(SylvesterTransform(self._frame(step, frame), r, s, b))
-        return Flow(diagonal(loc, softplus_scale(raw_scale)), transforms, invertible=False)
+        return scaled_flow(loc, raw_scale, transforms, invertible=False)

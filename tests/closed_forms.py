@@ -64,8 +64,9 @@ def raw_scale(scale: Tensor, floor: float = 1e-4) -> Tensor:
 
 def gaussian_row(loc: Tensor, scale_tril: Tensor) -> Tensor:
     """The variational parameters of FullRank for one Gaussian, (P,)."""
-    below = scale_tril[tuple(torch.tril_indices(len(loc), len(loc), -1))]
-    return torch.cat([loc, raw_scale(scale_tril.diagonal()), below])
+    scale = scale_tril.diagonal()
+    below = (scale_tril / scale.unsqueeze(-1))[tuple(torch.tril_indices(len(loc), len(loc), -1))]
+    return torch.cat([loc, raw_scale(scale), below * len(below) ** 0.5])
 
 
 def exact_guide(model: LinearGaussian) -> FullRank:

@@ -42,12 +42,12 @@ def gap(model: LinearGaussian, guide: Guide, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("objective", "lr", "tolerance"), [(Trace_ELBO(), 0.03, 0.01), (STL(), 0.015, 0.001)], ids=["Trace_ELBO", "STL"]
+    ("objective", "lr", "tolerance"), [(Trace_ELBO(), 0.03, 0.01), (STL(), 0.03, 0.001)], ids=["Trace_ELBO", "STL"]
 )
 def test_full_rank_reaches_the_evidence(objective, lr, tolerance):
     torch.manual_seed(0)
     model, guide = linear_gaussian(4, SHAPE), full_rank()
-    train(model, guide, objective, lr, 1300)
+    train(model, guide, objective, lr, 1600)
     assert gap(model, guide, model(n=256)).mean().abs() < tolerance
     assert best_diagonal_kl(model) > 0.3  # which the diagonal Gaussian would have kept
 
