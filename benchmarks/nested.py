@@ -28,7 +28,7 @@ def ends(guide: str, seed: int, out: Path, epochs: int) -> tuple[float, float]:
         if (folder.path / "config.yaml").exists():
             svi.main(["--resume", str(folder.path)])
         else:
-            svi.main(["--guide", guide, "--seed", str(seed), "--epochs", str(epochs), "--out", str(folder.path)])
+            svi.train(guide=guide, seed=seed, epochs=epochs, out=folder.path, quiet=True)
     train = [row.elbo for row in folder.read_trace() if row.split == "train"]
     return mean(train[-max(1, epochs // 10) :]), folder.read_metrics()["test_elbo"]["value"]
 
@@ -39,24 +39,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--guides", nargs="+", default=list(CONTAINS))
+    parser.add_argument("--note", default="", help="what else a reader of this run's numbers must know")
     options = parser.parse_args()
     inner = [ends("MeanField", seed, options.out, options.epochs) for seed in range(options.seeds)]
     rows = []
     for guide in options.guides:
         outer = [ends(guide, seed, options.out, options.epochs) for seed in range(options.seeds)]
         gains = [[o[i] - m[i] for o, m in zip(outer, inner, strict=True)] for i in range(2)]
-        worst = min(gains[0] + gains[1])
-        verdict = "holds" if worst >= -TOLERANCE else "does not hold"
-        rows.append([guide, *(", ".join(f"{gain:+.2f}" for gain in part) for part in gains), verdict])
-        print(" | ".join(rows[-1]))
+        cells = [guide]
+        for part in gains:
+            verdict = "holds" if min(part) >= -TOLERANCE else "does not hold"
+            cells += [", ".join(f"{gain:+.2f}" for gain in part), verdict]
+        rows.append(cells)
+        print(" | ".join(rows[-1]), flush=True)
     write_section(
         "nested",
         "Nested families on the digits",
         f"`python -m benchmarks.nested --seeds {options.seeds} --epochs {options.epochs}` on {machine()}.\n\n"
         "ELBO minus that of MeanField, which each of these guides contains, for each seed; nats per image. Training:"
         " the mean over the last tenth of the epochs. Test: 250 images, 100 samples of z, the best weights by"
-        f" validation ELBO. A family holds if no number is below -{TOLERANCE}.\n\n"
-        + table(["guide", "training, seed by seed", "test, seed by seed", "verdict"], rows),
+        f" validation ELBO. Nesting holds where no seed is below -{TOLERANCE}; where it holds in training and not in"
+        f" the test, the richer family has overfitted the 1,297 training images. {options.note}\n\n"
+        + table(["guide", "training, seed by seed", "", "test, seed by seed", ""], rows),
     )
 
 
