@@ -25,7 +25,7 @@ class Flow(ZukoToPyro):
     r"""The distribution of :math:`z = f_T \circ \dots \circ f_1(\epsilon)` with :math:`\epsilon` from a base.
 
     Sampling is the direct, cheap way, and the density of a sample comes out of the same pass:
-    :math:`\log q(z) = \log p(\epsilon) - \sum_t \log |\det \partial f_t|` (Rezende & Mohamed 2015, equation 7). The
+    :math:`\log q(z) = \log p(\epsilon) - \sum_t \log |\det \partial f_t|` (Rezende & Mohamed 2015, section 3.1). The
     last sample is remembered with its density, so scoring it is free; any other z is inverted, exactly but at the price
     of the transforms' inverses.
 

@@ -28,7 +28,8 @@ class Householder(Guide):
         ValueError: where a number is not positive.
 
     References:
-        Tomczak & Welling 2016, Improving Variational Auto-Encoders using Householder Flow, equations 5 to 7.
+        Tomczak & Welling 2016, Improving Variational Auto-Encoders using Householder Flow, the section on
+        Householder flow.
 
     Example:
         >>> import torch

@@ -43,7 +43,7 @@ class IAF(Guide):
 
     References:
         Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling 2016, Improving Variational Inference with Inverse
-        Autoregressive Flow, algorithm 1 and equations 13 and 14.
+        Autoregressive Flow, algorithm 1 and equations 12 to 14.
 
     Example:
         >>> import torch

@@ -28,7 +28,7 @@ class LowRank(Guide):
         ValueError: where ``rank`` is not positive.
 
     References:
-        Ong, Nott & Smith 2018, Gaussian Variational Approximation with a Factor Covariance Structure, section 3.
+        Ong, Nott & Smith 2018, Gaussian Variational Approximation with a Factor Covariance Structure.
 
     Example:
         >>> import torch

@@ -71,7 +71,7 @@ class Mixture(Guide):
         ValueError: where ``components`` is not positive.
 
     References:
-        Figurnov, Mohamed & Mnih 2018, Implicit Reparameterization Gradients, section 4 and equation 5.
+        Figurnov, Mohamed & Mnih 2018, Implicit Reparameterization Gradients, section 4.
 
     Example:
         >>> import torch

@@ -34,7 +34,7 @@ class NSF(Guide):
         ValueError: where a number is not positive, or there are fewer than 2 bins.
 
     References:
-        Durkan, Bekasov, Murray & Papamakarios 2019, Neural Spline Flows, equations 4 to 8 and section 3.
+        Durkan, Bekasov, Murray & Papamakarios 2019, Neural Spline Flows, section 3.
 
     Example:
         >>> import torch

@@ -34,7 +34,7 @@ class Planar(Guide):
         ValueError: where a number is not positive.
 
     References:
-        Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equations 10 to 12 and Appendix A.1.
+        Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, section 4.1 and Appendix A.1.
 
     Example:
         >>> import torch

@@ -30,7 +30,7 @@ class Radial(Guide):
         ValueError: where a number is not positive.
 
     References:
-        Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equations 13 and 14 and Appendix A.2.
+        Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equation 14 and Appendix A.2.
 
     Example:
         >>> import torch

@@ -29,7 +29,7 @@ class RealNVP(Guide):
         ValueError: where a number is not positive.
 
     References:
-        Dinh, Sohl-Dickstein & Bengio 2017, Density Estimation using Real NVP, equations 4 to 8; as an amortized
+        Dinh, Sohl-Dickstein & Bengio 2017, Density Estimation using Real NVP, section 3.2; as an amortized
         posterior with a context: Papamakarios et al. 2021, Normalizing Flows for Probabilistic Modeling and Inference,
         section 3.1.
 

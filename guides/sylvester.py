@@ -14,7 +14,7 @@ from guides.flows import scaled_flow
 
 
 class SylvesterTransform(Transform):
-    r""":math:`f(z) = z + Q R \tanh(S Q^T z + b)` (van den Berg et al. 2018, equation 13).
+    r""":math:`f(z) = z + Q R \tanh(S Q^T z + b)` (van den Berg et al. 2018).
 
     Args:
         q: M orthonormal columns, ``(N, D, M)``.
@@ -38,7 +38,7 @@ class SylvesterTransform(Transform):
         return self.call_and_ladj(z)[0]
 
     def call_and_ladj(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """f(z) and the log of its Jacobian determinant, by the matrix determinant lemma (equation 14)."""
+        """f(z) and the log of its Jacobian determinant, by the matrix determinant lemma."""
         hidden = torch.tanh((self.inwards @ z.unsqueeze(-1)).squeeze(-1) + self.b)
         ladj = torch.log1p((1 - hidden**2) * self.diagonal).sum(-1)
         return z + (self.outwards @ hidden.unsqueeze(-1)).squeeze(-1), ladj
@@ -71,8 +71,8 @@ class Sylvester(Guide):
         ValueError: where a number is not positive.
 
     References:
-        van den Berg, Hasenclever, Tomczak & Welling 2018, Sylvester Normalizing Flows for Variational Inference,
-        equations 13 to 20.
+        van den Berg, Hasenclever, Tomczak & Welling 2018, Sylvester Normalizing Flows for Variational Inference, the
+        section on Sylvester normalizing flows.
 
     Example:
         >>> import torch
