@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import guides
 from guides import GUIDES, Delta, Encoder, FullRank, Householder, LowRank, MLPEncoder, Sylvester
+from guides.base import damped, softplus_scale
 from guides.flows import Flow
 from guides.mixture import MixtureOfNormals
 from pyro_vae.engine import SVI
@@ -314,3 +315,24 @@ def test_full_rank_covariance() -> None:
     q = guide.posterior(torch.tensor([[1.0, -1.0, 0.0, raw, 0.25]]))
     # scale_tril = [[1, 0], [2 * 0.25, 2]]
     torch.testing.assert_close(q.covariance_matrix, torch.tensor([[[1.0, 0.5], [0.5, 4.25]]]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["FullRank", "LowRank", "NSF", "Planar", "Radial", "RealNVP", "Sylvester"])
+def test_couplings_count_in_units_of_the_posterior_s_scale(name: str) -> None:
+    """Under the same noise, other means and scales shift and scale a sample, and change nothing else of it."""
+    guide, d = build(name, 3), 3
+    floor = 1e-2 if name == "LowRank" else 1e-4
+    lam = torch.randn(4, guide.head.out_features)
+    other = torch.cat([torch.randn(4, 2 * d) - 2, lam[:, 2 * d :]], dim=-1)
+    standardised = []
+    for each in (lam, other):
+        torch.manual_seed(1)
+        loc, scale = each[:, :d], softplus_scale(each[:, d : 2 * d], floor)
+        standardised.append((guide.posterior(each).rsample((5,)) - loc) / scale)
+    torch.testing.assert_close(*standardised, rtol=1e-4, atol=1e-5)
+
+
+def test_damped_couplings_make_the_noise_of_one_parameter() -> None:
+    noise = torch.randn(1000, 190, generator=torch.Generator().manual_seed(0))
+    assert (damped(noise) ** 2).sum(-1).mean().item() == pytest.approx(1, abs=0.02)  # standard error 0.003
+    assert damped(torch.zeros(3, 0)).shape == (3, 0)
