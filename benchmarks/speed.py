@@ -150,8 +150,8 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
         f"Milliseconds a step ({how}), 784-400-50-400-784, softplus, Bernoulli, Adam, {where['images']}; median of"
         " rounds that the rows take in turn, ± half their interquartile range. *products*: the step's matrix products"
         " alone, at the better library's rate. *MiB*: the most memory that the steps had at once, beyond torch and the"
-        " images. *tuned*: oneDNN's products, fused Adam, and glibc's pages kept, which our own steps have, too. Of 50"
-        " particles plain Pyro and the eager step differ in the bound: theirs is the ELBO, ours IWAE's.",
+        " images. *tuned*: oneDNN's products, fused Adam and glibc's pages kept, as our own compiled steps have them."
+        " With 50 particles plain Pyro maximises the ELBO, our rows IWAE's bound.",
         targets(report["cases"]),
         *map(show, report["cases"]),
     ]
@@ -203,7 +203,8 @@ def main() -> None:
     body = section(report, "python -m benchmarks.speed", options.clock)
     print("\n" + targets(report["cases"]))
     if options.write or not options.cases:
-        write_section("speed", "What a step costs", body)
+        cuda = options.device.startswith("cuda")  # which has a section of its own
+        write_section("speed-cuda" if cuda else "speed", f"What a step costs{' on CUDA' if cuda else ''}", body)
 
 
 if __name__ == "__main__":

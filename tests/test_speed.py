@@ -10,7 +10,7 @@ from benchmarks.ours import Floor
 from benchmarks.peers import PlainPyro
 from benchmarks.row import HIDDEN, LATENT, Case
 from benchmarks.rows import ROWS
-from benchmarks.speed import CASES, CORE, MAIN, case_of
+from benchmarks.speed import CASES, CORE, MAIN, case_of, section
 from benchmarks.speed_tables import TARGETS, judge, show, targets
 
 
@@ -20,7 +20,7 @@ def case(particles=1, batch_size=256, **milliseconds):
     names |= {"binarising": "compiled, binarising", "bf16": "compiled, bf16, binarising"}
     names |= {"onednn": "products alone, oneDNN", "mkl": "products alone, MKL"}
     rows = [
-        {"row": names[key], "median_ms": ms, "spread_ms": 0.1, "loss": [200.0, 150.0]}
+        {"row": names[key], "median_ms": ms, "spread_ms": 0.1, "loss": [200.0, 150.0], "sound": True}
         | {"memory_mib": 12.0, "start_seconds": 3.0}
         for key, ms in milliseconds.items()
     ]
@@ -58,10 +58,28 @@ def test_losses_that_do_not_fall_or_are_not_alike_are_named():
     measured = case(pyro=1.0, numpyro=1.0, compiled=1.0, binarising=1.0, onednn=1.0)
     for row, losses in zip(measured["rows"], [[200, 150], [200, 160], [149, 151], [200, float("nan")]], strict=False):
         row["loss"] = losses
+    del measured["rows"][-1]["sound"]
     measured["rows"][-1]["loss"] = [float("nan")]
     judge(measured["rows"])
     assert [row.get("sound") for row in measured["rows"]] == [True, False, False, False, None]
     assert show(measured).count("(not alike)") == 3
+
+
+def test_the_section_holds_every_case_and_says_where_and_how():
+    where = {"machine": "a machine", "load": (0.1, 0.1, 0.1), "date": "2026-01-01T00:00:00", "images": "MNIST"}
+    where |= {"pyro-ppl": "1.9", "numpyro": "0.2", "jax": "0.1", "pythae": None}
+    grown = [{"what": "images", "value": 60_000, "images": 60_000, "seconds": 1.5}]
+    cases = [case(pyro=20.0, compiled=5.0, onednn=4.0), case(50, pyro=500.0, onednn=100.0)]
+    cases[0]["rows"].append({"row": "eager", "failed": True})
+    text = section({"circumstances": where, "cases": cases, "growth": grown, "threads": 2}, "a command", "ms")
+    for said in (
+        "a machine; pyro-ppl 1.9, numpyro 0.2, jax 0.1, pythae not installed; 2026-01-01",
+        "| compiled | 5.00 ± 0.10 | 0.25 |  | 1.25 | 150.0 |",
+        "| eager | failed |",
+        "**MeanField, batch 256, 50 particle(s), cpu**",
+        "| images = 60,000 | 60,000 | 1.50 | 25.0 |",
+    ):
+        assert said in text, f"{said!r} is not in\n{text}"
 
 
 def test_the_cases_and_rows_exist():
