@@ -74,7 +74,8 @@ TARGETS = [
 def targets(cases: list[dict[str, Any]]) -> str:
     """Of each target that the measured cases can judge: what is wanted, what is found, whether it is met.
 
-    Where a step's float32 products by themselves take longer than the target allows, the table says so.
+    Where a step's float32 products by themselves take longer than the target allows, the table says so. Empty where the
+    cases can judge none.
     """
     lines = []
     for case in (case for case in cases if case["guide"] == "MeanField"):
@@ -89,4 +90,4 @@ def targets(cases: list[dict[str, Any]]) -> str:
             if ratio > target.most and "bf16" not in target.ours and least > target.most:
                 verdict += f": the products alone take {least:.2f}"
             lines.append([target.words, f"{target.most:.2f}", f"{ratio:.2f}", verdict])
-    return table(["target, as a ratio of step times", "at most", "found", "verdict"], lines)
+    return table(["target, as a ratio of step times", "at most", "found", "verdict"], lines) if lines else ""

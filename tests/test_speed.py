@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import memory
+from benchmarks import memory, precision
 from benchmarks.ours import Floor
 from benchmarks.peers import PlainPyro
 from benchmarks.row import HIDDEN, LATENT, Case
@@ -44,6 +44,7 @@ def test_targets_are_ratios_to_the_right_rows():
 
 def test_a_target_below_the_products_own_time_says_so():
     measured = case(pyro=10.0, numpyro=6.0, compiled=5.0, binarising=5.0, onednn=4.0)
+    assert targets([case(100, compiled=1.0)]) == ""
     found = {line[0]: line[3] for line in verdicts(measured)}
     assert found["float32 beside plain Pyro, neither binarising"] == "not met: the products alone take 0.40"
     assert found["float32 beside NumPyro, both binarising"] == "not met"
@@ -52,6 +53,15 @@ def test_a_target_below_the_products_own_time_says_so():
 def test_fifty_particles_are_judged_in_their_own_case():
     measured = [case(compiled=5.0, onednn=4.0), case(50, binarising=130.0, onednn=100.0), case(50, 100, binarising=9.0)]
     assert [line[2] for line in verdicts(*measured)] == ["1.25", "1.30"]
+
+
+@pytest.mark.parametrize(("low", "verdict"), [([-99.5, -99.4, -99.9], "met"), ([-99.7, -99.9, -100.5], "not met")])
+def test_bfloat16_is_judged_by_the_mean_over_seeds(low, verdict):
+    full = [-99.5, -99.5, -99.6]
+    text = precision.section({"fp32": full, "bf16": low}, 30)
+    difference = sum(low) / 3 - sum(full) / 3
+    assert f"| {difference:+.2f} |" in text.splitlines()[-3]
+    assert text.endswith(f"allowed is 0.3 either way: {verdict}.")
 
 
 def test_losses_that_do_not_fall_or_are_not_alike_are_named():
