@@ -7,6 +7,9 @@ it the same networks as a VAE, whose weights are a point. It asks of each how fa
 the prior N(0, I), how much the images at fixed z differ between draws of theta, and how well test images are predicted:
 by the posterior means, and by the posterior predictive, the mean of p(x|theta) over draws of theta. Writes
 ``results.md`` and ``bayes_weights.png``.
+
+With 100 images the posterior predictive is far ahead of the VAE. With all of them the VAE is ahead: a mean-field
+posterior pays for every weight it keeps. Both are measured in ``results.md``.
 """
 
 import argparse
@@ -96,7 +99,7 @@ def findings(run: Run, x: Tensor, draws: int, samples: int) -> Findings:
         spread=spread.mean().item(),
         predictive=evaluation.Estimate.over(predictive, f"mean over {draws} draws of theta", samples),
         at_mean=at_mean,
-        rows={**rows, "deviation x 3": 3 * spread[:SHOWN].numpy()},
+        rows={**rows, "deviation x 5": 5 * spread[:SHOWN].numpy()},
     )
 
 

@@ -23,7 +23,6 @@ def test_fewer_images_leave_more_unknown(tmp_path):
     run = pyro_vae.load(tmp_path / "BayesianVAE-40", "last")
     assert run.model.num_images == 40
     assert abs(run.model.weight_kl().item() / 40 - float(share)) < 0.01
-    predictive, *_ = (float(cell.split("+-")[0]) for cell in rows[1][-1].split("|"))
-    # The mean over four draws of theta is scored no lower than the mean of their scores, and both are near.
-    assert -60 < predictive < 60
+    predictive, at_means, _ = (float(cell.split("+-")[0]) for cell in rows[1][-1].split("|"))
+    assert abs(predictive - at_means) < 10  # of 64 pixels, by 1,297 images
     assert (tmp_path / "bayes_weights.png").stat().st_size > 10_000

@@ -9,10 +9,9 @@ stopped script goes on where it was, and ``--schedule paper`` goes on from the s
 wake-sleep's, are not here: wake-sleep does not maximise the bound by SVI, and would need a training loop of its own.
 """
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from network import PAPER, TITLES, Curve, arguments, curve, ended, trained, write
+from network import PAPER, TITLES, Curve, arguments, curve, ended, trained, whole_decades, write
 
 from pyro_vae.plots import COLOURS
 
@@ -37,8 +36,7 @@ def picture(curves: Curves) -> Figure:
             if (data, dims) in PAPER:
                 axes.axhline(PAPER[data, dims], color="0.4", ls="--", lw=1)
             axes.set(title=f"{TITLES[data]}, {dims} latent", xscale="log", xlabel="training samples evaluated")
-            reach = splits["test"].samples[[0, -1]]
-            axes.set_xlim(10 ** np.floor(np.log10(reach[0])), 10 ** np.ceil(np.log10(reach[1])))
+            axes.set_xlim(*whole_decades(*splits["test"].samples[[0, -1]]))
             axes.grid(color="0.92")
             axes.yaxis.set_major_locator(MaxNLocator(6))
         if here:

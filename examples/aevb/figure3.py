@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from network import arguments, epochs_of, network, rounded, table, trained_for, write
+from network import arguments, epochs_of, network, rounded, table, trained_for, whole_decades, write
 
 from pyro_vae import evaluation
 from pyro_vae.data import Binarizer, Images, load_data
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import Run
 
-HALTS = {"cpu": [1e5, 2e5, 5e5, 1e6, 2e6], "paper": [1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 4e7, 6e7]}
+HALTS = {"cpu": [5e4, 1e5, 2e5, 5e5, 1e6, 2e6], "paper": [1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 4e7, 6e7]}
 HIDDEN, LATENT_DIM = 100, 3
 IMAGES = 1000  #: of each split, as in the paper
 #: at the right end of the paper's figure, by training images and split; by eye, from memory, good to 5 nats
@@ -73,14 +73,16 @@ def followed(args: argparse.Namespace, count: int) -> dict[float, dict[str, Any]
 def picture(runs: dict[int, dict[float, dict[str, Any]]]) -> Figure:
     """A panel for each number of training images."""
     figure = Figure(figsize=(4.6 * len(runs) + 0.4, 4.4), layout="constrained")
-    for axes, (count, found) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
+    panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+    for axes, (count, found) in zip(panels, runs.items(), strict=True):
         for split, style, colour in (("test", "-", COLOURS[0]), ("train", ":", COLOURS[1])):
             values, errors = ([at[split][key] for at in found.values()] for key in ("value", "standard_error"))
             axes.errorbar(list(found), values, errors, fmt=f"o{style}", color=colour, ms=4, capsize=3, label=split)
         axes.set(title=f"{count:,} training images", xscale="log", xlabel="training samples evaluated")
-        axes.set_ylabel("log p(x), nats per image")
+        axes.set_xlim(*whole_decades(min(found), max(found)))
         axes.grid(color="0.92")
         axes.legend(loc="lower right", frameon=False)
+    panels[0].set_ylabel("log p(x), nats per image")
     return figure
 
 

@@ -153,6 +153,15 @@ def rounded(samples: float) -> str:
     return f"{samples / 10**power:.2g}e{power}"
 
 
+def whole_decades(low: float, high: float) -> tuple[float, float]:
+    """The powers of ten around a range, for an axis.
+
+    >>> whole_decades(55_000, 1_650_000)
+    (10000, 10000000)
+    """
+    return 10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high))
+
+
 def ended(runs: dict[tuple[str, int], Run]) -> str:
     """The bound at the end of each run beside the paper's, as a table."""
     head = ["data", "latent dimensions", "samples", "test bound", "train bound", "the paper's test bound at its end"]
