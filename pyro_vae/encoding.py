@@ -48,7 +48,8 @@ def features(
         on the device of ``x`` for a tensor.
 
     Raises:
-        InputError: where ``x`` holds no images, or of another shape than the run's, or ``statistic`` is no such thing.
+        InputError: where ``x`` holds no images, or of another shape than the run's, or ``statistic`` is no such thing,
+            or the model needs labels.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
@@ -68,6 +69,8 @@ def encode(
     seed: int = 0,
 ) -> Any:
     """:func:`features` of a model and a guide."""
+    if model.needs_labels:
+        raise InputError(f"{type(model).__name__} has no features of images without their labels")
     shape = tuple(model.image_shape)
     if not len(x) or tuple(x.shape[1:]) != shape:
         raise InputError(

@@ -11,6 +11,10 @@ a ``.npy``, ``.npz`` file 80 % / 10 % / 10 %      any height, width, channels  N
 or a folder of pictures
 ========================= ======================= ============================ =====================================
 
+A ``.npz`` file holds images ``x`` and, where there are any, labels ``y``; with ``x_train``, ``y_train``, ``x_test``,
+``y_test`` and, if wanted, ``x_validation`` and ``y_validation`` in their place, its splits are its own (validation is
+else the last tenth of its training images). A label of -1 is one that is not known.
+
 The splits never change: the test images are the data set's own where it has them, and the validation images are the
 last 5,000 of its training images; elsewhere one permutation (NumPy's PCG64, seed 0) is cut into test, validation and
 train, in this order. Whole numbers of 8 bits become [0, 1]; floating-point arrays are taken as they are.

@@ -45,7 +45,7 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
     elif Path(name).is_dir():
         train, held_out, test, likelihood = _split(_folder(Path(name)), name)
     elif Path(name).suffix in (".npy", ".npz"):
-        train, held_out, test, likelihood = _split(_array_file(Path(name)), name)
+        train, held_out, test, likelihood = _array_splits(Path(name))
     else:
         near = get_close_matches(name, DATA_SETS, n=3, cutoff=0.4) or list(DATA_SETS)
         raise InputError(
@@ -154,27 +154,43 @@ def _frey_faces(name: str, root: Path) -> Splits:
     return _split(images, name, validation=200, test=200)
 
 
-def _array_file(path: Path) -> Images:
-    labels = None
+def _array_splits(path: Path) -> Splits:
+    """Splits of the file's own, where it names them as Keras does (x_train, y_train, x_test, ...), else made here."""
     try:
         loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        if path.suffix == ".npz":
-            names = loaded.files
-            x, y = (
-                next((loaded[key] for key in keys if key in names), None)
-                for keys in (("x", "images", "data", "arr_0"), ("y", "labels", "targets"))
-            )
-            loaded, labels = x, y
+        if path.suffix == ".npy":
+            return _split(_images(loaded, None, str(path)), str(path))
+        arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise InputError(f"{path} cannot be read as an array: {error}") from error
-    if loaded is None:
-        raise InputError(f"{path} holds {', '.join(names) or 'nothing'}; the images must be called x or images")
-    images = _images(loaded, None, str(path))
-    if labels is None:
+    if "x_train" not in arrays or "x_test" not in arrays:
+        x, y = (
+            next((arrays[key] for key in keys if key in arrays), None)
+            for keys in (("x", "images", "data", "arr_0"), ("y", "labels", "targets"))
+        )
+        if x is None:
+            raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; the images must be called x or images")
+        return _split(_labelled(x, y, path), str(path))
+    train, test = (_labelled(arrays[f"x_{part}"], arrays.get(f"y_{part}"), path) for part in ("train", "test"))
+    if "x_validation" in arrays:
+        validation = _labelled(arrays["x_validation"], arrays.get("y_validation"), path)
+    else:
+        rows = np.arange(len(train))
+        held_out = max(1, len(train) // 10)
+        train, validation = train.take(rows[:-held_out]), train.take(rows[-held_out:])
+    if len({(part.image_shape, part.pixels.dtype) for part in (train, validation, test)}) > 1:
+        raise InputError(f"{path}: its splits hold images of different shapes or types")
+    return train, validation, test, "Bernoulli" if train.pixels.dtype == bool else "Gaussian"
+
+
+def _labelled(x: np.ndarray, y: np.ndarray | None, path: Path) -> Images:
+    """Images with the labels that belong to them."""
+    images = _images(x, None, str(path))
+    if y is None:
         return images
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iub":
-        raise InputError(f"{path} holds labels {labels.dtype} {labels.shape}; needed is a whole number for each image")
-    return replace(images, labels=torch.from_numpy(labels.astype(np.int64)))
+    if y.shape != (len(images),) or y.dtype.kind not in "iub":
+        raise InputError(f"{path} holds labels {y.dtype} {y.shape}; needed is a whole number for each image")
+    return replace(images, labels=torch.from_numpy(y.astype(np.int64)))
 
 
 def _images(array: np.ndarray, labels: torch.Tensor | None, name: str) -> Images:

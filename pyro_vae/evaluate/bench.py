@@ -80,6 +80,9 @@ class Bench:
         size = measure.piece or count
         pieces, seconds = self.ledger.begun(self.source, name, settings)
         try:
+            if self.run.model.needs_labels:
+                model = type(self.run.model).__name__
+                raise NotDefined(f"{model} says nothing of an image without its label, and here images have none")
             for start in range(len(pieces) * size, count, size):
                 began = time.monotonic()
                 task = self._task(name, start, min(start + size, count))

@@ -21,6 +21,7 @@ from pyro_vae.evaluation.gap import (
 )
 from pyro_vae.evaluation.gradients import GradientQuality, gradient_quality
 from pyro_vae.evaluation.importance import Importance, importance, pareto_k
+from pyro_vae.evaluation.labels import label_bounds
 from pyro_vae.evaluation.latent import ActiveUnits, active_units, kl_of_dimensions
 from pyro_vae.evaluation.ood import told_apart
 from pyro_vae.evaluation.sampling import NotDefined, posterior_draws, simulate
@@ -51,6 +52,7 @@ __all__ = [
     "importance",
     "iwae",
     "kl_of_dimensions",
+    "label_bounds",
     "mmd",
     "optimize_posterior",
     "pareto_k",

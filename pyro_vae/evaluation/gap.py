@@ -9,7 +9,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.evaluation.estimate import Estimate, log_mean
-from pyro_vae.evaluation.sampling import Progress, batch_seed, images_at_once, require, seeded, silent
+from pyro_vae.evaluation.sampling import NotDefined, Progress, batch_seed, images_at_once, require, seeded, silent
 from pyro_vae.models import Model
 
 
@@ -42,6 +42,9 @@ class LocalOptimization:
 def log_weight(model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: int) -> Tensor:
     """log p(x, z) - log q(z; lambda) at draws of q: ``(num_samples, N)``, nats, with its gradient in lambda."""
     q = guide.posterior(lam)
+    if not q.has_rsample:
+        name = type(guide).__name__
+        raise NotDefined(f"lambda is optimised through samples of q, and those of {name} carry no gradient")
     z = q.rsample(torch.Size([num_samples]))
     return model.log_joint(x, z) - q.log_prob(z)
 

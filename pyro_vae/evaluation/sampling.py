@@ -132,8 +132,12 @@ def chunks_of_terms(
 
 
 def flat_latents(trace: Trace) -> Tensor:
-    """The values of all latent sites side by side, ``(..., N, D)``, in the order of their names."""
+    """The values of all continuous latent sites side by side, ``(..., N, D)``, in the order of their names.
+
+    A label that is inferred beside z is no coordinate: without it, the draws of z are those of its marginal.
+    """
     sites: list[Any] = [trace.nodes[name] for name in sorted(trace.stochastic_nodes)]
+    sites = [site for site in sites if site["value"].is_floating_point()]
     parts = []
     for site in sites:
         value, event_dim = site["value"], site["fn"].event_dim
