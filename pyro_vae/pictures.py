@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from guides import Guide
+from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import plots
 from pyro_vae.data import Binarizer, DataSet
-from pyro_vae.models import VAE, Model
+from pyro_vae.models import VAE, ConditionalVAE, Model
 from pyro_vae.runs import RunFolder, write_atomic
 
 SHOWN = 12  #: images in a row
@@ -33,22 +34,32 @@ def save_figure(folder: RunFolder, name: str, figure: Figure) -> None:
 
 @torch.no_grad()
 def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: RunFolder) -> None:
-    """Draw all pictures of a run. A model that is not a :class:`~pyro_vae.models.VAE` has no decoder to look into."""
-    if not isinstance(model, VAE):
-        return
+    """Draw all pictures of a run: of a :class:`~pyro_vae.models.VAE`, or of a model of labels.
+
+    Another model has no decoder to look into.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for name, figure in _figures(model, guide, data, seen).items():
+        figures: dict[str, Figure] = {}
+        if isinstance(model, VAE):
+            figures = _figures(model, guide, data, seen)
+        elif isinstance(model, ConditionalVAE) and isinstance(guide, LabelGuide):
+            figures = label_figures(model, guide, data, seen)
+        for name, figure in figures.items():
             save_figure(folder, name, figure)
+
+
+def _shown(images: Tensor, data: DataSet) -> np.ndarray:
+    """Images for the eye: pixels of another range than [0, 1] from the darkest to the brightest of the data."""
+    low, high = (0.0, 1.0) if 0 <= data.low <= data.high <= 1 else (data.low, data.high)
+    return ((images - low) / (high - low)).cpu().numpy()
 
 
 def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
     x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
-    # Pixels of another range than [0, 1] are shown from the darkest to the brightest of the data.
-    low, high = (0.0, 1.0) if 0 <= data.low <= data.high <= 1 else (data.low, data.high)
 
     def shown(images: Tensor) -> np.ndarray:
-        return ((images - low) / (high - low)).cpu().numpy()
+        return _shown(images, data)
 
     def means(z: Tensor) -> np.ndarray:
         return shown(model.likelihood(model.decode(z)).mean)
@@ -69,6 +80,36 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
         plane, quantiles = latent_plane(SIDE)
         figures["manifold"] = plots.manifold(means(plane.to(z.device)), quantiles.numpy())
     return figures
+
+
+def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
+    """What a model of labels draws of each label, and test images under every label in their own style."""
+    x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+    assert data.test.labels is not None
+    # The label that an image has: the guide's, where the guide says one.
+    y = guide.log_label(x).argmax(-1) if isinstance(guide, M2Guide) else data.test.labels[: len(x)]
+    every = torch.arange(model.num_classes, device=x.device)[:, None]
+
+    def under_each_label(z: Tensor) -> dict[str, np.ndarray]:
+        means = _shown(model.given(z, every).mean, data)
+        return {f"y = {label}": row for label, row in enumerate(means)}
+
+    z = guide.given(x, y).sample()
+    rows = {"test image": _shown(x[:SHOWN], data)}
+    if seen.binary:
+        rows = {"gray image": _shown(data.test.batch(slice(0, SHOWN)), data), **rows}
+    rows["reconstruction"] = _shown(model.given(z[:SHOWN], y[:SHOWN]).mean, data)
+    return {
+        "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|y, z] at z ~ q(z|x, y)"),
+        "class_samples": plots.image_grid(
+            under_each_label(model.prior().sample((SHOWN,))), "E[x|y, z] of each label; a column has one z ~ p(z)"
+        ),
+        "analogies": plots.image_grid(
+            {"test image": rows["test image"], **under_each_label(z[:SHOWN])},
+            "The style z ~ q(z|x, y) of a test image under every label, E[x|y', z]",
+        ),
+        "latent": _scatter(z, data),
+    }
 
 
 def latent_plane(side: int) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ def label_bounds(
 
     It is :math:`\log \frac1K \sum_k p(x, y, z_k) / q(z_k|x, y)` with K draws of q(z|x, y), the ELBO where K is 1. Its
     softmax over the labels is the classification by Bayes' rule, p(y|x) = p(x, y) / p(x), as far as the bounds of all
-    labels are equally tight. For :class:`~pyro_vae.models.ConditionalVAE`, which has no p(y), labels are equally likely.
+    labels are equally tight. For :class:`~pyro_vae.models.ConditionalVAE`, which has no p(y), all are equally likely.
 
     Args:
         x: images ``(N, *image_shape)``.
