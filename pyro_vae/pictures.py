@@ -82,6 +82,7 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
     return figures
 
 
+@torch.no_grad()
 def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
     """What a model of labels draws of each label, and test images under every label in their own style."""
     x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))

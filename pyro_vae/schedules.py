@@ -37,18 +37,23 @@ class Constant(BetaSchedule):
 
 
 class Linear(BetaSchedule):
-    """From ``start`` up to 1 over the first part of the run, then 1 (Bowman et al. 2016; Sonderby et al. 2016).
+    """From ``start`` to 1 over the first part of the run, then 1 (Bowman et al. 2016; Sonderby et al. 2016).
+
+    From above 1 it falls: what z says is dear at first, and a label that is inferred beside z learns to say what it
+    can before z does.
 
     Args:
-        warmup: the part of the run, between 0 and 1, that the rise takes.
-        start: beta at the first step, between 0 and 1.
+        warmup: the part of the run, between 0 and 1, that the way takes.
+        start: beta at the first step; papers rise from 0.
 
     Raises:
-        ValueError: where one of them lies outside.
+        ValueError: where ``warmup`` lies outside, or ``start`` is negative or not a number.
     """
 
     def __init__(self, warmup: float = 0.25, start: float = 0.0):
-        _check(warmup=warmup, start=start)
+        _check(warmup=warmup)
+        if not 0 <= start < float("inf"):
+            raise ValueError(f"start must not be negative, not {start}")
         self.warmup, self.start = warmup, start
 
     def __call__(self, progress: float) -> float:

@@ -12,7 +12,7 @@ def test_constant(beta):
     assert {Constant(beta)(p) for p in PROGRESS} == {beta}
 
 
-@pytest.mark.parametrize(("warmup", "start"), [(0.25, 0.0), (0.5, 0.2), (1.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize(("warmup", "start"), [(0.25, 0.0), (0.5, 0.2), (1.0, 0.0), (1.0, 1.0), (0.5, 5.0)])
 def test_linear(warmup, start):
     for p in PROGRESS:
         expected = start + (1 - start) * p / warmup if p < warmup else 1.0
@@ -47,7 +47,7 @@ def test_every_default_ends_at_the_elbo(schedule):
         (lambda: Constant(-0.1), "beta must not be negative"),
         (lambda: Constant(float("nan")), "beta must not be negative"),
         (lambda: Linear(1.5), "warmup must lie between 0 and 1"),
-        (lambda: Linear(0.5, -1.0), "start must lie between 0 and 1"),
+        (lambda: Linear(0.5, -1.0), "start must not be negative"),
         (lambda: Cyclical(0), "cycles must be at least 1"),
         (lambda: Cyclical(2, 2.0), "rising must lie between 0 and 1"),
     ],
