@@ -1,6 +1,6 @@
 """What a step costs: this project beside its peers, on this machine.
 
-    python -m benchmarks.speed                             the tables of RESULTS.md, ten minutes or so on two cores
+    python -m benchmarks.speed                             the tables of RESULTS.md, twelve minutes or so on two cores
     python -m benchmarks.speed --cases MeanField/256/1     one case, and nothing is written but the JSON file
 
 Every row lives in a process of its own, with its own allocator and precision settings; the processes take turns, one at
@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import growth, memory
+from benchmarks import memory
 from benchmarks.results import machine, write_section
 from benchmarks.row import Case, gray_images
 from benchmarks.rows import ROWS
@@ -44,6 +44,7 @@ from benchmarks.speed_tables import (
     targets,
 )
 
+IMAGES = 8192  #: the steps go round these, or as many of them as are whole batches
 MAIN = Case("MeanField", 256, 1)  #: the case that has every row
 CASES = [MAIN, Case("MeanField", 100, 1), Case("MeanField", 2048, 1), Case("MeanField", 256, 50)]
 CASES += [Case("IAF", 256, 1), Case("IAF", 256, 50)]
@@ -60,15 +61,15 @@ def case_of(words: str) -> Case:
     """
     guide, batch_size, particles = words.split("/")
     case = Case(guide, int(batch_size), int(particles))
-    if guide not in ("MeanField", "IAF") or min(case.batch_size, case.particles) < 1:
+    if guide not in ("MeanField", "IAF") or not 1 <= case.batch_size <= IMAGES or case.particles < 1:
         raise ValueError(words)
     return case
 
 
-def work(name: str, case: Case, threads: int, connection: Connection) -> None:
+def work(name: str, case: Case, images: Path, threads: int, connection: Connection) -> None:
     """A row's process: make the row, then take as many steps as it is told, each time."""
     torch.set_num_threads(threads)
-    gray = gray_images(max(1, 8192 // case.batch_size) * case.batch_size)[0]
+    gray = torch.load(images)[: IMAGES // case.batch_size * case.batch_size]
     watch = memory.Watch(case.device)
     began = time.perf_counter()
     row = ROWS[name](case, gray)
@@ -82,14 +83,16 @@ def work(name: str, case: Case, threads: int, connection: Connection) -> None:
         connection.send((spent / steps, busy / steps, loss, watch.mib(), getattr(row, "flops", None)))
 
 
-def measure(case: Case, names: list[str], rounds: int, steps: int, threads: int, clock: str) -> list[dict[str, Any]]:
+def measure(
+    case: Case, names: list[str], images: Path, rounds: int, steps: int, threads: int, clock: str
+) -> list[dict[str, Any]]:
     """A table row for each name, in order."""
     context = multiprocessing.get_context("spawn")
     workers: dict[str, tuple[Any, Connection]] = {}
     results: dict[str, dict[str, Any]] = {}
     for name in names:
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(name, case, threads, there), daemon=True)
+        process = context.Process(target=work, args=(name, case, images, threads, there), daemon=True)
         process.start()
         there.close()
         workers[name] = (process, here)
@@ -156,6 +159,8 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
         *map(show, report["cases"]),
     ]
     if "growth" in report:
+        from benchmarks import growth  # not above: the rows' processes are to import what they need by themselves
+
         parts.append(growth.show(report["growth"], report["threads"]))
     return "\n\n".join(parts)
 
@@ -180,11 +185,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the section into RESULTS.md also of chosen cases")
     options = parser.parse_args()
 
-    report: dict[str, Any] = {"circumstances": circumstances(options.threads, gray_images(1)[1]), "cases": []}
+    gray, source = gray_images(IMAGES)
+    report: dict[str, Any] = {"circumstances": circumstances(options.threads, source), "cases": []}
     report["threads"] = options.threads
     print(json.dumps(report["circumstances"], indent=1))
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        images = Path(folder) / "images.pt"
+        torch.save(gray.clone(), images)
         for chosen in options.cases or CASES:
             case = replace(chosen, device=options.device)
             wanted = options.rows or (list(ROWS) if chosen == MAIN else CORE)
@@ -192,11 +200,13 @@ def main() -> None:
             rows = case.batch_size * case.particles
             steps = max(3, options.steps * 256 // max(256, rows))
             rounds = options.rounds if rows <= 2048 else min(4, options.rounds)
-            table = measure(case, names, rounds, steps, options.threads, options.clock)
+            table = measure(case, names, images, rounds, steps, options.threads, options.clock)
             report["cases"].append({**asdict(case), "rounds": rounds, "steps_a_round": steps, "rows": table})
             print("\n" + show(report["cases"][-1]), flush=True)
             options.json.write_text(json.dumps(report, indent=1))
         if not options.cases and options.device == "cpu":
+            from benchmarks import growth
+
             torch.set_num_threads(options.threads)
             report["growth"] = growth.measure(options.threads)
             options.json.write_text(json.dumps(report, indent=1))

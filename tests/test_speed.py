@@ -98,7 +98,7 @@ def test_the_cases_and_rows_exist():
     assert {name for t in TARGETS for name in (t.ours, t.theirs)} <= {*ROWS, "products alone"}
     assert {(t.batch_size, t.particles) for t in TARGETS} <= {(c.batch_size, c.particles) for c in CASES}
     assert case_of("IAF/256/50") in CASES
-    for nonsense in ("IAF", "IAF/256", "IAF/x/1", "Unknown/256/1", "IAF/0/1"):
+    for nonsense in ("IAF", "IAF/256", "IAF/x/1", "Unknown/256/1", "IAF/0/1", "IAF/9999/1"):
         with pytest.raises(ValueError):  # noqa: PT011 (argparse makes its own words of it)
             case_of(nonsense)
 
