@@ -1,5 +1,7 @@
 """Full variational Bayes: the bound by hand, the conjugate posterior over weights, and the run folder."""
 
+import copy
+import pickle
 from math import log
 
 import pyro
@@ -117,6 +119,16 @@ def test_particles_share_the_weights_and_every_weight_is_a_site():
         assert drawn.nodes[f"decoder.{name}"]["value"].shape == mean.shape
         assert replayed.nodes[f"decoder.{name}"]["value"] is drawn.nodes[f"decoder.{name}"]["value"]
     assert drawn.nodes["z"]["value"].shape == (4, 7, 2)
+
+
+@pytest.mark.parametrize("twins", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))], ids=["copy", "pickle"])
+def test_a_copied_guide_draws_from_its_copied_model(twins):
+    model, guide = pair()
+    twin_model, twin_guide = twins((model, guide))
+    twin_model.eval()
+    x = images()
+    assert set(poutine.trace(twin_guide).get_trace(x).stochastic_nodes) - {"data"} == {"z"}
+    assert "decoder.output.bias" in poutine.trace(guide).get_trace(x).stochastic_nodes
 
 
 class Known(Guide):

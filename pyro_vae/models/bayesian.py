@@ -80,13 +80,12 @@ class BayesianVAE(VAE):
 
     def around(self, guide: Guide) -> Guide:
         """The same guide, whose Pyro program, while this model is in training, first draws the weights."""
-
-        def draw_weights(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            if self.training:
-                self._sample(self.weight_posterior(), len(args[0] if args else kwargs["x"]))
-
-        guide.register_forward_pre_hook(draw_weights, with_kwargs=True)
+        guide.register_forward_pre_hook(self._before_guide, with_kwargs=True)
         return guide
+
+    def _before_guide(self, _: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        if self.training:
+            self._sample(self.weight_posterior(), len(args[0] if args else kwargs["x"]))
 
     def weight_posterior(self) -> dict[str, dist.TorchDistribution]:
         """q(theta), one independent Gaussian for each of the decoder's parameters, of their shapes."""
