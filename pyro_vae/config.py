@@ -228,7 +228,8 @@ def _explain(message: str) -> str:
 
 def _concrete(kind: type) -> set[str]:
     below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
-    return below if getattr(kind, "__abstractmethods__", None) else below | {kind.__name__}
+    not_chosen = getattr(kind, "__abstractmethods__", None) or getattr(kind, "made_by_models", False)
+    return below if not_chosen else below | {kind.__name__}
 
 
 STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
