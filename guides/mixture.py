@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import torch
 from torch import Size, Tensor
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide, damped, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
@@ -57,12 +57,17 @@ class MixtureOfNormals(dist.MixtureSameFamily):
 class Mixture(Guide):
     r"""A mixture of diagonal Gaussians, :math:`q(z|x) = \sum_k \pi_k(x)\, N(\mu_k(x), \mathrm{diag}\,\sigma_k^2(x))`.
 
+    :math:`\mu_k = \mu + \sigma \odot \delta_k` and :math:`\sigma_k = \sigma \odot s_k`: all components move with one
+    diagonal Gaussian, and what sets each apart from it counts in units of its scale and is damped
+    (:func:`guides.base.damped`). Components that each had to find the posterior by themselves end worse than one.
+
     Gradients of the ELBO are unbiased, for the weights too, by implicit reparameterisation; see
     :class:`MixtureOfNormals`.
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D. The variational parameters are K logits, K D means and K D raw scales, P = K (1 + 2 D).
+        latent_dim: D. The variational parameters are D means and D raw scales, then K logits, K D offsets and K D raw
+            relative scales, P = 2 D + K (1 + 2 D).
         components: the number K of Gaussians.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -83,13 +88,18 @@ class Mixture(Guide):
 
     def __init__(self, encoder: Encoder, latent_dim: int, components: int = 4):
         require_positive(components=components)
-        super().__init__(encoder, latent_dim, num_parameters=components * (1 + 2 * latent_dim))
+        own = components * (1 + 2 * latent_dim)
+        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + own)
         self.components = components
+        offsets = self.head.bias[2 * latent_dim + components :][: components * latent_dim]
         with torch.no_grad():  # components that start at one place get one gradient, and never part
-            self.head.bias[components : components * (1 + latent_dim)].normal_(std=0.2)
+            offsets.normal_(std=0.3 * own**0.5)
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
-        logits, moments = lam[..., : self.components], lam[..., self.components :]
-        loc, raw_scale = (m.unflatten(-1, (self.components, self.latent_dim)) for m in moments.chunk(2, dim=-1))
-        components = dist.Normal(loc, softplus_scale(raw_scale)).to_event(1)
+        k, d = self.components, self.latent_dim
+        loc, raw_scale, own = lam.unsqueeze(-2).tensor_split([d, 2 * d], dim=-1)
+        logits, offsets, raw_relative = damped(own.squeeze(-2)).tensor_split([k, k + k * d], dim=-1)
+        scale = softplus_scale(raw_scale)
+        means = loc + scale * offsets.unflatten(-1, (k, d))
+        components = dist.Normal(means, scale * softplus_scale(raw_relative.unflatten(-1, (k, d)))).to_event(1)
         return MixtureOfNormals(dist.Categorical(logits=logits), components)

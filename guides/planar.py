@@ -20,7 +20,7 @@ class Planar(Guide):
     closed form, so the distribution scores only its own samples. The normal of each plane is a global direction plus
     an amortized change: a flow that starts from w = 0 has no direction at all. The paper scales and shifts the noise
     before the flow; here the planes come first, so that their numbers count in units of the posterior's scale, and
-    those of a plane are damped (:func:`guides.base.damped`).
+    they are damped by their number (:func:`guides.base.damped`).
 
     Args:
         encoder: the network from images to features.
@@ -53,7 +53,7 @@ class Planar(Guide):
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
         loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
-        planes = damped(numbers.unflatten(-1, (len(self.normals), -1))).unbind(-2)
+        planes = damped(numbers).unflatten(-1, (len(self.normals), -1)).unbind(-2)
         transforms = []
         for plane, normal in zip(planes, self.normals, strict=True):
             u, w, b = plane.split([self.latent_dim, self.latent_dim, 1], dim=-1)
