@@ -8,10 +8,10 @@ import torch
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _field(name: str) -> float:
-    """A size from Linux's account of this process, MiB."""
-    [line] = [line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:")]
-    return int(line.split()[1]) / 1024
+def _own(name: str) -> float:
+    """A size of Linux's account of this process, less what is mapped from files (libraries' code), MiB."""
+    sizes = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return (int(sizes[name].split()[0]) - int(sizes["RssFile"].split()[0])) / 1024
 
 
 def _give_back() -> None:
@@ -24,15 +24,16 @@ def _give_back() -> None:
 class Watch:
     """The peak of some work: ``watch = Watch(device)``, preparations, ``watch.begin()``, work, ``watch.mib()``.
 
-    On a CPU it is the peak of the resident memory since :meth:`begin` above that when the watch was made: what the
-    preparations keep counts, what they free does not. On CUDA it is the peak of the allocated memory.
+    On a CPU it is the peak of the resident memory since :meth:`begin` above that when the watch was made, libraries'
+    code apart: what the preparations keep counts, what they free does not. On CUDA it is the peak of the memory that
+    torch has allocated.
     """
 
     def __init__(self, device: str):
         self.cuda = device.startswith("cuda")
         if not self.cuda and STATUS.exists():
             _give_back()
-            self.before = _field("VmRSS")
+            self.before = _own("VmRSS")
 
     def begin(self) -> None:
         """From here on the peak is looked for."""
@@ -46,4 +47,4 @@ class Watch:
         """MiB; None where the system keeps no account."""
         if self.cuda:
             return torch.cuda.max_memory_allocated() / 2**20
-        return _field("VmHWM") - self.before if RESET.exists() else None
+        return _own("VmHWM") - self.before if RESET.exists() else None

@@ -7,9 +7,9 @@ Every row lives in a process of its own, with its own allocator and precision se
 a time, a few steps each, round after round, so that a change of the machine's pace meets all of them. What is shown is
 the median over the rounds, ± half of their interquartile range. All rows take the same number of steps on the same
 images (MNIST's training images where PYRO_VAE_DATA has them, synthetic ones elsewhere), and their losses after these
-must be finite and alike. MiB is the most memory that the steps had at once, beyond what the process had with torch and
-the images and before the row was made. The time until a row is ready is that of its imports, its compilation (with
-Inductor's cache empty) and two steps.
+must be finite and alike. MiB is the most memory that the steps had at once, beyond what the process had before the
+first: gradients, the optimizer's state, what lies between forward and backward pass, and what a compiler leaves behind.
+The time until a row is ready is that of its imports, its compilation (with Inductor's cache empty) and two steps.
 """
 
 import argparse
@@ -70,9 +70,9 @@ def work(name: str, case: Case, images: Path, threads: int, connection: Connecti
     """A row's process: make the row, then take as many steps as it is told, each time."""
     torch.set_num_threads(threads)
     gray = torch.load(images)[: IMAGES // case.batch_size * case.batch_size]
-    watch = memory.Watch(case.device)
     began = time.perf_counter()
     row = ROWS[name](case, gray)
+    watch = memory.Watch(case.device)
     row.run(2)
     connection.send(time.perf_counter() - began)
     watch.begin()
@@ -152,9 +152,9 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
         f" {where['load'][0]:.1f} before the start.",
         f"Milliseconds a step ({how}), 784-400-50-400-784, softplus, Bernoulli, Adam, {where['images']}; median of"
         " rounds that the rows take in turn, ± half their interquartile range. *products*: the step's matrix products"
-        " alone, at the better library's rate. *MiB*: the most memory that the steps had at once, beyond torch and the"
-        " images. *tuned*: oneDNN's products, fused Adam and glibc's pages kept, as our own compiled steps have them."
-        " With 50 particles plain Pyro maximises the ELBO, our rows IWAE's bound.",
+        " alone, at the better library's rate. *MiB*: the most memory that the steps had at once, beyond that before"
+        " the first one. *tuned*: oneDNN's products, fused Adam and glibc's pages kept, as our own compiled steps have"
+        " them. With 50 particles plain Pyro maximises the ELBO, our rows IWAE's bound.",
         targets(report["cases"]),
         *map(show, report["cases"]),
     ]
