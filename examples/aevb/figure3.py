@@ -26,7 +26,7 @@ from pyro_vae.data import Binarizer, Images, load_data
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import Run
 
-HALTS = {"cpu": [5e4, 1e5, 2e5, 5e5, 1e6, 2e6], "paper": [1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 4e7, 6e7]}
+HALTS = {"cpu": [1e5, 2e5, 5e5, 1e6, 2e6], "paper": [1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 4e7, 6e7]}
 HIDDEN, LATENT_DIM = 100, 3
 IMAGES = 1000  #: of each split, as in the paper
 #: at the right end of the paper's figure, by training images and split; by eye, from memory, good to 5 nats
