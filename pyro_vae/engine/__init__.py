@@ -7,7 +7,9 @@
 ``auto``       the fastest of these that suits the device, the program and the length of the run
 =============  =====================================================================================================
 
-:class:`SVI` takes them by name; :func:`capture` is for any static Pyro program.
+:class:`SVI` takes them by name; :func:`capture` is for any static Pyro program. Which parts of the project are captured
+is in CAPTURE.md beside this file. Each engine has a place between the gradients and the optimizer where several
+processes average them (:mod:`pyro_vae.engine.parallel`).
 """
 
 from collections.abc import Callable
