@@ -74,7 +74,7 @@ def svi_of(captured: bool = False, **options) -> tuple[SVI, tuple]:
     given = {**base, **NEEDS.get(options.get("model", ""), {}), **options}
     given = {key: SMALL.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
     config = settings_of(given).config
-    model, guide = build(config, SHAPE, None, CLASSES)
+    model, guide = build(config, SHAPE, None, CLASSES, 100)
     optimizer = make_optimizer(config.optimizer, [*model.parameters(), *guide.parameters()], 1e-2, 0.0)
     svi = SVI(model, guide, optimizer, config.objective())
     if captured:
