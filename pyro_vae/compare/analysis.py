@@ -109,7 +109,8 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
                 f"{arm}: ELBO {found.verdict} than {baseline}'s by {abs(found.value):.2f} nats per image ({span})"
             )
         if base is not None and report.cost is not None:
-            sentence += f", at {report.cost.seconds / base.seconds:.2g} times its training time"
+            times = f"{report.cost.seconds / base.seconds:.2g}"
+            sentence += ", at the same training time" if times == "1" else f", at {times} times its training time"
         if found.seeds == 1:
             sentence += "; of one seed only, which says nothing about other trainings"
         sentences.append(sentence + ".")
