@@ -1,7 +1,7 @@
 """How good the posteriors are, and why: the section of the inference gap in RESULTS.md.
 
-    python -m benchmarks.guides --data-root DIR --guides MeanField IAF FullRank
-    python -m benchmarks.gaps --data-root DIR [--runs runs/guides] [--guides MeanField IAF FullRank] [--images 100]
+    python -m benchmarks.guides --data-root DIR --guides MeanField Householder IAF
+    python -m benchmarks.gaps --data-root DIR [--runs runs/guides] [--guides MeanField Householder IAF] [--images 100]
 
 Measures the runs that :mod:`benchmarks.guides` trained with ``pyro_vae.evaluate``; what a run has been measured for
 already is not measured again.
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, required=True, help="the folder with MNIST/raw")
     parser.add_argument("--runs", type=Path, default=Path("runs/guides"), help="where the run folders are")
-    parser.add_argument("--guides", nargs="+", default=["MeanField", "IAF", "FullRank"])
+    parser.add_argument("--guides", nargs="+", default=["MeanField", "Householder", "IAF"])
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--temperatures", type=int, default=1000)
     parser.add_argument("--chains", type=int, default=8)

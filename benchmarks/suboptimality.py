@@ -1,6 +1,6 @@
 """Cremer, Li & Duvenaud's two findings, looked for in runs of this project: a section of RESULTS.md.
 
-    python -m benchmarks.guides --data-root DIR --guides MeanField IAF FullRank
+    python -m benchmarks.guides --data-root DIR --guides MeanField Householder IAF
     python -m benchmarks.suboptimality --data-root DIR [--runs runs/guides] [--images 100]
 
 The first: a larger encoder shrinks the amortization gap. MeanField is trained with three encoders, of which the middle
@@ -29,7 +29,7 @@ from pyro_vae.models import Model
 from pyro_vae.runs import RunFolder
 
 ENCODERS = {"100": "MeanField-encoder-100", "500": "MeanField", "500, 500": "MeanField-encoder-500-500"}
-MODELS = ("MeanField", "FullRank", "IAF")
+MODELS = ("MeanField", "Householder", "IAF")
 FAMILIES = (MeanField, FullRank)
 
 
@@ -147,7 +147,7 @@ def main() -> None:
         " guides, each posterior optimised for each image. If the model of a flow has posteriors that a factorised"
         " Gaussian fits worse, the last column, what correlations are worth, is larger there: it is"
         f" {difference(lacks['IAF'], lacks['MeanField'])} larger with IAF and"
-        f" {difference(lacks['FullRank'], lacks['MeanField'])} with FullRank than with MeanField (paired).\n\n"
+        f" {difference(lacks['Householder'], lacks['MeanField'])} with Householder than with MeanField (paired).\n\n"
         + table(
             ["model trained with", "log p(x)", "best MeanField", "best FullRank", "best of its own", "FullRank's gain"],
             second,
