@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/guides"), help="where the run folders are")
     parser.add_argument("--guides", nargs="+", default=["MeanField", "Householder", "IAF"])
     parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--temperatures", type=int, default=500)
+    parser.add_argument("--temperatures", type=int, default=200)
     parser.add_argument("--chains", type=int, default=8)
     options = parser.parse_args()
     annealing = Annealing(chains=options.chains, temperatures=options.temperatures)

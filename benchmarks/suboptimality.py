@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     options = parser.parse_args()
     settings = Options(
-        images=options.images, gap_images=options.images, annealing=Annealing(chains=8, temperatures=500)
+        images=options.images, gap_images=options.images, annealing=Annealing(chains=8, temperatures=200)
     )
 
     encoders = {}
