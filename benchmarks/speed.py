@@ -17,7 +17,9 @@ import datetime
 import json
 import multiprocessing
 import os
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import asdict, replace
@@ -210,7 +212,7 @@ def main() -> None:
             torch.set_num_threads(options.threads)
             report["growth"] = growth.measure(options.threads)
             options.json.write_text(json.dumps(report, indent=1))
-    body = section(report, "python -m benchmarks.speed", options.clock)
+    body = section(report, shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]), options.clock)
     print("\n" + targets(report["cases"]))
     if options.write or not options.cases:
         cuda = options.device.startswith("cuda")  # which has a section of its own
