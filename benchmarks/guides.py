@@ -18,27 +18,26 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
-from pyro_vae import svi
+from pyro_vae.config import make_parser, parse_arguments, settle
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI
 from pyro_vae.evaluation import iwae
 from pyro_vae.runs import Run, RunFolder, write_atomic
+from pyro_vae.svi import complete
 
 NETWORK = ["--encoder.hidden_dims", "[500]", "--encoder.activation", "tanh"]
 NETWORK += ["--decoder.hidden_dims", "[500]", "--decoder.activation", "tanh"]
 SAMPLES = 500
 
 
-def train(guide: str, out: Path, data_root: Path, epochs: int) -> None:
-    """Train one guide, or go on with it; nothing where it is finished."""
-    folder = RunFolder(out)
-    if folder.read_metrics().get("finished"):
-        return
-    if (out / "config.yaml").exists():
-        svi.main(["--resume", str(out)])
-        return
-    where = ["--data", "mnist", "--data-root", str(data_root), "--out", str(out)]
-    svi.main([*where, "--guide", guide, "--latent-dim", "20", "--epochs", str(epochs), *NETWORK])
+def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
+    """The finished run on MNIST with AEVB's network and 20 latent dimensions; ``options`` as the command line has them.
+
+    It is trained, or gone on with, where it is not finished.
+    """
+    words = ["--data", "mnist", "--data-root", str(data_root), "--latent-dim", "20", *NETWORK, *options]
+    parser = make_parser()
+    return complete(out, settle(parser, parse_arguments(parser, words)))
 
 
 def iwae_of(run: Run, data_root: Path, known_only: bool) -> dict[str, float] | None:
@@ -102,7 +101,7 @@ def main() -> None:
     options = parser.parse_args()
     runs, rows = {}, []
     for guide in dict.fromkeys(["MeanField", *options.guides]):
-        train(guide, options.out / guide, options.data_root, options.epochs)
+        trained(options.out / guide, options.data_root, "--guide", guide, "--epochs", str(options.epochs))
         runs[guide] = pyro_vae.load(options.out / guide)
         rows.append(row(guide, runs[guide], iwae_of(runs[guide], options.data_root, options.quick), options.epochs))
         print(" | ".join(rows[-1]), flush=True)

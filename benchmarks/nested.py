@@ -13,8 +13,7 @@ from statistics import mean
 
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
-from pyro_vae import svi
-from pyro_vae.runs import RunFolder
+from pyro_vae.svi import trained
 
 TOLERANCE = 0.1  #: nats per image
 #: the guides that hold every diagonal Gaussian; SemiAmortized wraps MeanField by default
@@ -23,12 +22,7 @@ CONTAINS = {name: "MeanField" for name, guide in GUIDES.items() if guide.has_den
 
 def ends(guide: str, seed: int, out: Path, epochs: int) -> tuple[float, float]:
     """The training ELBO of the last tenth of the epochs and the test ELBO of the best weights, nats per image."""
-    folder = RunFolder(out / f"{guide}-{seed}")
-    if not folder.read_metrics().get("finished"):
-        if (folder.path / "config.yaml").exists():
-            svi.main(["--resume", str(folder.path)])
-        else:
-            svi.train(guide=guide, seed=seed, epochs=epochs, out=folder.path, quiet=True)
+    folder = trained(out / f"{guide}-{seed}", guide=guide, seed=seed, epochs=epochs, quiet=True).folder
     train = [row.elbo for row in folder.read_trace() if row.split == "train"]
     return mean(train[-max(1, epochs // 10) :]), folder.read_metrics()["test_elbo"]["value"]
 

@@ -10,10 +10,8 @@ import argparse
 import statistics
 from pathlib import Path
 
-from benchmarks.guides import NETWORK
+from benchmarks.guides import trained
 from benchmarks.results import machine, table, write_section
-from pyro_vae import svi
-from pyro_vae.runs import RunFolder
 
 ALLOWED = 0.3  #: nats per image by which the mean test ELBO in bfloat16 may differ from float32's
 PRECISIONS = ("fp32", "bf16")
@@ -21,14 +19,8 @@ PRECISIONS = ("fp32", "bf16")
 
 def test_elbo(precision: str, seed: int, out: Path, data_root: Path, epochs: int) -> float:
     """The test ELBO of one run, nats per image, after training it where that has not been done."""
-    folder = RunFolder(out / f"{precision}-seed{seed}")
-    if (folder.path / "config.yaml").exists():
-        if not folder.read_metrics().get("finished"):
-            svi.main(["--resume", str(folder.path)])
-    else:
-        where = ["--data", "mnist", "--data-root", str(data_root), "--out", str(folder.path)]
-        what = ["--guide", "MeanField", "--latent-dim", "20", *NETWORK]
-        svi.main([*where, *what, "--epochs", str(epochs), "--precision", precision, "--seed", str(seed)])
+    chosen = ["--guide", "MeanField", "--epochs", str(epochs), "--precision", precision, "--seed", str(seed)]
+    folder = trained(out / f"{precision}-seed{seed}", data_root, *chosen)
     return folder.read_metrics()["test_elbo"]["value"]
 
 

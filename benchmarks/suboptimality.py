@@ -17,10 +17,9 @@ from torch import Tensor
 
 import pyro_vae
 from benchmarks.gaps import LOCAL
-from benchmarks.guides import NETWORK
+from benchmarks.guides import trained
 from benchmarks.results import machine, table, write_section
 from guides import FullRank, Guide, MeanField, MLPEncoder
-from pyro_vae import svi
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
@@ -103,13 +102,8 @@ def main() -> None:
 
     encoders = {}
     for hidden, name in ENCODERS.items():
-        folder = RunFolder(options.runs / name)
-        if not folder.read_metrics().get("finished"):
-            resumed = (folder.path / "config.yaml").exists()
-            where = ["--data", "mnist", "--data-root", str(options.data_root), "--out", str(folder.path)]
-            net = [*NETWORK, "--encoder.hidden_dims", f"[{hidden}]", "--latent-dim", "20"]
-            fresh = [*where, *net, "--epochs", str(options.epochs)]
-            svi.main(["--resume", str(folder.path)] if resumed else fresh)
+        chosen = ["--encoder.hidden_dims", f"[{hidden}]", "--epochs", str(options.epochs)]
+        folder = trained(options.runs / name, options.data_root, *chosen)
         encoders[hidden] = gaps(folder, settings, options.data_root)
     reference = encoders["500"]["amortization_gap"]
     first = [

@@ -26,18 +26,12 @@ from pyro_vae import plots
 from pyro_vae.data import Images, load_data
 from pyro_vae.models import VAE
 from pyro_vae.pictures import figure_bytes
-from pyro_vae.runs import Run, RunFolder
+from pyro_vae.runs import Run
+from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
 SHOWN = 12
 SHARED = {"data": "digits", "latent_dim": 2, "lr_schedule": "cosine"}
-
-
-def trained(out: Path, **options) -> Run:
-    """The run in this folder, trained where it is not there or not finished."""
-    if not RunFolder(out).read_metrics().get("finished"):
-        pyro_vae.train(out=out, **SHARED, **options)
-    return pyro_vae.load(out)
 
 
 def everything(images: Images) -> Tensor:
@@ -151,8 +145,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=400, help="cells along one side of the quadrature's square")
     args = parser.parse_args(argv)
 
-    autoencoder = trained(args.out / "run-autoencoder", **AUTOENCODER, epochs=args.epochs)
-    vae = trained(args.out / "run-vae", epochs=args.epochs)
+    autoencoder = trained(args.out / "run-autoencoder", **SHARED, **AUTOENCODER, epochs=args.epochs)
+    vae = trained(args.out / "run-vae", **SHARED, epochs=args.epochs)
     data = load_data("digits")
     x, train = everything(data.test), everything(data.train)
     standard = dist.MultivariateNormal(torch.zeros(2), torch.eye(2))

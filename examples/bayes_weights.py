@@ -27,7 +27,8 @@ from pyro_vae.data import Images, load_data
 from pyro_vae.evaluation.sampling import seeded
 from pyro_vae.models import BayesianVAE
 from pyro_vae.pictures import figure_bytes
-from pyro_vae.runs import Run, RunFolder
+from pyro_vae.runs import Run
+from pyro_vae.svi import trained
 
 SHOWN = 12  #: values of z in the picture
 ROWS = 3  #: draws of theta in the picture
@@ -43,26 +44,23 @@ def few_images(out: Path, count: int, train: Images) -> str:
     return str(path)
 
 
-def trained(args: argparse.Namespace, model: str, data: str, count: int) -> Run:
+def run_of(args: argparse.Namespace, model: str, data: str, count: int) -> Run:
     """The run of this model on so many images, trained where it is not there or not finished."""
-    out = args.out / f"{model}-{count}"
-    if not RunFolder(out).read_metrics().get("finished"):
-        layers = {"class_path": "MLPDecoder", "init_args": {"hidden_dims": [32], "activation": "tanh"}}
-        pyro_vae.train(
-            out=out,
-            data=data,
-            model=model,
-            decoder=layers,
-            latent_dim=5,
-            objective="TraceMeanField_ELBO",
-            epochs=args.epochs,
-            batch_size=max(1, count // 13),
-            lr=3e-3,
-            lr_schedule="cosine",
-            engine="eager",
-        )
+    run = trained(
+        args.out / f"{model}-{count}",
+        data=data,
+        model=model,
+        decoder={"class_path": "MLPDecoder", "init_args": {"hidden_dims": [32], "activation": "tanh"}},
+        latent_dim=5,
+        objective="TraceMeanField_ELBO",
+        epochs=args.epochs,
+        batch_size=max(1, count // 13),
+        lr=3e-3,
+        lr_schedule="cosine",
+        engine="eager",
+    )
     # A posterior is had at the end of training; a point is taken where it predicts validation images best.
-    return pyro_vae.load(out, "last" if model == "BayesianVAE" else "best")
+    return pyro_vae.load(run.folder.path, "last") if model == "BayesianVAE" else run
 
 
 class Findings(NamedTuple):
@@ -144,8 +142,8 @@ def main(argv: list[str] | None = None) -> None:
     found, point = {}, {}
     for count in args.counts:
         data = "digits" if count == len(digits.train) else few_images(args.out, count, digits.train)
-        found[count] = findings(trained(args, "BayesianVAE", data, count), x, max(args.draws, ROWS), args.samples)
-        vae = trained(args, "VAE", data, count)
+        found[count] = findings(run_of(args, "BayesianVAE", data, count), x, max(args.draws, ROWS), args.samples)
+        vae = run_of(args, "VAE", data, count)
         point[count] = evaluation.iwae(vae.model, vae.guide, x, args.samples)
     command = f"python examples/bayes_weights.py --epochs {args.epochs} --draws {args.draws} --samples {args.samples}"
     numbers = table(found, point, args.draws, args.samples)

@@ -27,7 +27,7 @@ import pyro_vae
 from pyro_vae.data import Images, few, load_data
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS, MARKERS
-from pyro_vae.runs import Run, RunFolder
+from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
 FEW = (100, 1000)
@@ -35,13 +35,6 @@ DRAWS = 3  #: of the few labels
 SEEN = 2000  #: test images in the picture and the silhouette
 
 Features = tuple[np.ndarray, np.ndarray]  # of training and test images
-
-
-def trained(out: Path, **options) -> Run:
-    """The run in this folder, trained where it is not there or not finished."""
-    if not RunFolder(out).read_metrics().get("finished"):
-        pyro_vae.train(out=out, **options)
-    return pyro_vae.load(out)
 
 
 def pixels_and_labels(images: Images) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-import pyro_vae
 from pyro_vae.config import settings_from
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate import Options, evaluate
@@ -33,7 +32,7 @@ from pyro_vae.evaluation import Estimate
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import RunFolder
-from pyro_vae.svi import go_on
+from pyro_vae.svi import trained
 
 #: NLL and active units of the paper's table 1, and the NLL of a later reproduction in TensorFlow 2; nats, k = 5000 on
 #: 10,000 test images. DReG (Tucker et al. 2018) is of the reproduction alone, two layers of the paper alone; active
@@ -121,16 +120,12 @@ def train(folder: Path, **chosen: Any) -> None:
     Raises:
         InputError: where the folder has a run of another schedule.
     """
-    if not (folder / "config.yaml").exists():
-        pyro_vae.train(out=folder, **chosen)
-        return
-    run = RunFolder(folder)
-    there = settings_from(run.config_text()).config
-    for option in ("data", "epochs", "batch_size", "lr", "lr_schedule"):
-        if getattr(there, option) != chosen[option]:
-            raise InputError(f"{folder} was trained with {option} {getattr(there, option)}: choose another --out")
-    if not run.read_metrics().get("finished"):
-        go_on(folder)
+    if (folder / "config.yaml").exists():
+        there = settings_from(RunFolder(folder).config_text()).config
+        for option in ("data", "epochs", "batch_size", "lr", "lr_schedule"):
+            if getattr(there, option) != chosen[option]:
+                raise InputError(f"{folder} was trained with {option} {getattr(there, option)}: choose another --out")
+    trained(folder, **chosen)
 
 
 def measure(folder: Path, images: int, samples: int, device: str) -> Row:

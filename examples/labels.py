@@ -29,8 +29,8 @@ from pyro_vae.config import random_seed
 from pyro_vae.data import Binarizer, DataSet, Images, hide_labels, load_data
 from pyro_vae.evaluation import label_bounds
 from pyro_vae.pictures import figure_bytes, label_figures
-from pyro_vae.runs import Run, RunFolder
-from pyro_vae.svi import go_on
+from pyro_vae.runs import Run
+from pyro_vae.svi import trained
 
 BAYES_SAMPLES = 10  #: draws of z for each image and label
 
@@ -79,16 +79,6 @@ FULL: dict[str, dict[str, Any]] = {
     },
 }
 PAPER = {"m2": "11.97 +- 1.71", "m1m2": "3.33 +- 0.14"}
-
-
-def trained(out: Path, **options: Any) -> Run:
-    """The run in this folder, trained where it is not there, and gone on with where it was stopped."""
-    if (out / "config.yaml").exists():
-        if not RunFolder(out).read_metrics().get("finished"):
-            go_on(out)
-    else:
-        pyro_vae.train(out=out, **options)
-    return pyro_vae.load(out)
 
 
 def everything(images: Images, binary: bool = False) -> Tensor:

@@ -307,8 +307,10 @@ def _headed(text: str, workers: Workers) -> str:
     return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
-def go_on(path: Path, changes: Sequence[str] = ()) -> None:
+def go_on(path: Path, changes: Sequence[str] = (), quiet: bool = False) -> None:
     """Resume the run in this folder; of its options, only epochs and device may be other ones.
+
+    ``quiet`` as in :func:`fit`.
 
     Raises:
         InputError: where the folder is no run, is damaged, or other options are changed.
@@ -316,7 +318,7 @@ def go_on(path: Path, changes: Sequence[str] = ()) -> None:
     with join() as workers:
         folder = RunFolder(path)
         config, data = workers.in_turn(lambda: _to_resume(folder, changes, workers))
-        _guarded(config, data, folder, workers, resume=True)
+        _guarded(config, data, folder, workers, resume=True, quiet=quiet)
 
 
 def _to_resume(folder: RunFolder, changes: Sequence[str], workers: Workers) -> tuple[Config, DataSet]:
@@ -381,6 +383,24 @@ def train(*, quiet: bool = False, **options: Any) -> Run:
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
     return load(start(settings_of(options), quiet))
+
+
+def complete(path: Path, settings: Settings, quiet: bool = False) -> RunFolder:
+    """The run in this folder, finished: begun where there is none, else gone on with, or left as it is.
+
+    A run that is there keeps its own options; whether they are those of ``settings`` is not asked.
+    """
+    folder = RunFolder(path)
+    if not (path / "config.yaml").exists():
+        start(settings_from(settings.text, out=str(path)), quiet)
+    elif not folder.read_metrics().get("finished"):
+        go_on(path, quiet=quiet)
+    return folder
+
+
+def trained(out: Path, *, quiet: bool = False, **options: Any) -> Run:
+    """As :func:`train`, in a folder where the run may be already, finished or not: see :func:`complete`."""
+    return load(complete(out, settings_of(options), quiet).path)
 
 
 def main(argv: list[str]) -> None:

@@ -46,9 +46,9 @@ def counted(monkeypatch):
     for name in ("start", "go_on"):
         original = getattr(svi, name)
 
-        def spy(what, *rest, original=original):
+        def spy(what, *rest, original=original, **named):
             trained.append(Path(what if isinstance(what, Path) else what.config.out).name)
-            return original(what, *rest)
+            return original(what, *rest, **named)
 
         monkeypatch.setattr(svi, name, spy)
     return trained

@@ -243,6 +243,28 @@ def test_python_has_the_options_of_the_command(tmp_path):
     assert run.folder.path == tmp_path / "a"
 
 
+def test_trained_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_finished(tmp_path, monkeypatch):
+    small = {"epochs": 2, "latent_dim": 2, "final_samples": 2, "engine": "eager"}
+    whole = svi.trained(tmp_path / "whole", quiet=True, **small).folder
+    before = (whole.path / "metrics.json").stat().st_mtime_ns
+
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "update_metrics", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            svi.trained(tmp_path / "cut", quiet=True, **small)
+    cut = svi.trained(tmp_path / "cut", quiet=True, **small).folder
+    assert cut.read_metrics()["finished"]
+    clock = ("seconds", "images_per_second")
+    traces = [[{k: v for k, v in row.items() if k not in clock} for row in trace(folder)] for folder in (whole, cut)]
+    assert traces[0] == traces[1]
+
+    svi.trained(tmp_path / "whole", quiet=True, **small)
+    assert (whole.path / "metrics.json").stat().st_mtime_ns == before
+
+
 def test_a_quiet_run_prints_nothing_and_is_a_run_all_the_same(tmp_path, capfd):
     run = pyro_vae.train(quiet=True, epochs=1, latent_dim=2, final_samples=2, out=tmp_path / "a", engine="eager")
     assert capfd.readouterr() == ("", "")

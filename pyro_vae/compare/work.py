@@ -48,12 +48,8 @@ class Work:
         from pyro_vae.evaluate import evaluate
 
         torch.set_num_threads(self.threads)
-        folder = RunFolder(trial.path)
         with said_to(self.logs / f"{trial.name}.txt"):
-            if not (trial.path / "config.yaml").exists():
-                svi.start(settings_from(trial.text, out=str(trial.path)))
-            elif not folder.read_metrics().get("finished"):
-                svi.go_on(trial.path)
+            folder = svi.complete(trial.path, settings_from(trial.text))
             if "environment" not in folder.read_metrics():
                 folder.update_metrics(environment=environment(trial.device))
             evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device)
