@@ -169,7 +169,7 @@ def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
 
     def settled() -> Settings:
         chosen = Namespace({name: namespace[name] for name in Config.__dataclass_fields__})
-        values = parser.instantiate_classes(chosen.clone()).as_dict()
+        values = parser.instantiate(chosen.clone()).as_dict()
         chosen["out"] = None
         return Settings(Config(**values), parser.dump(chosen, skip_validation=True))
 

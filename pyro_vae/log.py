@@ -70,8 +70,11 @@ class Log:
         self.pictured = time.monotonic()
         self.picture_cost = self.pictured - began
 
-    def finish(self, test: ElboTerms, samples: int, epoch: int, seconds: float) -> dict[str, Any]:
-        """Write the test ELBO of the best weights, from its terms for each image, and return it as written."""
+    def finish(self, test: ElboTerms, samples: int, epoch: int, seconds: float, core_seconds: float) -> dict[str, Any]:
+        """Write the test ELBO of the best weights, from its terms for each image, and return it as written.
+
+        ``seconds`` is the time that training took, ``core_seconds`` the processor's time of it, over all threads.
+        """
         elbo = (test.log_likelihood - test.kl).double()
         result: dict[str, Any] = {
             "value": elbo.mean().item(),
@@ -85,7 +88,7 @@ class Log:
             "checkpoint": "best",
             "epoch": epoch,
         }
-        self.folder.update_metrics(finished=True, seconds=seconds, test_elbo=result)
+        self.folder.update_metrics(finished=True, seconds=seconds, core_seconds=core_seconds, test_elbo=result)
         if self.events is not None:
             self.events.add_scalar("test_elbo", result["value"], self.rows[-1].step)
             self.events.close()

@@ -145,10 +145,10 @@ def fit(
     )
     sizes = torch.tensor([len(part) for part in torch.arange(count).split(batch_size)]).to(device)
 
-    def keep(trained: Tensor, spent: float) -> dict[str, Any]:
+    def keep(trained: Tensor, spent: float, worked: float) -> dict[str, Any]:
         """After an epoch: its rows of the trace, the checkpoints, a line to read. Returns the state to go on from."""
         epoch, step, seconds = state["epoch"] + 1, state["step"] + batches, state["seconds"] + spent
-        state.update(epoch=epoch, step=step, seconds=seconds)
+        state.update(epoch=epoch, step=step, seconds=seconds, core_seconds=state["core_seconds"] + worked)
         model.eval(), guide.eval()
         terms = {"train": trained}
         for split, images in {"validation": data.validation, "test": data.test}.items():
@@ -181,7 +181,7 @@ def fit(
         best = load(folder.path, "best", device)
         test = held_out_terms(best.model, best.guide, data.test, seen, config.final_samples)
         log.pictures(best.model, best.guide)
-        result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"])
+        result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"], state["core_seconds"])
         watch.say(_summary(config, state, result, best, device))
 
     with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
@@ -190,12 +190,12 @@ def fit(
                 "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
             )
         while state["epoch"] < config.epochs and not _out_of_patience(state, config):
-            began = time.perf_counter()
+            began, at_work = time.perf_counter(), time.process_time()
             model.train(), guide.train()
             record = run_epoch(config, svi, objective, optimizer, data.train, seen, state["epoch"], watch, workers)
             _check_finite(record, parameters, state["step"], folder)
-            spent = time.perf_counter() - began
-            state = workers.on_main(lambda: keep((sizes / count) @ record, spent))  # noqa: B023 (called at once)
+            spent, worked = time.perf_counter() - began, time.process_time() - at_work
+            state = workers.on_main(lambda: keep((sizes / count) @ record, spent, worked))  # noqa: B023 (called at once)
         workers.on_main(finish)
 
 
@@ -218,7 +218,8 @@ def _summary(config: Config, state: dict[str, Any], result: dict[str, Any], best
 
 def _fresh(workers: Workers) -> tuple[list[TraceRow], dict[str, Any]]:
     """The trace and the state that a run begins with."""
-    state = {"epoch": 0, "step": 0, "seconds": 0.0, "best_elbo": -math.inf, "best_epoch": 0, "processes": workers.size}
+    clocks = {"seconds": 0.0, "core_seconds": 0.0}
+    state = {"epoch": 0, "step": 0, **clocks, "best_elbo": -math.inf, "best_epoch": 0, "processes": workers.size}
     return [], state
 
 

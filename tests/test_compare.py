@@ -80,14 +80,9 @@ def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path,
     size = sum(p.numel() for p in run.guide.parameters())
     assert found.reports["FullRank"].cost.guide_parameters == size
     assert found.reports["FullRank"].cost.hours == pytest.approx(
-        np.mean(
-            [
-                r.metrics["seconds"] * r.metrics["environment"]["threads"]
-                for r in found.reports["FullRank"].results.values()
-            ]
-        )
-        / 3600
+        np.mean([r.metrics["core_seconds"] for r in found.reports["FullRank"].results.values()]) / 3600
     )
+    assert all(r.metrics["core_seconds"] > 0 for r in found.reports["FullRank"].results.values())
 
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())
     arm = next(arm for arm in record["arms"] if arm["name"] == "FullRank")

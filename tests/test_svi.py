@@ -257,8 +257,7 @@ def test_trained_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_finished(
             svi.trained(tmp_path / "cut", quiet=True, **small)
     cut = svi.trained(tmp_path / "cut", quiet=True, **small).folder
     assert cut.read_metrics()["finished"]
-    clock = ("seconds", "images_per_second")
-    traces = [[{k: v for k, v in row.items() if k not in clock} for row in trace(folder)] for folder in (whole, cut)]
+    traces = [[{k: v for k, v in row.items() if k not in CLOCK} for row in trace(folder)] for folder in (whole, cut)]
     assert traces[0] == traces[1]
 
     svi.trained(tmp_path / "whole", quiet=True, **small)

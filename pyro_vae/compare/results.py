@@ -53,9 +53,8 @@ class Result:
 
     @property
     def hours(self) -> float:
-        """Hours of training, of a GPU or of a core."""
-        environment = self.metrics["environment"]
-        return self.metrics["seconds"] / 3600 * (1 if environment["cuda"] else environment["threads"])
+        """Hours of training: of a GPU, or of a core, where only the time that it was at work counts."""
+        return self.metrics["seconds" if self.metrics["environment"]["cuda"] else "core_seconds"] / 3600
 
 
 def read(trial: Trial) -> Result:
@@ -109,7 +108,7 @@ class Cost(NamedTuple):
 
     Attributes:
         seconds: of training, without held-out measures and pictures.
-        hours: of cores or GPUs, while training.
+        hours: of training, of GPUs or of cores, where only the time that they were at work counts.
         unit: "core-hour" or "GPU-hour".
     """
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from guides.labelled import LabelGuide
+from guides._labelled import LabelGuide
 from pyro_vae.evaluation.sampling import Progress, batch_seed, images_at_once, seeded, silent
 from pyro_vae.models import ConditionalVAE
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from guides.labelled import LabelGuide, M2Guide, one_hot
+from guides._labelled import LabelGuide, M2Guide, one_hot
 from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import Decoder
 from pyro_vae.models.likelihoods import Likelihood
