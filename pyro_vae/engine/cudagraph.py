@@ -1,7 +1,8 @@
 """The captured step as one CUDA graph: the device repeats it without the host."""
 
+import warnings
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ class CudaGraph(Engine):
 
     Raises:
         ValueError: where the parameters are not on a CUDA device.
-        CaptureError: at a step whose program is not static, or works on the host.
+        CaptureError: at a step whose program is not static, works on the host or waits for the device.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class CudaGraph(Engine):
             replay = self.replays[key] = _Replay(self, args, kwargs)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             rate.copy_(group["lr"]) if isinstance(group["lr"], Tensor) else rate.fill_(group["lr"])
-        done = replay(tensors(args, kwargs))
+        with torch.cuda.device(self.device):  # whose current stream all engines work on
+            done = replay(tensors(args, kwargs))
         return done if self.whole else self._move(done)
 
     def _hyperparameters(self) -> Hashable:
@@ -79,7 +81,8 @@ class CudaGraph(Engine):
             (name, value)
             for group in self.optimizer.param_groups
             for name, value in group.items()
-            if name not in ("params", "lr", "initial_lr") and not isinstance(value, Tensor)
+            # make_capturable changes "capturable" between the first step and the second
+            if name not in ("params", "lr", "initial_lr", "capturable") and not isinstance(value, Tensor)
         )
 
     @contextmanager
@@ -115,10 +118,11 @@ class _Replay:
         if self.steps < WARM_UP:
             self.steps += 1
             self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream):
-                done = self._work()
-            torch.cuda.current_stream().wait_stream(self.stream)
-            return done
+            try:
+                with torch.cuda.stream(self.stream), without_sync() if self.steps == WARM_UP else nullcontext():
+                    return self._work()
+            finally:
+                torch.cuda.current_stream().wait_stream(self.stream)
         if self.recorded is None:
             self._record()
         assert self.recorded is not None
@@ -129,7 +133,7 @@ class _Replay:
     def _record(self) -> None:
         recorded = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(recorded):
+            with torch.cuda.graph(recorded, stream=self.stream):
                 self.done = self._work()
         except RuntimeError as error:
             raise CaptureError(f"no CUDA graph: {str(error).splitlines()[0]}") from error
@@ -145,9 +149,30 @@ class _Replay:
         return done
 
 
+@contextmanager
+def without_sync() -> Iterator[None]:
+    """Within it, an operation that waits for the device is refused.
+
+    It could not be recorded either, but a recording that fails leaves torch's generator and allocator unfit for what
+    follows. The last step without a graph finds it while all is well.
+    """
+    old = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, that it does not find all of them
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    except RuntimeError as error:
+        if "synchronizing" not in str(error):
+            raise
+        raise CaptureError(f"no CUDA graph: {str(error).splitlines()[0]}") from error
+    finally:
+        torch.cuda.set_sync_debug_mode(old)
+
+
 def make_capturable(optimizer: Optimizer) -> None:
     """Let the optimizer count its steps on the device."""
-    optimizer._warned_capturable_if_run_uncaptured = False  # the first steps are so
+    optimizer._warned_capturable_if_run_uncaptured = True  # no need to warn: the first steps are so
     for group in optimizer.param_groups:
         group["capturable"] = True
         for parameter in group["params"]:
