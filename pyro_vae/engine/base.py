@@ -48,6 +48,9 @@ class Engine(ABC):
         """What needs the optimizer."""
         fuse(self.optimizer)
         self.device = self.program.parameters[0].device
+        for group in self.optimizer.param_groups:  # a state that was saved where a CUDA graph ran may say so
+            if group.get("capturable") and self.device.type == "cpu":
+                group["capturable"] = False
 
     @abstractmethod
     def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
