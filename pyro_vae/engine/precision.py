@@ -83,15 +83,15 @@ def onednn(use: bool) -> Iterator[None]:
 
 
 @contextmanager
-def tf32(use: bool) -> Iterator[None]:
-    """Within it, CUDA's float32 products and convolutions may round to TensorFloat-32."""
-    if not use:
-        yield
-        return
+def tf32(allowed: bool) -> Iterator[None]:
+    """Within it, CUDA's float32 products and convolutions may round to TensorFloat-32, or may not.
+
+    PyTorch by itself allows it for convolutions and not for products.
+    """
     settings: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
     old = [setting.fp32_precision for setting in settings]
     for setting in settings:
-        setting.fp32_precision = "tf32"
+        setting.fp32_precision = "tf32" if allowed else "ieee"
     try:
         yield
     finally:
