@@ -21,9 +21,9 @@ from guides import GUIDES, MLPEncoder
 from pyro_vae import objectives
 from pyro_vae.engine import SVI, CaptureError, StepRecord, capture
 from pyro_vae.engine.base import Eager, fuse
-from pyro_vae.engine.capture import _lift, _stay_on_device, _Watch
+from pyro_vae.engine.capture import _drop_checks, _lift, _stay_on_device, _Watch
 from pyro_vae.engine.compiled import Compiled
-from pyro_vae.engine.precision import onednn, onednn_is_exact
+from pyro_vae.engine.precision import onednn, onednn_is_exact, settings
 from pyro_vae.engine.program import Program
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
@@ -145,6 +145,14 @@ def test_any_optimizer_steps_beside_the_graph(name):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_an_optimizer_that_comes_from_a_cuda_graph_steps_on_a_cpu():
+    def marked(*args, **options):
+        return torch.optim.Adamax(*args, capturable=True, **options)
+
+    expected = run(vae(optimizer=torch.optim.Adamax), 5)
+    torch.testing.assert_close(run(vae(optimizer=marked), 5), expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adagrad", "SGD"])
 def test_the_fused_kernel_takes_the_step_of_the_plain_one(name):
     """Gradients whose strides are not their parameter's, too: a linear layer's weight used transposed."""
@@ -219,6 +227,15 @@ def test_bf16_keeps_loss_and_densities_in_float32_and_follows_fp32():
         assert {p.grad.dtype for p in svi.program.parameters} == {torch.float32}
         torch.testing.assert_close(records[:, 0], expected[:, 0], rtol=2e-2, atol=0)
         assert not torch.allclose(records[:, 0], expected[:, 0], rtol=1e-6), "bf16 was not used"
+
+
+@pytest.mark.parametrize(("precision", "rounding"), [("fp32", "ieee"), ("bf16", "ieee"), ("tf32", "tf32")])
+def test_cuda_rounds_products_and_convolutions_only_where_it_is_told_to(precision, rounding):
+    backends = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]
+    before = [b.fp32_precision for b in backends]
+    with settings(precision, torch.device("cuda")):
+        assert [b.fp32_precision for b in backends] == [rounding, rounding]
+    assert [b.fp32_precision for b in backends] == before
 
 
 def test_tf32_is_refused_where_there_is_none():
@@ -449,6 +466,7 @@ def test_without_a_compiler_the_graph_runs_by_itself(monkeypatch):
 
 
 @cuda
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("optimizer", ["Adam", "Adamax", "SGD"])
 def test_cudagraph_follows_eager_without_a_sync(optimizer):
     def on_cuda(engine):
@@ -463,6 +481,8 @@ def test_cudagraph_follows_eager_without_a_sync(optimizer):
     svi = on_cuda("cudagraph")
     found = run(svi, 100, batches, anneal_numbers)
     torch.testing.assert_close(found[:, 0], expected[:, 0], rtol=1e-4, atol=0)
+    assert len(svi._run.replays) == 2, "a graph for each kind of batch, and no more"
+    assert all(replay.recorded for replay in svi._run.replays.values())
     try:
         torch.cuda.set_sync_debug_mode("error")
         for _ in range(5):
@@ -485,11 +505,10 @@ def anneal_numbers(svi, step):
     svi.optim.optimizer.param_groups[0]["lr"] = 1e-2 * 0.98**step
 
 
-def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line():
-    table = torch.eye(3)
-
+@pytest.mark.parametrize("table", [torch.eye(3), torch.tensor(2.0)], ids=["array", "number"])
+def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line(table):
     def program(x):
-        return x.to("meta") @ table.to("meta")  # "meta" stands for the device here
+        return x.to("meta") * table.to("meta")  # "meta" stands for the device here
 
     with _Watch() as watch:
         program(torch.randn(3, 3, device="meta"))
@@ -497,6 +516,18 @@ def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line():
     _lift(module, after=0)
     with pytest.raises(CaptureError, match=r"test_engine.py.*table.to\(.*_to_copy.default works on the host"):
         _stay_on_device(module, watch.transfers)
+
+
+def test_the_checks_of_decompositions_are_no_part_of_a_graph_on_the_device():
+    def program(x):
+        return torch.linalg.cholesky(x)
+
+    x = 2 * torch.eye(3)
+    module = make_fx(program)(x)
+    assert "_linalg_check_errors" in module.code
+    _drop_checks(module)
+    assert "_linalg_check_errors" not in module.code
+    torch.testing.assert_close(module(x), program(x))
 
 
 def test_cudagraph_is_refused_without_cuda():

@@ -23,6 +23,7 @@ from pyro_vae.engine.program import Pass, Program
 from pyro_vae.errors import InputError
 
 _LIBRARIES = [str(Path(m.__file__ or "").parent) for m in (torch, pyro)] + [str(Path(__file__).parent)]
+_COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
 
 
 class CaptureError(InputError, RuntimeError):
@@ -43,7 +44,7 @@ class _Watch(TorchDispatchMode):
     """Refuses operations whose result's shape depends on the data: a graph would repeat the first batch's shape.
 
     Attributes:
-        transfers: the lines that move arrays from one kind of device to another.
+        transfers: the lines that move tensors from one kind of device to another.
     """
 
     def __init__(self) -> None:
@@ -58,9 +59,9 @@ class _Watch(TorchDispatchMode):
         ):
             raise RuntimeError(f"the shape that {func} gives depends on the data")
         result = func(*args, **(kwargs or {}))
-        if func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+        if func in _COPIES:
             source = args[1] if func is torch.ops.aten.copy_.default else args[0]
-            if source.dim() and source.device.type != result.device.type:
+            if source.device.type != result.device.type:
                 self.transfers.append(_blame(traceback.extract_stack()))
         return result
 
@@ -130,7 +131,8 @@ class Graph:
         try:
             with rehearsal(program, batch):
                 second = program(*args, **kwargs).record
-            with rehearsal(program, batch), warnings.catch_warnings():
+            with rehearsal(program, batch), warnings.catch_warnings(), torch.autograd.set_multithreading_enabled(False):
+                # CUDA's backward pass would otherwise run in a thread that has no part in tracing.
                 warnings.simplefilter("ignore")  # what the program warns of was heard in the first pass
                 self.module = make_fx(step)(*self.constants, self.read_weight(), *batch)
         except Exception as error:
@@ -145,6 +147,7 @@ class Graph:
             )
         self.constants += _lift(self.module, after=len(self.constants))
         if self.weight.is_cuda:
+            _drop_checks(self.module)
             _stay_on_device(self.module, watch.transfers)
         for node in self.module.graph.nodes:
             node.meta.clear()  # what was seen while tracing; a compiler fills in its own
@@ -208,11 +211,26 @@ def _lift(module: fx.GraphModule, after: int) -> list[Tensor]:
     return tensors
 
 
+def _drop_checks(module: fx.GraphModule) -> None:
+    """Take out the checks of decompositions (a Cholesky's, say), which wait for the device to hear its verdict.
+
+    Where one fails, eager stops at once, and the graph goes on with what the library left.
+    """
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.aten._linalg_check_errors.default:
+            module.graph.erase_node(node)
+    module.recompile()
+
+
 def _stay_on_device(module: fx.GraphModule, transfers: Sequence[str]) -> None:
-    """Refuse a graph of CUDA operations that also works on the host, where a CUDA graph would not repeat it."""
+    """Refuse a graph of CUDA operations that also works on the host, where a CUDA graph would not repeat it.
+
+    A single number of the host's may be an operand, for it goes with the launch; a copy of it to the device waits.
+    """
     for node in module.graph.nodes:
         values = [a.meta.get("val") for a in node.all_input_nodes] + [node.meta.get("val")]
-        seen = [v for v in values if isinstance(v, Tensor) and v.dim() > 0]
-        if node.op == "call_function" and any(v.device.type == "cpu" for v in seen):
+        seen = [v for v in values if isinstance(v, Tensor)]
+        copies = node.target in _COPIES and len({v.device.type for v in seen}) > 1
+        if node.op == "call_function" and (copies or any(v.dim() and v.device.type == "cpu" for v in seen)):
             where = transfers[0] if transfers else "an unknown line"
             raise CaptureError(f"no static graph on the device: {where}: {node.target} works on the host")
