@@ -298,7 +298,7 @@ def test_what_is_too_large_for_the_device_goes_there_batch_by_batch(tmp_path, mo
         for _ in range(5):  # keeps the device behind the host, which the buffers have to bear
             busy = (busy @ busy).clamp(-1, 1)
         assert x.device == device
-        torch.testing.assert_close(x.cpu(), wanted, rtol=0, atol=0)
+        torch.testing.assert_close(x.cpu(), wanted, rtol=2e-7, atol=0)  # CUDA multiplies by 1/255 where a CPU divides
     # Without a wait in between, the copies still arrive before they are read and not after.
     torch.testing.assert_close([x.sum() for x in split.minibatches(order)], [x.sum().to(device) for x in expected])
     together = torch.cat(list(split.chunks(64)))
