@@ -25,26 +25,28 @@ class Watch:
     """The peak of some work: ``watch = Watch(device)``, preparations, ``watch.begin()``, work, ``watch.mib()``.
 
     On a CPU it is the peak of the resident memory since :meth:`begin` above that when the watch was made, libraries'
-    code apart: what the preparations keep counts, what they free does not. On CUDA it is the peak of the memory that
-    torch has allocated.
+    code apart: what the preparations keep counts, what they free does not. On CUDA it is the peak of what torch
+    allocates from then on, preparations included, for a graph takes its memory when it is recorded, not when it is
+    replayed.
     """
 
     def __init__(self, device: str):
         self.cuda = device.startswith("cuda")
-        if not self.cuda and STATUS.exists():
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self.before = torch.cuda.memory_allocated() / 2**20
+        elif STATUS.exists():
             _give_back()
             self.before = _own("VmRSS")
 
     def begin(self) -> None:
         """From here on the peak is looked for."""
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-        elif RESET.exists():
+        if not self.cuda and RESET.exists():
             _give_back()
             RESET.write_text("5")  # proc(5): the peak becomes the size of now
 
     def mib(self) -> float | None:
         """MiB; None where the system keeps no account."""
         if self.cuda:
-            return torch.cuda.max_memory_allocated() / 2**20
+            return torch.cuda.max_memory_allocated() / 2**20 - self.before
         return _own("VmHWM") - self.before if RESET.exists() else None

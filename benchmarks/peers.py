@@ -148,6 +148,8 @@ class NumPyro(Row):
         from jax import lax, random
         from jax.example_libraries import stax
 
+        if case.device == "cuda" and jax.default_backend() != "gpu":
+            raise RuntimeError("this JAX sees no GPU, and its time on the CPU has no place in a table of CUDA's")
         size = case.batch_size
         encoder = stax.serial(
             stax.Dense(HIDDEN),

@@ -9,7 +9,8 @@ the median over the rounds, ± half of their interquartile range. All rows take 
 images (MNIST's training images where PYRO_VAE_DATA has them, synthetic ones elsewhere), and their losses after these
 must be finite and alike. MiB is the most memory that the steps had at once, beyond what the process had before the
 first: gradients, the optimizer's state, what lies between forward and backward pass, and what a compiler leaves behind.
-The time until a row is ready is that of its imports, its compilation (with Inductor's cache empty) and two steps.
+The time until a row is ready is that of its imports, its compilation (with Inductor's cache empty) and two steps; on
+CUDA five, for a graph is recorded at the fourth.
 """
 
 import argparse
@@ -75,7 +76,7 @@ def work(name: str, case: Case, images: Path, threads: int, connection: Connecti
     began = time.perf_counter()
     row = ROWS[name](case, gray)
     watch = memory.Watch(case.device)
-    row.run(2)
+    row.run(2 if case.device == "cpu" else 5)
     connection.send(time.perf_counter() - began)
     watch.begin()
     while steps := connection.recv():
@@ -182,7 +183,7 @@ def main() -> None:
         default="ms",
         help="time of the clock, or of the processor: of use with one thread where others use the machine, too",
     )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path, default=Path("speed.json"))
     parser.add_argument("--write", action="store_true", help="write the section into RESULTS.md also of chosen cases")
     options = parser.parse_args()
