@@ -75,6 +75,7 @@ FULL: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
         "batch_size": 200,
         "labelled_batch_size": 50,
+        "beta": {"class_path": "Linear", "init_args": {"start": 16.0, "warmup": 0.6}},
         **networks([200], "relu"),
     },
 }

@@ -270,6 +270,7 @@ def _restore(
         return _fresh(workers)
     saved = folder.restore("last")
     began_with = Workers(size=saved["state"].setdefault("processes", 1))
+    saved["state"].setdefault("core_seconds", math.nan)  # runs of older versions did not count it
     if began_with.size != workers.size:
         command = f"{began_with.command} -m pyro_vae.svi --resume {folder.path}"
         raise InputError(f"{folder.path} is a run of {began_with.size} process(es), not {workers.size}: {command}")
