@@ -24,10 +24,10 @@ from torch import Tensor
 import pyro_vae
 from pyro_vae import evaluation, plots
 from pyro_vae.data import Images, load_data
-from pyro_vae.evaluation.sampling import seeded
 from pyro_vae.models import BayesianVAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
+from pyro_vae.seeds import seeded
 from pyro_vae.svi import trained
 
 SHOWN = 12  #: values of z in the picture

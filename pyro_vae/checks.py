@@ -113,7 +113,7 @@ def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor, y: Ten
     Raises:
         InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
     """
-    with torch.random.fork_rng(), pyro.validation_enabled(True):
+    with torch.random.fork_rng([x.device] if x.is_cuda else []), pyro.validation_enabled(True):
         try:
             objective.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
         except ValueError as error:

@@ -12,7 +12,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -27,6 +26,7 @@ from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
 from pyro_vae.optim import LrSchedule, OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
+from pyro_vae.seeds import random_seed
 
 Shape = tuple[int, ...]
 
@@ -230,20 +230,6 @@ def _concrete(kind: type) -> set[str]:
     below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
     not_chosen = getattr(kind, "__abstractmethods__", None) or getattr(kind, "made_by_models", False)
     return below if not_chosen else below | {kind.__name__}
-
-
-STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
-
-
-def random_seed(seed: int, stream: str, epoch: int = 0, rank: int = 0) -> int:
-    """The seed of one of the run's streams of random numbers, in one epoch and one of the run's processes.
-
-    Streams are independent, so that another guide changes neither the decoder's first weights nor the order of the
-    batches; and a resumed run needs no state of any generator.
-    """
-    words = [seed, STREAMS.index(stream), epoch, *([rank] if rank else [])]
-    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
 
 
 def class_of(factory: Callable) -> Callable:

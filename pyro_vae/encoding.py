@@ -14,9 +14,9 @@ from torch.distributions import Distribution
 
 from guides import Guide
 from pyro_vae.errors import InputError
-from pyro_vae.evaluation.sampling import batch_seed, seeded
 from pyro_vae.models import Model
 from pyro_vae.runs import Run, load
+from pyro_vae.seeds import batch_seed, seeded
 
 Statistic = Literal["mean", "std", "samples"]
 

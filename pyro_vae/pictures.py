@@ -14,6 +14,7 @@ from pyro_vae import plots
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.models import VAE, ConditionalVAE, Model
 from pyro_vae.runs import RunFolder, write_atomic
+from pyro_vae.seeds import seeded
 
 SHOWN = 12  #: images in a row
 SCATTERED = 2000  #: images in the latent scatter
@@ -38,8 +39,7 @@ def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: Run
 
     Another model has no decoder to look into.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0, next(model.parameters()).device):
         figures: dict[str, Figure] = {}
         if isinstance(model, VAE):
             figures = _figures(model, guide, data, seen)

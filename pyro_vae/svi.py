@@ -29,7 +29,6 @@ from pyro_vae.config import (
     class_of,
     make_parser,
     parse_arguments,
-    random_seed,
     settings_from,
     settings_of,
     settle,
@@ -46,6 +45,7 @@ from pyro_vae.optim import lr_factor, make_optimizer, set_lr
 from pyro_vae.progress import Watch
 from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights, write_atomic
 from pyro_vae.schedules import Constant
+from pyro_vae.seeds import random_seed, seeded
 
 
 def run_epoch(
@@ -184,7 +184,7 @@ def fit(
         result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"], state["core_seconds"])
         watch.say(_summary(config, state, result, best, device))
 
-    with torch.random.fork_rng(), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
+    with seeded(config.seed, device), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
         if bounds_nothing(model, data, seen):
             watch.say(
                 "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
@@ -228,8 +228,7 @@ def held_out_terms(model: Model, guide: Guide, images: Images, seen: Binarizer, 
 
     The binarisation and the noise are the same at every call, whatever the run's seed.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded(0, next(model.parameters()).device):
         size = max(1, min(20_000, rows_at_once(images.image_shape)) // num_samples)
         chunks = seen.held_out(images, size)
         if model.needs_labels and images.labels is not None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each part may import those of the lines above it and those of its own line. `guides` is one part, its files another
 # matter; what is imported within a function is not seen here, and is not meant to turn the order round either.
 ORDER = [
-    {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.distributed"},
+    {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.seeds", "pyro_vae.distributed"},
     {"guides", "pyro_vae.schedules", "pyro_vae.optim"},
     {"pyro_vae.models"},
     {"pyro_vae.objectives"},

@@ -29,8 +29,8 @@ from pyro_vae.compare.work import Work
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
 from pyro_vae.evaluation import elbo
-from pyro_vae.evaluation.sampling import batch_seed
 from pyro_vae.runs import RunFolder
+from pyro_vae.seeds import batch_seed
 
 QUICK = ["--epochs", "2", "--measures", "elbo"]
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from guides import MLPEncoder
 from guides.mean_field import MeanField
 from pyro_vae import checks, svi
-from pyro_vae.config import random_seed, settings_of
+from pyro_vae.config import settings_of
 from pyro_vae.data import load_data
 from pyro_vae.distributed import Workers
 from pyro_vae.engine import SVI
@@ -31,6 +31,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
 from pyro_vae.runs import RunFolder
+from pyro_vae.seeds import random_seed
 
 SMALL = ["--encoder.hidden_dims", "[16]", "--decoder.hidden_dims", "[16]", "--latent-dim", "3", "--final-samples", "2"]
 DELTA = [*SMALL, "--guide", "Delta", "--likelihood", "Gaussian", "--binarize", "none", "--clip-norm", "5"]

@@ -20,7 +20,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.evaluate import evaluate, main, measures
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
 from pyro_vae.evaluation import Annealing, Estimate, LocalOptimization, elbo, iwae
-from pyro_vae.evaluation.sampling import batch_seed
+from pyro_vae.seeds import batch_seed
 
 QUICK = Options(
     images=120,

@@ -14,6 +14,7 @@ from network import arguments, ended, trained, write
 from pyro_vae.models import VAE
 from pyro_vae.plots import mosaic
 from pyro_vae.runs import Run
+from pyro_vae.seeds import seeded
 
 LATENT_DIMS = [2, 5, 10, 20]
 SIDE = 10  #: images along one side of a panel
@@ -25,8 +26,7 @@ def picture(runs: dict[int, Run]) -> Figure:
     figure = Figure(figsize=(3.6 * len(runs), 4), layout="constrained")
     for axes, (dims, run) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
         assert isinstance(run.model, VAE)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with seeded(0, torch.device("cpu")):
             z = run.model.prior().sample((SIDE * SIDE,))
         images = run.model.likelihood(run.model.decode(z)).mean.numpy()
         axes.imshow(mosaic(images, SIDE)[0], cmap="gray", vmin=0, vmax=1)

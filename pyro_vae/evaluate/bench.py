@@ -10,8 +10,8 @@ from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
 from pyro_vae.evaluation import NotDefined
 from pyro_vae.evaluation.latent import THRESHOLD
-from pyro_vae.evaluation.sampling import batch_seed
 from pyro_vae.runs import Run
+from pyro_vae.seeds import batch_seed
 
 
 class Watch(Protocol):

@@ -28,8 +28,9 @@ from pyro_vae.evaluation import (
     split_gap,
 )
 from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import Progress, require, seeded
+from pyro_vae.evaluation.sampling import Progress, require
 from pyro_vae.runs import Run
+from pyro_vae.seeds import seeded
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pyro_vae.evaluation.estimate import Estimate, log_mean
 from pyro_vae.evaluation.hmc import LogJoint, Point, score, transition
-from pyro_vae.evaluation.sampling import Progress, batch_seed, images_at_once, prior_of, seeded, silent
+from pyro_vae.evaluation.sampling import Progress, images_at_once, prior_of, silent
 from pyro_vae.models import Model
+from pyro_vae.seeds import batch_seed, seeded
 
 Start = Callable[[Tensor], dist.TorchDistribution]  #: images to a distribution over z that scores any z
 

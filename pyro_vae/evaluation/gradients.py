@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import Progress, batch_seed, seeded, silent
+from pyro_vae.evaluation.sampling import Progress, silent
+from pyro_vae.seeds import batch_seed, seeded
 
 
 class GradientQuality(NamedTuple):

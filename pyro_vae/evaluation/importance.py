@@ -10,16 +10,8 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import (
-    BLOCK,
-    Progress,
-    batch_seed,
-    chunks_of_terms,
-    images_at_once,
-    require,
-    seeded,
-    silent,
-)
+from pyro_vae.evaluation.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
+from pyro_vae.seeds import batch_seed, seeded
 
 EQUAL = 1e-3  #: nats; weights that differ by less differ by the rounding of float32 log densities alone
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from guides._labelled import LabelGuide
-from pyro_vae.evaluation.sampling import Progress, batch_seed, images_at_once, seeded, silent
+from pyro_vae.evaluation.sampling import Progress, images_at_once, silent
 from pyro_vae.models import ConditionalVAE
+from pyro_vae.seeds import batch_seed, seeded
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """What the estimators share: seeds, batches of images that fit in memory, draws from a guide scored in chunks."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.objectives.terms import ElboTerms, sampled_terms
+from pyro_vae.seeds import batch_seed, seeded
 
 Progress = Callable[[int, int], None]  #: called with what is done and the total
 BLOCK = 50  #: samples that a guide draws at once, whatever the chunk, so that the chunk changes no random number
@@ -55,19 +55,6 @@ def prior_of(model: nn.Module, figure: str) -> dist.TorchDistribution:
     if not callable(prior):
         raise NotDefined(f"{figure} needs the prior p(z), and {type(model).__name__} has no `prior()`")
     return prior()
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Random numbers that depend on ``seed`` alone; the caller's generators are left where they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def batch_seed(seed: int, start: int) -> int:
-    """A seed for the batch that begins at image ``start``, unlike those of the neighbouring seeds."""
-    return (seed * 1_000_003 + start) * 0x9E3779B1 % 2**63
 
 
 def images_at_once(x: Tensor, samples: int) -> int:
