@@ -71,7 +71,7 @@ FULL: dict[str, dict[str, Any]] = {
     "m2": {"latent_dim": 5, "epochs": 20, "lr": 2e-3, "batch_size": 200, **networks([200, 200], "relu")},
     "m1m2": {
         "latent_dim": 4,
-        "epochs": 30,
+        "epochs": 15,
         "lr": 2e-3,
         "batch_size": 200,
         "labelled_batch_size": 50,
