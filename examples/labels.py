@@ -68,7 +68,7 @@ FULL: dict[str, dict[str, Any]] = {
         "objective": "TraceMeanField_ELBO",
         **networks([500], "tanh"),
     },
-    "m2": {"latent_dim": 5, "epochs": 20, "lr": 2e-3, "batch_size": 200, **networks([200, 200], "relu")},
+    "m2": {"latent_dim": 5, "epochs": 12, "lr": 2e-3, "batch_size": 200, **networks([200], "relu")},
     "m1m2": {
         "latent_dim": 4,
         "epochs": 15,
