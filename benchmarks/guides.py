@@ -90,13 +90,14 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="the folder with MNIST/raw")
     parser.add_argument("--out", type=Path, default=Path("runs/guides"), help="where the run folders go")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--guides", nargs="+", default=[name for name, guide in GUIDES.items() if guide.has_density])
+    every = [name for name, guide in GUIDES.items() if guide.has_density]
+    parser.add_argument("--guides", nargs="+", default=every)
     parser.add_argument("--note", default="", help="what else a reader of this run's numbers must know")
     options = parser.parse_args()
     runs, rows = {}, []
     for guide in dict.fromkeys(["MeanField", *options.guides]):
-        trained(options.out / guide, options.data_root, "--guide", guide, "--epochs", str(options.epochs))
-        runs[guide] = pyro_vae.load(options.out / guide)
+        folder = trained(options.out / guide, options.data_root, "--guide", guide, "--epochs", str(options.epochs))
+        runs[guide] = pyro_vae.load(folder.path)
         rows.append(row(guide, runs[guide], iwae_of(runs[guide], options.data_root), options.epochs))
         print(" | ".join(rows[-1]), flush=True)
     x = next(iter(Binarizer(True).held_out(load_data("mnist", options.data_root).test, 100)))
@@ -104,11 +105,11 @@ def main() -> None:
         line.insert(3, f"{cost:.2f}")
     rows.sort(key=lambda line: -float(line[1].split()[0]))
     columns = ["guide", "test ELBO", f"IWAE_{SAMPLES}", "cost of a step", "parameters of the guide"]
+    chosen = "" if options.guides == every else f" --guides {' '.join(options.guides)}"
     write_section(
         "guides",
         "Guides on MNIST, AEVB's network",
-        f"`python -m benchmarks.guides --data-root DIR --epochs {options.epochs}` on"
-        f" {machine()}.\n\n"
+        f"`python -m benchmarks.guides --data-root DIR --epochs {options.epochs}{chosen}` on {machine()}.\n\n"
         "Dynamically binarised MNIST, 55,000 training images, one decoder (one hidden layer of 500, tanh, latent_dim"
         f" 20, the same first weights), {options.epochs} epochs of Adam at 1e-3 in batches of 100, Trace_ELBO with one"
         " sample, seed 0, default options of each guide. Nats per image on the 10,000 test images in one draw of the"
