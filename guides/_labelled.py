@@ -1,4 +1,7 @@
-"""q(z|x, y) and q(y, z|x): any guide, given the label or with the label inferred beside z."""
+"""q(z|x, y) and q(y, z|x): any guide, given the label or with the label inferred beside z.
+
+The module is private, because models make these around a guide that was chosen by name: nobody chooses them.
+"""
 
 import copy
 
@@ -34,8 +37,6 @@ class LabelGuide(Guide):
     Raises:
         ValueError: where ``family`` is no guide whose lambda is its head of its encoder.
     """
-
-    made_by_models = True
 
     def __init__(self, family: Guide, num_classes: int):
         nn.Module.__init__(self)  # the family has the encoder and the head; a second pair would never train

@@ -34,8 +34,6 @@ class Guide(nn.Module, ABC):
     has_density: bool = True
     #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
     contains_full_gaussian: bool = False
-    #: whether models make it around a guide that was chosen by name, so that nobody chooses it
-    made_by_models: bool = False
 
     def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int):
         super().__init__()

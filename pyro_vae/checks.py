@@ -11,6 +11,7 @@ from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.objectives import Objective
+from pyro_vae.seeds import seeded
 
 
 def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
@@ -113,7 +114,7 @@ def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor, y: Ten
     Raises:
         InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
     """
-    with torch.random.fork_rng([x.device] if x.is_cuda else []), pyro.validation_enabled(True):
+    with seeded(0, x.device), pyro.validation_enabled(True):
         try:
             objective.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
         except ValueError as error:

@@ -228,7 +228,7 @@ def _explain(message: str) -> str:
 
 def _concrete(kind: type) -> set[str]:
     below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
-    not_chosen = getattr(kind, "__abstractmethods__", None) or getattr(kind, "made_by_models", False)
+    not_chosen = getattr(kind, "__abstractmethods__", None) or "._" in kind.__module__
     return below if not_chosen else below | {kind.__name__}
 
 
