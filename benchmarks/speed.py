@@ -33,7 +33,7 @@ import torch
 
 from benchmarks import memory
 from benchmarks.results import machine, write_section
-from benchmarks.row import Case, gray_images
+from benchmarks.row import Case, Row, gray_images
 from benchmarks.rows import ROWS
 from benchmarks.speed_tables import (
     BF16_BINARISING,
@@ -80,10 +80,23 @@ def work(name: str, case: Case, images: Path, threads: int, connection: Connecti
     connection.send(time.perf_counter() - began)
     watch.begin()
     while steps := connection.recv():
-        began, busy = time.perf_counter(), time.process_time()
-        loss = row.run(steps)
-        spent, busy = time.perf_counter() - began, time.process_time() - busy
+        spent, busy, loss = timed(row, steps)
         connection.send((spent / steps, busy / steps, loss, watch.mib(), getattr(row, "flops", None)))
+
+
+def timed(row: Row, steps: int) -> tuple[float, float, float]:
+    """Seconds that so many steps take, and of the processor, and their loss; on CUDA by events of the device."""
+    device = row.case.device
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device == "cuda" else []
+    began, busy = time.perf_counter(), time.process_time()
+    if events:
+        events[0].record()
+    loss = row.run(steps)
+    if events:
+        events[1].record()
+        events[1].synchronize()
+    spent = events[0].elapsed_time(events[1]) / 1000 if events else time.perf_counter() - began
+    return spent, time.process_time() - busy, loss
 
 
 def measure(
@@ -149,7 +162,8 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
     packages = ", ".join(
         f"{name} {where[name] or 'not installed'}" for name in ("pyro-ppl", "numpyro", "jax", "pythae")
     )
-    how = "time of the clock" if clock == "ms" else "time of the processor"
+    on_cuda = any(case["device"] == "cuda" for case in report["cases"])
+    how = {"ms": "by the device's events" if on_cuda else "time of the clock", "cpu_ms": "time of the processor"}[clock]
     parts = [
         f"`{command}` on {where['machine']}; {packages}; {where['date'][:10]}. The machine's load was"
         f" {where['load'][0]:.1f} before the start.",
