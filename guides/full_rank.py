@@ -11,7 +11,7 @@ from guides.encoders import Encoder
 class FullRank(Guide):
     r"""A Gaussian with full covariance by its Cholesky factor, :math:`q(z|x) = N(\mu(x), L(x) L(x)^T)`.
 
-    :math:`L = \mathrm{diag}(\sigma)\, (I + A / \sqrt{C})` with A strictly lower triangular of C = D(D-1)/2 entries.
+    :math:`L = \mathrm{diag}(\sigma)\, (I + A / C)` with A strictly lower triangular of C = D(D-1)/2 entries.
     They count in units of their row's scale, and are damped by their number; see :func:`guides.base.damped`.
 
     Args:

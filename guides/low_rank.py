@@ -10,7 +10,7 @@ from guides.encoders import Encoder
 class LowRank(Guide):
     r"""A Gaussian with low-rank plus diagonal covariance, :math:`q(z|x) = N(\mu, \mathrm{diag}\,\sigma^2 + U U^T)`.
 
-    :math:`U = \mathrm{diag}(\sigma)\, V / \sqrt{RD}`: the amortized entries of V count in units of their row's scale,
+    :math:`U = \mathrm{diag}(\sigma)\, V / (RD)`: the amortized entries of V count in units of their row's scale,
     and are damped by their number; see :func:`guides.base.damped`.
 
     Between :class:`~guides.MeanField` and :class:`~guides.FullRank`: the number of variational parameters grows

@@ -93,7 +93,7 @@ class Mixture(Guide):
         self.components = components
         offsets = self.head.bias[2 * latent_dim + components :][: components * latent_dim]
         with torch.no_grad():  # components that start at one place get one gradient, and never part
-            offsets.normal_(std=0.3 * own**0.5)
+            offsets.normal_(std=0.3 * own)
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         k, d = self.components, self.latent_dim

@@ -52,10 +52,36 @@ def test_active_units_are_those_whose_mean_moves():
     assert not found.collapsed
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_collapsed_direction_is_seen_in_any_coordinates(turned):
+    """Three directions: one moved by images alone but for noise of sd 0.5, one by 0.3, one not: sum of l / (l + 0.25).
+
+    Turned, every dimension is a mixture of the three, and all are active units.
+    """
+    matrix = torch.zeros(3, 9)
+    matrix[0, 0], matrix[1, 1] = 1.0, 0.3
+    if turned:
+        matrix = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))[0] @ matrix
+    found = active_units(Linear(matrix, 0.5), standard_images(5000))
+    assert found.active.value == (3 if turned else 2)
+    expected = 1 / 1.25 + 0.09 / 0.34
+    assert found.directions.value == pytest.approx(expected, abs=4 * found.directions.standard_error)
+    assert 0 < found.directions.standard_error < 0.02
+
+
+def test_a_point_mass_moves_in_every_direction_it_has():
+    """No posterior variance: as many directions as the points span, of more dimensions."""
+    matrix = torch.zeros(3, 9)
+    matrix[0, 0] = matrix[1, 1] = matrix[2, 1] = 1.0
+    found = active_units(Linear(matrix, 1e-7), standard_images(50))
+    assert found.directions.value == pytest.approx(2, abs=1e-6)
+
+
 def test_a_guide_that_ignores_its_images_is_collapsed():
     found = active_units(Linear(torch.zeros(2, 9), 1.0), standard_images(500), num_samples=100)
     assert found.collapsed
     assert found.active.value == 0
+    assert found.directions.value == pytest.approx(0, abs=4 * found.directions.standard_error)
 
 
 def test_an_activity_on_the_threshold_has_an_uncertain_count():

@@ -53,7 +53,7 @@ def test_reaches_the_best_of_its_family_on_the_linear_gaussian_model(name: str) 
     model = linear_gaussian()
     guide = GUIDES[name](Flat(), latent_dim=4)
     guide.bind(model.log_joint)
-    steps = 1000 if guide.contains_full_gaussian else 300
+    steps = 2000 if guide.contains_full_gaussian else 300
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
     svi = SVI(model, guide, optimizer, Trace_ELBO(num_particles=4))
@@ -112,7 +112,7 @@ def test_low_rank_covariance_and_when_it_is_full() -> None:
     guide = LowRank(MLPEncoder(SHAPE, [8]), latent_dim=5, rank=2)
     lam = torch.randn(3, 4 * 5)
     scale = 0.01 + 0.99 * torch.nn.functional.softplus(lam[:, 5:10] + 0.5413248)
-    factor = scale.unsqueeze(-1) * lam[:, 10:].reshape(3, 5, 2) / 10**0.5
+    factor = scale.unsqueeze(-1) * lam[:, 10:].reshape(3, 5, 2) / 10
     expected = factor @ factor.mT + torch.diag_embed(scale**2)
     torch.testing.assert_close(guide.posterior(lam).covariance_matrix, expected)
     full = [LowRank(MLPEncoder(SHAPE, [8]), 5, rank=r).contains_full_gaussian for r in (1, 3, 4, 9)]
@@ -332,7 +332,7 @@ def test_couplings_count_in_units_of_the_posterior_s_scale(name: str) -> None:
     torch.testing.assert_close(*standardised, rtol=1e-4, atol=1e-5)
 
 
-def test_damped_couplings_make_the_noise_of_one_parameter() -> None:
-    noise = torch.randn(1000, 190, generator=torch.Generator().manual_seed(0))
-    assert (damped(noise) ** 2).sum(-1).mean().item() == pytest.approx(1, abs=0.02)  # standard error 0.003
+def test_damped_couplings_together_are_as_fast_as_one_parameter() -> None:
+    step = torch.full((3, 190), -0.1)
+    torch.testing.assert_close(damped(step).abs().sum(-1), torch.full((3,), 0.1))
     assert damped(torch.zeros(3, 0)).shape == (3, 0)

@@ -173,7 +173,8 @@ def _units(task: Task) -> Finding:
     collapsed = replace(
         found.active, value=float(found.collapsed), standard_error=None, estimator="no active unit", unit="1 or 0"
     )
-    return Finding({"active_units": found.active, "collapsed": collapsed}, {"activity": found.activity})
+    figures = {"active_units": found.active, "active_directions": found.directions, "collapsed": collapsed}
+    return Finding(figures, {"activity": found.activity})
 
 
 def _dimensions(task: Task) -> Finding:

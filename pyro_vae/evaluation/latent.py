@@ -21,6 +21,7 @@ from pyro_vae.evaluation.sampling import (
 from pyro_vae.models import Model
 
 THRESHOLD = 0.01  #: Burda et al.'s: a dimension whose posterior mean varies less over images is not active
+DRAWS = 4  #: of each image, by which the covariance of the aggregate posterior is known
 
 
 class ActiveUnits(NamedTuple):
@@ -29,11 +30,14 @@ class ActiveUnits(NamedTuple):
     Attributes:
         activity: Cov_x(E_q[z_d | x]) of each dimension, ``(D,)``.
         active: how many exceed the threshold; its standard error is the bootstrap's over images.
+        directions: how many directions the images move, between 0 and D, whatever the axes are: a direction counts by
+            the part of its variance that is between images. Its standard error is the bootstrap's, too.
         collapsed: whether none does: q(z|x) then says nothing of x, and p(x|z) cannot either.
     """
 
     activity: Tensor
     active: Estimate
+    directions: Estimate
     collapsed: bool
 
 
@@ -45,13 +49,20 @@ def active_units(
     seed: int = 0,
     progress: Progress = silent,
 ) -> ActiveUnits:
-    """Active units by Burda et al.'s definition.
+    r"""Active units by Burda et al.'s definition, and active directions, which do not depend on the axes.
+
+    With :math:`m(x) = E_q[z|x]` a unit d is active where :math:`B_{dd}`, :math:`B = \mathrm{Cov}_x(m(x))`, exceeds the
+    threshold. A posterior with correlations can collapse along a direction in which all dimensions take part, and each
+    of them still looks active. The directions are therefore counted by
+    :math:`\mathrm{tr}(\mathrm{Cov}(z)^{-1} B)`, with the covariance of the aggregate posterior,
+    :math:`\mathrm{Cov}(z) = B + E_x[\mathrm{Cov}_q(z|x)]`: the sum of the squared canonical correlations of z and m(x),
+    the same in any linear coordinates of z.
 
     The posterior mean is estimated twice, from either half of the draws, and the covariance of both over images is
     taken: the variance of one estimate alone would be too large by that of its draws.
 
     Args:
-        x: images ``(N, *image_shape)``, two or more.
+        x: images ``(N, *image_shape)``, two or more; for the directions more than D.
         num_samples: draws of z for each image, two or more.
         threshold: of the covariance.
 
@@ -64,30 +75,33 @@ def active_units(
     if len(x) < 2 or num_samples < 2:
         raise ValueError(f"a covariance needs two images and two draws, not {len(x)} and {num_samples}")
 
-    def mean_of_halves(z: Tensor) -> Tensor:
-        return torch.stack([half.double().mean(0) for half in z.tensor_split(2)])
+    def kept(z: Tensor) -> Tensor:
+        return torch.stack([half.double().mean(0) for half in z.tensor_split(2)] + [draw.double() for draw in z[:DRAWS]])
 
-    one, other = posterior_draws(guide, x, num_samples, seed, progress, mean_of_halves)
+    one, other, *drawn = posterior_draws(guide, x, num_samples, seed, progress, kept)
 
     def covariance(a: Tensor, b: Tensor) -> Tensor:
-        return ((a - a.mean(0)) * (b - b.mean(0))).sum(0) / (len(a) - 1)
+        return (a - a.mean(0)).T @ (b - b.mean(0)) / (len(a) - 1)
 
-    activity = covariance(one, other).cpu()
+    def look(rows: Tensor) -> tuple[Tensor, Tensor]:
+        between = covariance(one[rows], other[rows])
+        whole = torch.stack([covariance(z[rows], z[rows]) for z in drawn]).mean(0)
+        return between.diagonal(), (torch.linalg.pinv(whole, rtol=1e-10, hermitian=True) * between).sum()
+
+    activity, directions = look(torch.arange(len(x), device=x.device))
     generator = torch.Generator().manual_seed(seed)
-    counts = []
-    for _ in range(200):
-        again = torch.randint(len(x), (len(x),), generator=generator).to(x.device)
-        counts.append((covariance(one[again], other[again]) > threshold).sum().double())
+    again = [look(torch.randint(len(x), (len(x),), generator=generator).to(x.device)) for _ in range(200)]
     active = int((activity > threshold).sum())
-    estimate = Estimate(
-        value=active,
-        standard_error=torch.stack(counts).std().item(),
-        estimator=f"dimensions with Cov_x(E_q[z|x]) > {threshold:g}",
-        samples=num_samples,
-        images=len(x),
-        unit="dimensions",
-    )
-    return ActiveUnits(activity, estimate, collapsed=active == 0)
+
+    def estimate(value: float, resampled: list[Tensor], estimator: str, unit: str) -> Estimate:
+        error = torch.stack(resampled).double().std().item()
+        return Estimate(value, error, estimator, num_samples, len(x), unit=unit)
+
+    counts = [(resampled > threshold).sum() for resampled, _ in again]
+    of_units = estimate(active, counts, f"dimensions with Cov_x(E_q[z|x]) > {threshold:g}", "dimensions")
+    traces = [resampled for _, resampled in again]
+    of_directions = estimate(directions.item(), traces, "squared correlations of z and E_q[z|x]", "directions")
+    return ActiveUnits(activity.cpu(), of_units, of_directions, collapsed=active == 0)
 
 
 @torch.no_grad()
