@@ -28,7 +28,7 @@ from pyro_vae.compare.statistics import interval
 from pyro_vae.compare.work import Work
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluation import elbo
+from pyro_vae.evaluation import active_units, elbo
 from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import batch_seed
 
@@ -55,7 +55,7 @@ def counted(monkeypatch):
 
 
 def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path, capsys):
-    found = grid("--guides", "MeanField,FullRank", "--seeds", "2", *QUICK, "--measures", "elbo,gap")
+    found = grid("--guides", "MeanField,FullRank", "--seeds", "2", *QUICK, "--measures", "elbo,gap,units")
     folders = {path.name: path for path in (tmp_path / "out" / "runs").iterdir()}
     assert set(folders) == {"MeanField-seed0", "MeanField-seed1", "FullRank-seed0", "FullRank-seed1"}
 
@@ -83,6 +83,13 @@ def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path,
         np.mean([r.metrics["core_seconds"] for r in found.reports["FullRank"].results.values()]) / 3600
     )
     assert all(r.metrics["core_seconds"] > 0 for r in found.reports["FullRank"].results.values())
+
+    # and so is the number of directions, of which a sentence tells
+    counts = {arm: [r.directions for r in report.results.values()] for arm, report in found.reports.items()}
+    assert counts["FullRank"][1] == pytest.approx(active_units(run.guide, x, 10).directions.value, abs=1e-3)
+    means = {arm: np.mean(values) for arm, values in counts.items()}
+    said = f"; images move {means['FullRank']:.1f} directions of z, MeanField's {means['MeanField']:.1f}."
+    assert found.words[0].endswith(said)
 
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())
     arm = next(arm for arm in record["arms"] if arm["name"] == "FullRank")

@@ -32,6 +32,12 @@ class ArmReport:
         return float(np.mean(list(self.ranks.values()))) if self.ranks else None
 
     @property
+    def directions(self) -> float | None:
+        """How many directions of z the images move, mean over the seeds that have it; fewer than D are a collapse."""
+        found = [r.directions for r in self.results.values() if r.directions is not None]
+        return float(np.mean(found)) if found else None
+
+    @property
     def gain_per_hour(self) -> float | None:
         """Nats of ELBO above the baseline for each hour of training; None where no difference is shown."""
         gain = self.differences.get("elbo")
@@ -91,9 +97,9 @@ def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, f
 
 
 def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
-    """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost?"""
+    """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost, using how much?"""
     sentences = []
-    base = reports[baseline].cost
+    base, moved = reports[baseline].cost, reports[baseline].directions
     for arm, report in reports.items():
         if arm == baseline:
             continue
@@ -111,6 +117,8 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
         if base is not None and report.cost is not None:
             times = f"{report.cost.seconds / base.seconds:.2g}"
             sentence += ", at the same training time" if times == "1" else f", at {times} times its training time"
+        if report.directions is not None and moved is not None:
+            sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
         if found.seeds == 1:
             sentence += "; of one seed only, which says nothing about other trainings"
         sentences.append(sentence + ".")

@@ -77,6 +77,7 @@ def as_json(comparison: Comparison) -> str:
                 name: {**_plain(found), "verdict": found.verdict} for name, found in report.differences.items()
             },
             "rank": report.mean_rank,
+            "active_directions": report.directions,
             "ranks": report.ranks,
             "cost": report.cost._asdict() if report.cost else None,
             "gain_per_hour": report.gain_per_hour,

@@ -56,6 +56,13 @@ class Result:
         """Hours of training: of a GPU, or of a core, where only the time that it was at work counts."""
         return self.metrics["seconds" if self.metrics["environment"]["cuda"] else "core_seconds"] / 3600
 
+    @property
+    def directions(self) -> float | None:
+        """How many directions of z the images move (:func:`pyro_vae.evaluation.active_units`), if it was measured."""
+        units = self.metrics.get("evaluation", {}).get("test", {}).get("units", {})
+        found = units.get("figures", {}).get("active_directions")
+        return found["value"] if found else None
+
 
 def read(trial: Trial) -> Result:
     """The result of a finished and measured run.

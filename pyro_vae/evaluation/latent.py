@@ -76,7 +76,7 @@ def active_units(
         raise ValueError(f"a covariance needs two images and two draws, not {len(x)} and {num_samples}")
 
     def kept(z: Tensor) -> Tensor:
-        return torch.stack([half.double().mean(0) for half in z.tensor_split(2)] + [draw.double() for draw in z[:DRAWS]])
+        return torch.cat([torch.stack([half.double().mean(0) for half in z.tensor_split(2)]), z[:DRAWS].double()])
 
     one, other, *drawn = posterior_draws(guide, x, num_samples, seed, progress, kept)
 
