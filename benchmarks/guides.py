@@ -21,13 +21,14 @@ from guides import GUIDES
 from pyro_vae.config import make_parser, parse_arguments, settle
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI
-from pyro_vae.evaluation import iwae
+from pyro_vae.evaluation import active_units, iwae
 from pyro_vae.runs import Run, RunFolder, write_atomic
 from pyro_vae.svi import complete
 
 NETWORK = ["--encoder.hidden_dims", "[500]", "--encoder.activation", "tanh"]
 NETWORK += ["--decoder.hidden_dims", "[500]", "--decoder.activation", "tanh"]
 SAMPLES = 500
+DIRECTIONS_IMAGES = 1000  #: the first test images, on which directions are counted
 
 
 def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
@@ -40,12 +41,15 @@ def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
     return complete(out, settle(parser, parse_arguments(parser, words)))
 
 
-def iwae_of(run: Run, data_root: Path) -> dict[str, float]:
-    """IWAE_500 on the 10,000 test images, in the draw of the binarisation that the test ELBO has."""
+def test_images(data_root: Path) -> Tensor:
+    """The 10,000 test images, in the draw of the binarisation that the test ELBO has."""
+    return torch.cat(list(Binarizer(True).held_out(load_data("mnist", data_root).test, 1000)))
+
+
+def iwae_of(run: Run, x: Tensor) -> dict[str, float]:
+    """IWAE_500 on these images, kept in the run folder."""
     path = run.folder.path / "iwae_500.json"
     if not path.exists():
-        test = load_data("mnist", data_root).test
-        x = torch.cat(list(Binarizer(True).held_out(test, 1000)))
         estimate = iwae(run.model, run.guide, x, num_samples=SAMPLES)
         value = {"value": estimate.value, "standard_error": estimate.standard_error}
         write_atomic(path, json.dumps(value))
@@ -76,13 +80,15 @@ def costs(runs: dict[str, Run], x: Tensor, rounds: int = 9, steps: int = 10) -> 
     return {name: median(a / b for a, b in zip(turn, first, strict=True)) for name, turn in turns.items()}
 
 
-def row(guide: str, run: Run, bound: dict[str, float], epochs: int) -> list[str]:
+def row(guide: str, run: Run, x: Tensor, epochs: int) -> list[str]:
     """One line of the table, without the cost."""
+    bound = iwae_of(run, x)
+    moved = active_units(run.guide, x[:DIRECTIONS_IMAGES]).directions
     elbo = run.folder.read_metrics()["test_elbo"]
     size = sum(p.numel() for p in run.guide.parameters())
     name = guide if run.config.epochs == epochs else f"{guide} ({run.config.epochs} epochs)"
     numbers = [f"{e['value']:.2f} ± {e['standard_error']:.2f}" for e in (elbo, bound)]
-    return [name, *numbers, f"{size:,}"]
+    return [name, *numbers, f"{moved.value:.1f}", f"{size:,}"]
 
 
 def main() -> None:
@@ -95,16 +101,16 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what else a reader of this run's numbers must know")
     options = parser.parse_args()
     runs, rows = {}, []
+    x = test_images(options.data_root)
     for guide in dict.fromkeys(["MeanField", *options.guides]):
         folder = trained(options.out / guide, options.data_root, "--guide", guide, "--epochs", str(options.epochs))
         runs[guide] = pyro_vae.load(folder.path)
-        rows.append(row(guide, runs[guide], iwae_of(runs[guide], options.data_root), options.epochs))
+        rows.append(row(guide, runs[guide], x, options.epochs))
         print(" | ".join(rows[-1]), flush=True)
-    x = next(iter(Binarizer(True).held_out(load_data("mnist", options.data_root).test, 100)))
-    for line, cost in zip(rows, costs(runs, x).values(), strict=True):
-        line.insert(3, f"{cost:.2f}")
+    for line, cost in zip(rows, costs(runs, x[:100]).values(), strict=True):
+        line.insert(4, f"{cost:.2f}")
     rows.sort(key=lambda line: -float(line[1].split()[0]))
-    columns = ["guide", "test ELBO", f"IWAE_{SAMPLES}", "cost of a step", "parameters of the guide"]
+    columns = ["guide", "test ELBO", f"IWAE_{SAMPLES}", "directions", "cost of a step", "parameters of the guide"]
     chosen = "" if options.guides == every else f" --guides {' '.join(options.guides)}"
     write_section(
         "guides",
@@ -115,7 +121,8 @@ def main() -> None:
         " sample, seed 0, default options of each guide. Nats per image on the 10,000 test images in one draw of the"
         f" binarisation: the ELBO with 100 samples of z, the lower bound IWAE_{SAMPLES} on log p(x); ± is the standard"
         " error over images, nearly all of it common to the rows. One seed: differences below a few tenths of a nat are"
-        " not shown to be any. The cost of a step is the processor time of a compiled training step on one thread, as a"
+        f" not shown to be any. Directions: how many of the 20 of z the first {DIRECTIONS_IMAGES:,} test images move,"
+        " whatever the axes. The cost of a step is the processor time of a compiled training step on one thread, as a"
         f" multiple of MeanField's, the runs taking turns; median over the turns. {options.note}\n\n"
         + table(columns, rows),
     )

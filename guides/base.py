@@ -12,6 +12,37 @@ from guides.encoders import Encoder
 from pyro_vae.params import announce
 
 
+class Head(nn.Linear):
+    """The encoder's features ``(..., F)`` to lambda ``(..., P)``, whose last entries, the couplings, are damped.
+
+    Variational parameters that couple dimensions are each divided by the number of their group. Adam moves every weight
+    at one speed, and what couplings do to a sample adds up: undamped, all of them together are C times as fast as a
+    scale. The posterior then takes up correlations before the decoder uses all of z, becomes the prior along directions
+    that are not used yet, and leaves them so: no image moves them. On the digits this decides for the most part whether
+    a family ends above or below the one that it contains (:func:`pyro_vae.evaluation.active_units` counts directions;
+    RESULTS.md). Damped, all couplings together are as fast as one parameter, and come late. It is the way from the
+    features to lambda that is damped: a search over lambda itself meets couplings in their own units.
+
+    Args:
+        in_features: F.
+        num_parameters: P.
+        num_couplings: how many of them, the last ones, are couplings.
+        groups: of how many transforms; C is the number of couplings of one.
+    """
+
+    pace: Tensor | None
+
+    def __init__(self, in_features: int, num_parameters: int, num_couplings: int = 0, groups: int = 1):
+        super().__init__(in_features, num_parameters)
+        pace = torch.ones(num_parameters)
+        pace[num_parameters - num_couplings :] = groups / max(1, num_couplings)
+        self.register_buffer("pace", pace if num_couplings else None, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        lam = super().forward(features)
+        return lam if self.pace is None else lam * self.pace
+
+
 class Guide(nn.Module, ABC):
     r"""An amortized approximate posterior :math:`q_\phi(z|x)`, a Pyro guide (AEVB, section 2.2).
 
@@ -24,6 +55,8 @@ class Guide(nn.Module, ABC):
         encoder: the network from images to features; see :mod:`guides.encoders`.
         latent_dim: the number of latent dimensions D.
         num_parameters: the number P of variational parameters of one image.
+        num_couplings: how many of these, the last ones, couple dimensions, and are damped; see :class:`Head`.
+        groups: how many transforms these couplings belong to.
 
     A guide's rows are independent: q(z|x_i) does not depend on the other images of the batch.
     """
@@ -35,12 +68,12 @@ class Guide(nn.Module, ABC):
     #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
     contains_full_gaussian: bool = False
 
-    def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int):
+    def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int, num_couplings: int = 0, groups: int = 1):
         super().__init__()
         require_positive(latent_dim=latent_dim)
         self.encoder = encoder
         self.latent_dim = latent_dim
-        self.head = nn.Linear(encoder.out_features, num_parameters)
+        self.head = Head(encoder.out_features, num_parameters, num_couplings, groups)
 
     def amortize(self, x: Tensor) -> Tensor:
         """Images ``(N, *event)`` to variational parameters lambda ``(N, P)``."""
@@ -80,19 +113,6 @@ def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
     ``floor`` keeps log densities finite.
     """
     return torch.nn.functional.softplus(raw + 0.5413248) * (1 - floor) + floor
-
-
-def damped(raw: Tensor) -> Tensor:
-    """Variational parameters that couple dimensions, ``(..., C)``, each divided by their number C.
-
-    Adam moves every variational parameter at one speed, and what couplings do to a sample adds up: undamped, all of
-    them together are C times as fast as a scale. The posterior then takes up correlations before the decoder uses all
-    of z, the directions that it does not use yet become the prior's, and collapsed they stay: no image moves them. By
-    the digits, whether a family ends above or below the one that it contains is whether that has happened
-    (:func:`pyro_vae.evaluation.active_units` counts directions; RESULTS.md). Damped, all couplings together are as fast
-    as one parameter, and come late.
-    """
-    return raw / max(1, raw.shape[-1])
 
 
 def require_positive(**numbers: float) -> None:

@@ -4,15 +4,15 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from guides.base import Guide, damped, softplus_scale
+from guides.base import Guide, softplus_scale
 from guides.encoders import Encoder
 
 
 class FullRank(Guide):
     r"""A Gaussian with full covariance by its Cholesky factor, :math:`q(z|x) = N(\mu(x), L(x) L(x)^T)`.
 
-    :math:`L = \mathrm{diag}(\sigma)\, (I + A / C)` with A strictly lower triangular of C = D(D-1)/2 entries.
-    They count in units of their row's scale, and are damped by their number; see :func:`guides.base.damped`.
+    :math:`L = \mathrm{diag}(\sigma)\, (I + A)` with A strictly lower triangular of C = D(D-1)/2 entries.
+    They count in units of their row's scale, and are damped on their way from the features (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -37,12 +37,12 @@ class FullRank(Guide):
 
     def __init__(self, encoder: Encoder, latent_dim: int):
         rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + len(rows))
+        super().__init__(encoder, latent_dim, 2 * latent_dim + len(rows), num_couplings=len(rows))
         self.register_buffer("below", rows * latent_dim + columns, persistent=False)  # where in the flattened matrix
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         d = self.latent_dim
         loc, raw_scale, entries = lam.tensor_split([d, 2 * d], dim=-1)
-        below = lam.new_zeros(*lam.shape[:-1], d * d).index_copy(-1, self.below, damped(entries)).unflatten(-1, (d, d))
+        below = lam.new_zeros(*lam.shape[:-1], d * d).index_copy(-1, self.below, entries).unflatten(-1, (d, d))
         scale = softplus_scale(raw_scale)
         return dist.MultivariateNormal(loc, scale_tril=scale.unsqueeze(-1) * below + torch.diag_embed(scale))

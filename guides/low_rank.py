@@ -3,15 +3,15 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from guides.base import Guide, damped, require_positive, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
 class LowRank(Guide):
     r"""A Gaussian with low-rank plus diagonal covariance, :math:`q(z|x) = N(\mu, \mathrm{diag}\,\sigma^2 + U U^T)`.
 
-    :math:`U = \mathrm{diag}(\sigma)\, V / (RD)`: the amortized entries of V count in units of their row's scale,
-    and are damped by their number; see :func:`guides.base.damped`.
+    :math:`U = \mathrm{diag}(\sigma)\, V`: the amortized entries of V count in units of their row's scale,
+    and are damped on their way from the features (:class:`guides.base.Head`).
 
     Between :class:`~guides.MeanField` and :class:`~guides.FullRank`: the number of variational parameters grows
     linearly with D. With a rank of D - 1 or more every covariance is in reach whose smallest eigenvalue is above the
@@ -41,13 +41,13 @@ class LowRank(Guide):
     def __init__(self, encoder: Encoder, latent_dim: int, rank: int = 4):
         require_positive(rank=rank)
         rank = min(rank, latent_dim)
-        super().__init__(encoder, latent_dim, num_parameters=(2 + rank) * latent_dim)
+        super().__init__(encoder, latent_dim, (2 + rank) * latent_dim, num_couplings=rank * latent_dim)
         self.rank = rank
         self.contains_full_gaussian = rank >= latent_dim - 1
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
-        relative = damped(lam[..., 2 * self.latent_dim :]).unflatten(-1, (self.latent_dim, self.rank))
+        relative = lam[..., 2 * self.latent_dim :].unflatten(-1, (self.latent_dim, self.rank))
         # The density is a difference of two terms that grow as 1 / variance: a lower floor would cost float32 its
         # digits.
         scale = softplus_scale(raw_scale, floor=1e-2)

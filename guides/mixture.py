@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import torch
 from torch import Size, Tensor
 
-from guides.base import Guide, damped, require_positive, softplus_scale
+from guides.base import Guide, require_positive, softplus_scale
 from guides.encoders import Encoder
 
 
@@ -59,7 +59,7 @@ class Mixture(Guide):
 
     :math:`\mu_k = \mu + \sigma \odot \delta_k` and :math:`\sigma_k = \sigma \odot s_k`: all components move with one
     diagonal Gaussian, and what sets each apart from it counts in units of its scale and is damped
-    (:func:`guides.base.damped`). Components that each had to find the posterior by themselves end worse than one.
+    (:class:`guides.base.Head`). Components that each had to find the posterior by themselves end worse than one.
 
     Gradients of the ELBO are unbiased, for the weights too, by implicit reparameterisation; see
     :class:`MixtureOfNormals`.
@@ -89,7 +89,7 @@ class Mixture(Guide):
     def __init__(self, encoder: Encoder, latent_dim: int, components: int = 4):
         require_positive(components=components)
         own = components * (1 + 2 * latent_dim)
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + own)
+        super().__init__(encoder, latent_dim, 2 * latent_dim + own, num_couplings=own)
         self.components = components
         offsets = self.head.bias[2 * latent_dim + components :][: components * latent_dim]
         with torch.no_grad():  # components that start at one place get one gradient, and never part
@@ -98,7 +98,7 @@ class Mixture(Guide):
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         k, d = self.components, self.latent_dim
         loc, raw_scale, own = lam.unsqueeze(-2).tensor_split([d, 2 * d], dim=-1)
-        logits, offsets, raw_relative = damped(own.squeeze(-2)).tensor_split([k, k + k * d], dim=-1)
+        logits, offsets, raw_relative = own.squeeze(-2).tensor_split([k, k + k * d], dim=-1)
         scale = softplus_scale(raw_scale)
         means = loc + scale * offsets.unflatten(-1, (k, d))
         components = dist.Normal(means, scale * softplus_scale(raw_relative.unflatten(-1, (k, d)))).to_event(1)

@@ -5,7 +5,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.planar import ConditionedPlanar
 from torch import Tensor, nn
 
-from guides.base import Guide, damped, require_positive
+from guides.base import Guide, require_positive
 from guides.encoders import Encoder
 from guides.flows import scaled_flow
 
@@ -20,7 +20,7 @@ class Planar(Guide):
     closed form, so the distribution scores only its own samples. The normal of each plane is a global direction plus
     an amortized change: a flow that starts from w = 0 has no direction at all. The paper scales and shifts the noise
     before the flow; here the planes come first, so that their numbers count in units of the posterior's scale, and
-    they are damped by their number (:func:`guides.base.damped`).
+    they are damped by their number (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -48,12 +48,13 @@ class Planar(Guide):
 
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
         require_positive(transforms=transforms)
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (2 * latent_dim + 1))
+        couplings = transforms * (2 * latent_dim + 1)
+        super().__init__(encoder, latent_dim, 2 * latent_dim + couplings, num_couplings=couplings)
         self.normals = nn.Parameter(nn.functional.normalize(torch.randn(transforms, latent_dim), dim=-1))
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
         loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
-        planes = damped(numbers).unflatten(-1, (len(self.normals), -1)).unbind(-2)
+        planes = numbers.unflatten(-1, (len(self.normals), -1)).unbind(-2)
         transforms = []
         for plane, normal in zip(planes, self.normals, strict=True):
             u, w, b = plane.split([self.latent_dim, self.latent_dim, 1], dim=-1)

@@ -4,7 +4,7 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.radial import ConditionedRadial
 from torch import Tensor
 
-from guides.base import Guide, damped, require_positive
+from guides.base import Guide, require_positive
 from guides.encoders import Encoder
 from guides.flows import scaled_flow
 
@@ -16,7 +16,7 @@ class Radial(Guide):
     :math:`r = |z - z_0|`, and the point, :math:`\alpha > 0` and :math:`\beta > -\alpha` are amortized. Each transform
     is Pyro's, which has no inverse, so the distribution scores only its own samples. The paper scales and shifts the
     noise before the flow; here the points come first, so that their distances count in units of the posterior's scale,
-    and the numbers of a point are damped (:func:`guides.base.damped`).
+    and the numbers of a point are damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -44,12 +44,13 @@ class Radial(Guide):
 
     def __init__(self, encoder: Encoder, latent_dim: int, transforms: int = 8):
         require_positive(transforms=transforms)
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * (latent_dim + 2))
+        couplings = transforms * (latent_dim + 2)
+        super().__init__(encoder, latent_dim, 2 * latent_dim + couplings, couplings, groups=transforms)
         self.num_transforms = transforms
 
     def posterior(self, lam: Tensor) -> TorchDistribution:
         loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
-        points = damped(numbers.unflatten(-1, (self.num_transforms, -1))).unbind(-2)
+        points = numbers.unflatten(-1, (self.num_transforms, -1)).unbind(-2)
         transforms = []
         for point in points:
             center, raw_alpha, raw_beta = point.split([self.latent_dim, 1, 1], dim=-1)

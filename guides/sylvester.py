@@ -8,7 +8,7 @@ from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
-from guides.base import Guide, damped, require_positive
+from guides.base import Guide, require_positive
 from guides.encoders import Encoder
 from guides.flows import scaled_flow
 
@@ -52,7 +52,7 @@ class Sylvester(Guide):
 
     A planar flow sees one direction a step, this one M. The inverse has no closed form, so the distribution scores only
     its own samples. The paper scales and shifts the noise before the steps; here the steps come first, so that their
-    numbers count in units of the posterior's scale, and those of a step are damped (:func:`guides.base.damped`).
+    numbers count in units of the posterior's scale, and those of a step are damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -101,8 +101,8 @@ class Sylvester(Guide):
             "householder": lambda: torch.randn(transforms, reflections, latent_dim) / latent_dim**0.5,
             "triangular": lambda: torch.zeros(transforms, 0),
         }[variant]()
-        per_step = m * (m + 2) + start[0].numel()
-        super().__init__(encoder, latent_dim, num_parameters=2 * latent_dim + transforms * per_step)
+        couplings = transforms * (m * (m + 2) + start[0].numel())
+        super().__init__(encoder, latent_dim, 2 * latent_dim + couplings, couplings, groups=transforms)
         self.variant, self.hidden = variant, m
         # Q's raw numbers are these plus an amortized change: QR and reflections have no direction at 0.
         self.frames = nn.Parameter(start, requires_grad=latent_dim > 1) if start.numel() else None
@@ -130,7 +130,7 @@ class Sylvester(Guide):
     def posterior(self, lam: Tensor) -> TorchDistribution:
         loc, raw_scale, numbers = lam.tensor_split([self.latent_dim, 2 * self.latent_dim], dim=-1)
         m, half = self.hidden, self.hidden * (self.hidden - 1) // 2
-        steps = damped(numbers.unflatten(-1, (self.num_transforms, -1))).unbind(-2)
+        steps = numbers.unflatten(-1, (self.num_transforms, -1)).unbind(-2)
         transforms = []
         for step, raw in enumerate(steps):
             r_above, s_above, r_raw, s_raw, b, frame = raw.split([half, half, m, m, m, raw.shape[-1] - m * (m + 2)], -1)

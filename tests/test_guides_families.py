@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import guides
 from guides import GUIDES, Delta, Encoder, FullRank, Householder, LowRank, MLPEncoder, Sylvester
-from guides.base import damped, softplus_scale
+from guides.base import Head, softplus_scale
 from guides.flows import Flow
 from guides.mixture import MixtureOfNormals
 from pyro_vae.engine import SVI
@@ -112,7 +112,7 @@ def test_low_rank_covariance_and_when_it_is_full() -> None:
     guide = LowRank(MLPEncoder(SHAPE, [8]), latent_dim=5, rank=2)
     lam = torch.randn(3, 4 * 5)
     scale = 0.01 + 0.99 * torch.nn.functional.softplus(lam[:, 5:10] + 0.5413248)
-    factor = scale.unsqueeze(-1) * lam[:, 10:].reshape(3, 5, 2) / 10
+    factor = scale.unsqueeze(-1) * lam[:, 10:].reshape(3, 5, 2)
     expected = factor @ factor.mT + torch.diag_embed(scale**2)
     torch.testing.assert_close(guide.posterior(lam).covariance_matrix, expected)
     full = [LowRank(MLPEncoder(SHAPE, [8]), 5, rank=r).contains_full_gaussian for r in (1, 3, 4, 9)]
@@ -333,6 +333,27 @@ def test_couplings_count_in_units_of_the_posterior_s_scale(name: str) -> None:
 
 
 def test_damped_couplings_together_are_as_fast_as_one_parameter() -> None:
-    step = torch.full((3, 190), -0.1)
-    torch.testing.assert_close(damped(step).abs().sum(-1), torch.full((3,), 0.1))
-    assert damped(torch.zeros(3, 0)).shape == (3, 0)
+    """Two means, two scales and two transforms of three couplings each, and a step of all the head's biases."""
+    head = Head(4, 10, num_couplings=6, groups=2)
+    x = torch.randn(3, 4)
+    plain = torch.nn.functional.linear(x, head.weight, head.bias)
+    torch.testing.assert_close(head(x), torch.cat([plain[:, :4], plain[:, 4:] / 3], -1))
+    before = head(x)
+    with torch.no_grad():
+        head.bias += 0.3
+    moved = head(x) - before
+    torch.testing.assert_close(moved[:, :4], torch.full((3, 4), 0.3))
+    for group in moved[:, 4:].split(3, dim=-1):
+        torch.testing.assert_close(group.sum(-1), torch.full((3,), 0.3))
+    assert Head(4, 10)(x).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", ["FullRank", "LowRank", "Mixture", "Planar", "Radial", "Sylvester"])
+def test_all_but_means_and_scales_are_damped(name: str) -> None:
+    guide = GUIDES[name](MLPEncoder((1, 8, 8)), latent_dim=4)
+    pace = guide.head.pace
+    assert (pace[:8] == 1).all()
+    assert len(pace) > 8
+    groups = guide.num_transforms if name in ("Radial", "Sylvester") else 1
+    torch.testing.assert_close(pace[8:].sum(), torch.tensor(float(groups)))
+    assert "head.pace" not in guide.state_dict()
