@@ -68,7 +68,18 @@ FULL: dict[str, dict[str, Any]] = {
         "objective": "TraceMeanField_ELBO",
         **networks([500], "tanh"),
     },
-    "m2": {"latent_dim": 5, "epochs": 12, "lr": 2e-3, "batch_size": 200, **networks([200], "relu")},
+    "m2": {
+        "latent_dim": 5,
+        "epochs": 12,
+        "lr": 2e-3,
+        "batch_size": 200,
+        "labelled_batch_size": 100,
+        **networks([200], "relu"),
+        "encoder": {
+            "class_path": "ConvEncoder",
+            "init_args": {"channels": [16, 32, 64], "hidden_dim": 200, "activation": "relu"},
+        },
+    },
     "m1m2": {
         "latent_dim": 4,
         "epochs": 15,
