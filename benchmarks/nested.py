@@ -69,8 +69,13 @@ def main() -> None:
             cells += [", ".join(f"{gain:+.2f}" for gain in gains), verdict]
         rows.append([*cells, directions(outer)])
         print(" | ".join(rows[-1]), flush=True)
-    more, gain = zip(*pairs, strict=True)
-    slope = linear_regression(more, gain).slope
+    related = ""
+    if len(pairs) > 2:
+        more, gain = zip(*pairs, strict=True)
+        related = (
+            " Without SemiAmortized, the differences in directions and in training ELBO are correlated by"
+            f" {correlation(more, gain):.2f}, {linear_regression(more, gain).slope:.1f} nats for a direction."
+        )
     write_section(
         "nested",
         "Nested families on the digits",
@@ -80,8 +85,7 @@ def main() -> None:
         f" validation ELBO. Nesting holds where no seed is below -{TOLERANCE}; where it holds in training and not in"
         " the test, the richer family has overfitted the 1,297 training images. Directions: how many of the 10 of z the"
         " training images move, whatever the axes (`active_directions` of `pyro_vae.evaluate`); fewer are a collapse."
-        f" Without SemiAmortized, the differences in directions and in training ELBO are correlated by"
-        f" {correlation(more, gain):.2f}, {slope:.1f} nats for a direction. {options.note}\n\n"
+        f"{related} {options.note}\n\n"
         + table(["guide", "training, seed by seed", "", "test, seed by seed", "", "directions, seed by seed"], rows),
     )
 
