@@ -135,6 +135,10 @@ def baseline(data: DataSet, labels: int, seed: int) -> float:
     return percent(classifier.predict(test) != data.test.labels.numpy())
 
 
+def said(wrong: tuple[float, float]) -> str:
+    return f"{wrong[0]:.2f} by q(y|x), {wrong[1]:.2f} by Bayes' rule"
+
+
 def over_draws(values: list[float]) -> str:
     if np.isnan(values).any():
         return ""
@@ -170,11 +174,11 @@ def main(argv: list[str] | None = None) -> None:
     for seed in range(args.draws):
         run = trained(args.out / f"m1m2-{seed}", seed=seed, **on_codes)
         found["m1m2"].append(errors(run, codes))
-        print(f"M1+M2, draw {seed}: test errors {found['m1m2'][-1]}", flush=True)
+        print(f"M1+M2, draw {seed}: test errors {said(found['m1m2'][-1])}", flush=True)
     for seed in range(args.draws):
         run = trained(args.out / f"m2-{seed}", seed=seed, **shared, **semi, **settings["m2"])
         found["m2"].append(errors(run, data))
-        print(f"M2, draw {seed}: test errors {found['m2'][-1]}", flush=True)
+        print(f"M2, draw {seed}: test errors {said(found['m2'][-1])}", flush=True)
 
     few, every = f"{args.labels}", f"all {len(data.train):,}"
     regression = over_draws([baseline(data, args.labels, seed) for seed in range(args.draws)])
