@@ -196,4 +196,4 @@ class NumPyro(Row):
     def run(self, steps: int) -> float:
         self.state, losses = self.many(self.key, self.state, self.count, steps)
         self.count += steps
-        return float(losses.mean())
+        return float(losses.sum()) / min(steps, 10)  # the others are still 0

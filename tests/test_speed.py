@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import memory, precision
 from benchmarks.ours import Floor
-from benchmarks.peers import PlainPyro
+from benchmarks.peers import NumPyro, PlainPyro
 from benchmarks.row import HIDDEN, LATENT, Case
 from benchmarks.rows import ROWS
 from benchmarks.speed import CASES, CORE, MAIN, case_of, section
@@ -138,3 +138,11 @@ def test_memory_is_the_peak_of_the_work_and_what_was_kept_before_it():
     assert len(kept)
     assert before == pytest.approx(40, abs=15)
     assert found == pytest.approx(140, abs=15)
+
+
+def test_the_loss_of_a_few_steps_of_numpyro_is_their_mean():
+    """Three steps fill three of the loop's ten places."""
+    pytest.importorskip("numpyro")
+    gray = torch.rand(64, 1, 28, 28)
+    few, many = (NumPyro(Case(batch_size=8), gray).run(steps) for steps in (3, 10))
+    assert 400 < many < few < 700  # nats per image; about 784 ln 2 at first
