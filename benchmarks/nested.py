@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import correlation, linear_regression, mean
 from typing import NamedTuple
 
+from torch import Tensor
+
 import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
@@ -33,12 +35,11 @@ class End(NamedTuple):
     directions: float
 
 
-def end(guide: str, seed: int, out: Path, epochs: int) -> End:
+def end(guide: str, seed: int, out: Path, epochs: int, images: Tensor) -> End:
     """The end of the run, which is trained or gone on with where it is not finished."""
     folder = trained(out / f"{guide}-{seed}", guide=guide, seed=seed, epochs=epochs, quiet=True).folder
     train = [row.elbo for row in folder.read_trace() if row.split == "train"]
-    images = load_data("digits").train
-    found = active_units(pyro_vae.load(folder.path, "last").guide, images.batch(slice(0, len(images))).cpu())
+    found = active_units(pyro_vae.load(folder.path, "last").guide, images)
     test = folder.read_metrics()["test_elbo"]["value"]
     return End(mean(train[-max(1, epochs // 10) :]), test, found.directions.value)
 
@@ -55,11 +56,13 @@ def main() -> None:
     parser.add_argument("--guides", nargs="+", default=list(CONTAINS))
     parser.add_argument("--note", default="", help="what else a reader of this run's numbers must know")
     options = parser.parse_args()
-    inner = [end("MeanField", seed, options.out, options.epochs) for seed in range(options.seeds)]
+    data = load_data("digits").train
+    images = data.batch(slice(0, len(data)))
+    inner = [end("MeanField", seed, options.out, options.epochs, images) for seed in range(options.seeds)]
     rows = [["MeanField", "", "", "", "", directions(inner)]]
     pairs = []
     for guide in options.guides:
-        outer = [end(guide, seed, options.out, options.epochs) for seed in range(options.seeds)]
+        outer = [end(guide, seed, options.out, options.epochs, images) for seed in range(options.seeds)]
         if guide != "SemiAmortized":  # whose gain is another: it refines lambda for each image
             pairs += [(o.directions - i.directions, o.train - i.train) for o, i in zip(outer, inner, strict=True)]
         cells = [guide]

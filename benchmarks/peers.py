@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.row import HIDDEN, LATENT, SHAPE, Case, Row, networks
+from benchmarks.row import HIDDEN, LAST, LATENT, SHAPE, Case, Row, networks
 
 
 class PlainPyro(Row):
@@ -184,9 +184,9 @@ class NumPyro(Row):
                 batch = lax.dynamic_slice_in_dim(images, start, size)
                 x = random.bernoulli(random.fold_in(key, first + i), batch).astype(batch.dtype)
                 state, loss = svi.update(state, x)
-                return state, losses.at[i % 10].set(loss / size)
+                return state, losses.at[i % LAST].set(loss / size)
 
-            return lax.fori_loop(0, steps, body, (state, jax.numpy.zeros(10)))
+            return lax.fori_loop(0, steps, body, (state, jax.numpy.zeros(LAST)))
 
         self.many = many
 
@@ -196,4 +196,4 @@ class NumPyro(Row):
     def run(self, steps: int) -> float:
         self.state, losses = self.many(self.key, self.state, self.count, steps)
         self.count += steps
-        return float(losses.sum()) / min(steps, 10)  # the others are still 0
+        return float(losses.sum()) / min(steps, LAST)  # the others are still 0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SHAPE, LATENT, HIDDEN = (1, 28, 28), 50, 400
+LAST = 10  #: a row's loss is the mean over so many last steps
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,11 @@ class Row(ABC):
         return float(loss)
 
     def run(self, steps: int) -> float:
-        """So many steps; returns the mean loss of their last ten, nats per image."""
+        """So many steps; returns the mean loss of the last :data:`LAST`, nats per image."""
         losses = []
         for _ in range(steps):
             loss = self.step(self.batches[self.count % len(self.batches)])
-            losses = [*losses[-9:], loss]
+            losses = [*losses[1 - LAST :], loss]
             self.count += 1
         if self.case.device == "cuda":
             torch.cuda.synchronize()

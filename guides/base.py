@@ -79,15 +79,6 @@ class Guide(nn.Module, ABC):
         """Images ``(N, *event)`` to variational parameters lambda ``(N, P)``."""
         return self.head(self.encoder(x))
 
-    def start_small(self, first: int, gain: float = 0.1) -> None:
-        """Shrink the head's first weights for the parameters from ``first`` on, which then hardly depend on the image.
-
-        For parameters that couple the dimensions: what they do to a sample adds up over D of them.
-        """
-        with torch.no_grad():
-            self.head.weight[first:].mul_(gain)
-            self.head.bias[first:].mul_(gain)
-
     @abstractmethod
     def posterior(self, lam: Tensor) -> TorchDistribution:
         """Variational parameters ``(N, P)`` to q: batch_shape ``(N,)``, event_shape ``(latent_dim,)``."""

@@ -42,7 +42,9 @@ class Householder(Guide):
     def __init__(self, encoder: Encoder, latent_dim: int, reflections: int = 4):
         require_positive(reflections=reflections)
         super().__init__(encoder, latent_dim, num_parameters=(2 + reflections) * latent_dim)
-        self.start_small(2 * latent_dim)
+        with torch.no_grad():  # the vectors hardly depend on the image at first
+            for weights in self.head.parameters():
+                weights[2 * latent_dim :] *= 0.1
         self.contains_full_gaussian = reflections >= latent_dim - 1
         # Turned noise of equal scales is the same noise, so any directions will do to start with, if they differ. Only
         # directions count: of length 2, a vector turns half as far for what one image adds to it.

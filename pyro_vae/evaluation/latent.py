@@ -78,17 +78,18 @@ def active_units(
     def kept(z: Tensor) -> Tensor:
         return torch.cat([torch.stack([half.double().mean(0) for half in z.tensor_split(2)]), z[:DRAWS].double()])
 
-    one, other, *drawn = posterior_draws(guide, x, num_samples, seed, progress, kept)
+    draws = posterior_draws(guide, x, num_samples, seed, progress, kept)
 
     def covariance(a: Tensor, b: Tensor) -> Tensor:
         return (a - a.mean(0)).T @ (b - b.mean(0)) / (len(a) - 1)
 
-    def look(rows: Tensor) -> tuple[Tensor, Tensor]:
-        between = covariance(one[rows], other[rows])
-        whole = torch.stack([covariance(z[rows], z[rows]) for z in drawn]).mean(0)
+    def look(rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+        one, other, *drawn = draws[:, rows]
+        between = covariance(one, other)
+        whole = torch.stack([covariance(z, z) for z in drawn]).mean(0)
         return between.diagonal(), (torch.linalg.pinv(whole, rtol=1e-10, hermitian=True) * between).sum()
 
-    activity, directions = look(torch.arange(len(x), device=x.device))
+    activity, directions = look(slice(None))
     generator = torch.Generator().manual_seed(seed)
     again = [look(torch.randint(len(x), (len(x),), generator=generator).to(x.device)) for _ in range(200)]
     active = int((activity > threshold).sum())
