@@ -20,11 +20,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from guides import GUIDES, MLPEncoder
 from pyro_vae import objectives
 from pyro_vae.engine import SVI, CaptureError, StepRecord, capture
-from pyro_vae.engine.base import Eager, fuse
+from pyro_vae.engine.base import Eager
 from pyro_vae.engine.capture import _drop_checks, _lift, _stay_on_device, _Watch
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.engine.precision import onednn, onednn_is_exact, settings
 from pyro_vae.engine.program import Program
+from pyro_vae.engine.update import Update, fuse
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
 SHAPE = (1, 6, 6)
@@ -153,6 +154,106 @@ def test_an_optimizer_that_comes_from_a_cuda_graph_steps_on_a_cpu():
     torch.testing.assert_close(run(vae(optimizer=marked), 5), expected, rtol=0, atol=0)
 
 
+OPTIMIZERS = {
+    "Adam": {},
+    "AdamW": {"weight_decay": 0.1, "amsgrad": True},
+    "SGD": {},
+    "SGD with momentum": {"momentum": 0.9},
+    "Adagrad": {"lr_decay": 0.1},
+}
+
+
+def updates(name, seed=0):
+    """An optimizer of two groups, its parameters, the same again with an Update, and gradients for one step of both."""
+    torch.manual_seed(seed)
+    plain = [nn.Parameter(torch.randn(30, 4)), nn.Parameter(torch.randn(7)), nn.Parameter(torch.randn(3))]
+    captured = copy.deepcopy(plain)
+
+    def make(parameters):
+        groups = [{"params": parameters[:1], "lr": 0.05}, {"params": parameters[1:]}]
+        made = getattr(torch.optim, name.split()[0])(groups, lr=0.02, **OPTIMIZERS[name])
+        fuse(made)
+        return made
+
+    optimizers = [make(plain), make(captured)]
+    return optimizers, plain, captured, Update(optimizers[1], captured)
+
+
+def step_both(optimizers, plain, captured, update, missing=2):
+    """One step of both with the same gradients, none for one parameter; they must agree to the last bit."""
+    gradients = [None if i == missing else torch.randn_like(p) for i, p in enumerate(plain)]
+    for parameter, gradient in zip(plain, gradients, strict=True):
+        parameter.grad = gradient
+    optimizers[0].step()
+    update(gradients)
+    for a, b in zip(plain, captured, strict=True):
+        assert torch.equal(a, b)
+        assert b.grad is None
+    assert str(optimizers[0].state_dict()["state"]) == str(optimizers[1].state_dict()["state"])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_captured_update_is_the_optimizers_own_to_the_last_bit(name):
+    both = updates(name)
+    optimizers, _, _, update = both
+    for _ in range(6):
+        step_both(*both)
+    assert sum(recorded is not None for recorded in update.recorded.values()) == 1, "nothing was captured"
+
+    schedulers = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in optimizers]
+    for _ in range(3):  # a learning rate that changes is no other graph
+        step_both(*both)
+        for scheduler in schedulers:
+            scheduler.step()
+    assert sum(recorded is not None for recorded in update.recorded.values()) == 1
+
+    for optimizer in optimizers:
+        optimizer.param_groups[1]["weight_decay"] = 0.3
+    for _ in range(4):
+        step_both(*both)
+    for _ in range(4):  # a parameter that had no gradient, and so no state, which torch's fused SGD does not take
+        step_both(*both, missing=2 if "momentum" in name else 0)
+
+    saved = copy.deepcopy(optimizers[0].state_dict())
+    step_both(*both)
+    for optimizer in optimizers:
+        optimizer.load_state_dict(copy.deepcopy(saved))
+    for _ in range(4):
+        step_both(*both)
+    for optimizer in optimizers:
+        optimizer.state.clear()
+    for _ in range(4):
+        step_both(*both)
+
+
+def test_a_captured_update_follows_new_groups_and_leaves_hooks_to_the_optimizer():
+    optimizers, plain, captured, _ = both = updates("Adam")
+    for _ in range(4):
+        step_both(*both)
+    added = nn.Parameter(torch.ones(2))
+    for optimizer, parameters in zip(optimizers, (plain, captured), strict=True):
+        parameters.append(copy.deepcopy(added))
+        optimizer.add_param_group({"params": parameters[-1:], "fused": True})
+    for _ in range(4):
+        step_both(*both)
+    assert not torch.equal(captured[-1], added)
+
+    calls = []
+    optimizers[1].register_step_post_hook(lambda *_: calls.append(1))
+    for _ in range(3):
+        step_both(*both)
+    assert len(calls) == 3
+
+
+def test_a_captured_update_keeps_a_bounded_number_of_graphs():
+    optimizers, *_, update = both = updates("SGD")
+    for step in range(40):
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["weight_decay"] = 0.01 * (step // 2)
+        step_both(*both)
+        assert len(update.recorded) <= 8
+
+
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adagrad", "SGD"])
 def test_the_fused_kernel_takes_the_step_of_the_plain_one(name):
     """Gradients whose strides are not their parameter's, too: a linear layer's weight used transposed."""
@@ -224,7 +325,7 @@ def test_bf16_keeps_loss_and_densities_in_float32_and_follows_fp32():
         svi = vae("FullRank", precision="bf16", engine=engine)
         records = run(svi, 50)
         assert {t.dtype for t in svi.program.elbo.terms} == {records.dtype} == {torch.float32}
-        assert {p.grad.dtype for p in svi.program.parameters} == {torch.float32}
+        assert {g.dtype for g in svi.program(images()).gradients} == {torch.float32}
         torch.testing.assert_close(records[:, 0], expected[:, 0], rtol=2e-2, atol=0)
         assert not torch.allclose(records[:, 0], expected[:, 0], rtol=1e-6), "bf16 was not used"
 

@@ -1,7 +1,7 @@
 """What every engine shares: a step is a pass, its gradients handed to the parameters, and the optimizer's step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import pyro.optim
@@ -9,11 +9,12 @@ import torch
 import torch.utils._pytree as pytree
 from pyro import poutine
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import settings
-from pyro_vae.engine.program import Pass, Program, StepRecord, resident
+from pyro_vae.engine.program import Gradients, Pass, Program, StepRecord, resident
+from pyro_vae.engine.update import fuse, take_step
 
 #: an optimizer, or what makes one of parameters that are known only after the program has run once
 AnyOptimizer = Optimizer | pyro.optim.PyroOptim | Callable[[list[Tensor]], Optimizer]
@@ -75,9 +76,11 @@ class Engine(ABC):
         """Let the optimizer take its step; returns the pass that moved it."""
         if self.average is not None:
             done = self.average(done)
-        hand_over(self.program.parameters, done.gradients)
-        self.optimizer.step()
+        self._update(done.gradients)
         return done
+
+    def _update(self, gradients: Gradients) -> None:
+        take_step(self.optimizer, self.program.parameters, gradients)
 
 
 class Eager(Engine):
@@ -89,21 +92,6 @@ class Eager(Engine):
         done = self.program(*args, validate=not self._seen, **kwargs)
         self._seen = True
         return done
-
-
-def hand_over(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Give each parameter its gradient."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-
-
-def fuse(optimizer: Optimizer) -> None:
-    """Switch the fused kernel on where there is one and nothing was said of it."""
-    devices = {Adam: "cpu cuda", AdamW: "cpu cuda", SGD: "cpu cuda", Adagrad: "cpu"}.get(type(optimizer), "").split()
-    for group in optimizer.param_groups:
-        unsaid = group.get("fused") is None and not group.get("foreach") and not group.get("differentiable")
-        if unsaid and all(p.device.type in devices and p.is_floating_point() for p in group["params"]):
-            group["fused"] = True
 
 
 def find_parameters(program: Program, args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:

@@ -12,7 +12,8 @@ from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
 from pyro_vae.engine.capture import Graph
 from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import keep_pages
-from pyro_vae.engine.program import Pass, Program
+from pyro_vae.engine.program import Gradients, Pass, Program
+from pyro_vae.engine.update import Update
 
 #: graphs that one engine keeps; a program that is called with more kinds of batches than this is not static
 MAX_GRAPHS = 8
@@ -38,7 +39,7 @@ def compile_graph(graph: Graph, batch: list[Tensor]) -> None:
 
 
 class Compiled(Engine):
-    """Forward and backward pass are one compiled function; the optimizer's (fused) step follows it.
+    """Forward and backward pass are one compiled function; the optimizer's fused kernel, captured too, follows it.
 
     Each kind of batch, such as a shorter last one, has its own graph over the same parameters.
 
@@ -60,8 +61,12 @@ class Compiled(Engine):
 
     def _begin(self) -> None:
         super()._begin()
+        self.update = Update(self.optimizer, self.program.parameters)
         if self.device.type == "cpu":
             keep_pages()
+
+    def _update(self, gradients: Gradients) -> None:
+        self.update(gradients)
 
     def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
         key = signature(self.program, args, kwargs)

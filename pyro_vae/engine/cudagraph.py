@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro_vae.engine.base import AnyOptimizer, Engine, hand_over, signature, tensors
+from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
 from pyro_vae.engine.capture import CaptureError, Graph
 from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph
 from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.program import Pass, Program
+from pyro_vae.engine.update import Rates, hyperparameters, take_step
 
 #: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
 WARM_UP = 3
@@ -53,7 +54,7 @@ class CudaGraph(Engine):
             raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
         capturable = all("capturable" in group for group in self.optimizer.param_groups)
         self.whole = capturable and self.average is None
-        self.rates = [torch.zeros((), device=self.device) for _ in self.optimizer.param_groups]
+        self.rates = Rates(self.optimizer, device=self.device)
         # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
         self.optimizer.register_load_state_dict_post_hook(lambda _: self.replays.clear())
 
@@ -61,7 +62,7 @@ class CudaGraph(Engine):
         return self.program(*args, **kwargs)
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        key = (signature(self.program, args, kwargs), self._hyperparameters())
+        key = (signature(self.program, args, kwargs), hyperparameters(self.optimizer))
         replay = self.replays.get(key)
         if replay is None:
             if len(self.replays) == MAX_GRAPHS:
@@ -69,33 +70,10 @@ class CudaGraph(Engine):
             if self.whole:
                 make_capturable(self.optimizer)
             replay = self.replays[key] = _Replay(self, args, kwargs)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            rate.copy_(group["lr"]) if isinstance(group["lr"], Tensor) else rate.fill_(group["lr"])
+        self.rates.read()
         with torch.cuda.device(self.device):  # whose current stream all engines work on
             done = replay(tensors(args, kwargs))
         return done if self.whole else self._move(done)
-
-    def _hyperparameters(self) -> Hashable:
-        """All but the learning rate are part of the graph."""
-        return tuple(
-            (name, value)
-            for group in self.optimizer.param_groups
-            for name, value in group.items()
-            # make_capturable changes "capturable" between the first step and the second
-            if name not in ("params", "lr", "initial_lr", "capturable") and not isinstance(value, Tensor)
-        )
-
-    @contextmanager
-    def live_rates(self) -> Iterator[None]:
-        """Within it, the optimizer's learning rates are tensors."""
-        old = [group["lr"] for group in self.optimizer.param_groups]
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate
-        try:
-            yield
-        finally:
-            for group, rate in zip(self.optimizer.param_groups, old, strict=True):
-                group["lr"] = rate
 
 
 class _Replay:
@@ -143,9 +121,8 @@ class _Replay:
         """What the graph holds."""
         done = self.graph(self.batch)
         if self.engine.whole:
-            hand_over(self.engine.program.parameters, done.gradients)
-            with self.engine.live_rates():
-                self.engine.optimizer.step()
+            with self.engine.rates.live():
+                take_step(self.engine.optimizer, self.engine.program.parameters, done.gradients)
         return done
 
 

@@ -136,7 +136,9 @@ class Program:
 
 def clipped(gradients: Gradients, max_norm: float | None) -> tuple[Tensor, Gradients]:
     """The total norm of the gradients, and the gradients scaled down to ``max_norm`` where theirs is larger."""
-    norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+    present = [g for g in gradients if g is not None]
+    # elsewhere than on CUDA norm by norm, which a compiler fuses with what makes the gradients
+    norm = nn.utils.get_total_norm(present, foreach=any(g.is_cuda for g in present))
     if max_norm is None:
         return norm, gradients
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
