@@ -2,7 +2,7 @@
 
 =============  =====================================================================================================
 ``eager``      the program runs through Pyro and Python at every step
-``compiled``   forward and backward captured as one graph, compiled by Inductor; the optimizer's kernel captured beside it
+``compiled``   forward and backward captured as one graph, compiled by Inductor; the optimizer captured beside it
 ``cudagraph``  the captured step, optimizer included, recorded once on a CUDA device and replayed
 ``auto``       the fastest of these that suits the device, the program and the length of the run
 =============  =====================================================================================================
