@@ -46,7 +46,7 @@ class Watch:
             RESET.write_text("5")  # proc(5): the peak becomes the size of now
 
     def mib(self) -> float | None:
-        """MiB; None where the system keeps no account."""
+        """MiB; None where nobody keeps account: the system, or torch of what JAX takes on a GPU."""
         if self.cuda:
-            return torch.cuda.max_memory_allocated() / 2**20 - self.before
+            return torch.cuda.max_memory_allocated() / 2**20 - self.before or None
         return _own("VmHWM") - self.before if RESET.exists() else None

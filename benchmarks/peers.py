@@ -1,5 +1,6 @@
 """The step as others take it: Pyro, PyTorch, pythae, NumPyro."""
 
+import os
 from typing import Any
 
 import torch
@@ -142,6 +143,7 @@ class NumPyro(Row):
 
     def __init__(self, case: Case, gray: Tensor):
         super().__init__(case, gray)
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the other rows live on the same GPU
         import jax
         import numpyro
         import numpyro.distributions as dist

@@ -27,6 +27,7 @@ from pyro_vae.data import Images, load_data
 from pyro_vae.models import VAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
+from pyro_vae.seeds import seeded
 from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
@@ -81,8 +82,7 @@ class Side:
         aggregate = fitted_gaussian(pyro_vae.features(run, train))
         self.code_kl = torch.distributions.kl_divergence(aggregate, prior).item()
         self.reconstruction = self.means(self.code)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with seeded(0):
             self.drawn = self.means(prior.sample(torch.Size([1000])))
             pairs = torch.randint(len(x), (1000, 2))
         self.between = self.means(self.code[pairs].mean(1))

@@ -81,7 +81,7 @@ def findings(run: Run, x: Tensor, draws: int, samples: int) -> Findings:
     assert isinstance(model, BayesianVAE)
     at_mean = evaluation.iwae(model, run.guide, x, samples)
     log_p, images = [], []
-    with seeded(0, x.device):
+    with seeded(0):
         z = model.prior().sample(torch.Size([100]))
         for _ in range(draws):
             with model.drawn():

@@ -26,6 +26,23 @@ class MixtureOfNormals(dist.MixtureSameFamily):
 
     has_rsample = True
 
+    @torch.no_grad()
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Samples ``sample_shape + batch_shape + (D,)``.
+
+        The component is the largest of its logits with Gumbel noise. ``multinomial``, the way of torch's own, ends the
+        process's use of a CUDA device where a weight is NaN, before anybody can say that the run diverged.
+        """
+        components = self.component_distribution.base_dist
+        logits = self.mixture_distribution.logits.expand(*sample_shape, *self.batch_shape, -1)
+        noise = torch.empty_like(logits).exponential_().log()
+        chosen = (logits - noise).argmax(-1, keepdim=True).unsqueeze(-1)  # (..., 1, 1)
+        loc, scale = (
+            p.expand(*logits.shape, -1).take_along_dim(chosen, -2).squeeze(-2)
+            for p in (components.loc, components.scale)
+        )
+        return loc + scale * torch.randn_like(loc)
+
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Samples ``sample_shape + batch_shape + (D,)``, with gradients."""
         z = self.sample(Size(sample_shape))

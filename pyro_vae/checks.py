@@ -114,7 +114,7 @@ def try_once(model: Model, guide: Guide, objective: Objective, x: Tensor, y: Ten
     Raises:
         InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
     """
-    with seeded(0, x.device), pyro.validation_enabled(True):
+    with seeded(0), pyro.validation_enabled(True):
         try:
             objective.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
         except ValueError as error:

@@ -26,7 +26,7 @@ from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
 from pyro_vae.optim import LrSchedule, OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
-from pyro_vae.seeds import random_seed
+from pyro_vae.seeds import forked, random_seed
 
 Shape = tuple[int, ...]
 
@@ -259,7 +259,7 @@ def build(
         num_images: how many images the model will be trained on; None where weights will be loaded.
     """
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         torch.manual_seed(random_seed(config.seed, "prior"))
         prior = config.prior(config.latent_dim)
         torch.manual_seed(random_seed(config.seed, "decoder"))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from guides import Guide
+from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
 from pyro_vae.runs import Run, load
@@ -84,7 +85,7 @@ def encode(
     images = torch.as_tensor(x)
     parts = []
     for start, batch in _batches(images, batch_size):
-        with seeded(batch_seed(seed, start), device):
+        with seeded(batch_seed(seed, start)), exact(device):
             q = guide.posterior(guide.amortize(batch.to(device, torch.float32)))
             parts.append(read(q, count))
     rows = torch.cat(parts, dim=-2)

@@ -39,7 +39,7 @@ def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: Run
 
     Another model has no decoder to look into.
     """
-    with seeded(0, next(model.parameters()).device):
+    with seeded(0):
         figures: dict[str, Figure] = {}
         if isinstance(model, VAE):
             figures = _figures(model, guide, data, seen)

@@ -27,8 +27,15 @@ def batch_seed(seed: int, start: int) -> int:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
+def forked() -> Iterator[None]:
+    """The caller's generators, those of all CUDA devices too, are left where they were, whatever is seeded within."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
+        yield
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
     """Random numbers that depend on ``seed`` alone; the caller's generators are left where they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with forked():
         torch.manual_seed(seed)
         yield

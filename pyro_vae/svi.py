@@ -37,6 +37,7 @@ from pyro_vae.config import (
 from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, hide_labels, join_labelled, load_data, rows_at_once
 from pyro_vae.distributed import ALONE, Workers, join
 from pyro_vae.engine import SVI
+from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.log import Log
 from pyro_vae.models import Model
@@ -184,7 +185,7 @@ def fit(
         result = log.finish(test, config.final_samples, state["best_epoch"], state["seconds"], state["core_seconds"])
         watch.say(_summary(config, state, result, best, device))
 
-    with seeded(config.seed, device), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
+    with seeded(config.seed), exact(device), Watch(config.epochs, state["epoch"], batches, quiet) as watch:
         if bounds_nothing(model, data, seen):
             watch.say(
                 "note: with gray values, a binary likelihood is none, and what is called ELBO here bounds nothing"
@@ -228,7 +229,7 @@ def held_out_terms(model: Model, guide: Guide, images: Images, seen: Binarizer, 
 
     The binarisation and the noise are the same at every call, whatever the run's seed.
     """
-    with seeded(0, next(model.parameters()).device):
+    with seeded(0):
         size = max(1, min(20_000, rows_at_once(images.image_shape)) // num_samples)
         chunks = seen.held_out(images, size)
         if model.needs_labels and images.labels is not None:

@@ -14,6 +14,32 @@ from pyro_vae.runs import RunFolder
 # Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
 torch.set_num_threads(1)
 
+# The tests test the same on every machine: but for those marked with ``cuda``, they and the processes that they start
+# see no CUDA device.
+_is_available, _visible = torch.cuda.is_available, os.environ.get("CUDA_VISIBLE_DEVICES")
+HAS_CUDA = _is_available()
+torch.cuda.is_available = lambda: False
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(autouse=True)
+def _cuda(request, monkeypatch):
+    if "cuda" not in request.keywords:
+        return
+    if not HAS_CUDA:
+        pytest.skip("needs a CUDA device")
+    monkeypatch.setattr(torch.cuda, "is_available", _is_available)
+    if _visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", _visible)
+
+
+@pytest.fixture
+def _no_cuda():
+    if HAS_CUDA:
+        pytest.skip("there is a CUDA device")
+
 
 @pytest.fixture(autouse=True)
 def _own_random_numbers():

@@ -279,7 +279,7 @@ def test_a_run_on_a_streamed_memory_map_is_the_run_in_memory(tmp_path, train, mo
     assert [row[:9] for row in streamed] == [row[:9] for row in expected]  # all but the time
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", ["memory map", "array", "tensor"])
 def test_what_is_too_large_for_the_device_goes_there_batch_by_batch(tmp_path, monkeypatch, kind):
     device = torch.device("cuda", 0)

@@ -13,6 +13,8 @@ from test_engine_coverage import CASES, CLASSES, SHAPE, svi_of
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from pyro_vae.engine.capture import _Watch
+
 
 @contextmanager
 def fake_cuda(monkeypatch, *modules: nn.Module) -> Iterator[None]:
@@ -43,8 +45,10 @@ def test_a_step_stays_on_its_device(case, monkeypatch):
         x = torch.rand(8, *SHAPE, device="cuda")
         labels = {"y": torch.randint(CLASSES, (8,), device="cuda")} if len(given) == 2 else {}
         svi.program.parameters = [*svi.model.parameters(), *svi.guide.parameters()]
-        done = svi.program(x, **labels)
+        with _Watch() as watch:
+            done = svi.program(x, **labels)
         assert {t.device.type for t in (done.record, *done.terms)} == {"cuda"}
+        assert not watch.foreign
 
 
 class Careless(nn.Module):

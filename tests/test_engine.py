@@ -25,11 +25,12 @@ from pyro_vae.engine.capture import _drop_checks, _lift, _stay_on_device, _Watch
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.engine.precision import onednn, onednn_is_exact, settings
 from pyro_vae.engine.program import Program
-from pyro_vae.engine.update import Update, fuse
+from pyro_vae.engine.update import Update, fuse, hyperparameters
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
+from pyro_vae.optim import make_optimizer
+from pyro_vae.runs import RunFolder
 
 SHAPE = (1, 6, 6)
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.fixture(autouse=True)
@@ -566,7 +567,7 @@ def test_without_a_compiler_the_graph_runs_by_itself(monkeypatch):
 # ---- CUDA
 
 
-@cuda
+@pytest.mark.cuda
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("optimizer", ["Adam", "Adamax", "SGD"])
 def test_cudagraph_follows_eager_without_a_sync(optimizer):
@@ -616,7 +617,59 @@ def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line(ta
     module = make_fx(program)(torch.randn(3, 3, device="meta"))
     _lift(module, after=0)
     with pytest.raises(CaptureError, match=r"test_engine.py.*table.to\(.*_to_copy.default works on the host"):
-        _stay_on_device(module, watch.transfers)
+        _stay_on_device(module, watch)
+
+
+def captured_on_meta(program, *args):
+    """A program's graph, its inputs lifted, and the watch over it; "meta" stands for the device."""
+    watch = _Watch()
+
+    def watched(x, *rest):
+        with watch:
+            return program(x, *rest)
+
+    module = make_fx(watched)(torch.randn(3, device="meta"), *args, torch.zeros(()))
+    _lift(module, after=1 + len(args))
+    return module, watch
+
+
+OUTSIDE = torch.tensor(2.0)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x, beta, _: x * beta,
+        lambda x, beta, _: x * OUTSIDE,
+        lambda x, beta, _: x * (1 + OUTSIDE),
+        lambda x, beta, _: x * torch.rand(()),
+    ],
+    ids=["argument", "closure", "computed", "random"],
+)
+def test_a_number_of_the_host_that_may_change_is_refused_for_the_device(program):
+    """A recorded graph would keep its value."""
+    with pytest.raises(CaptureError, match=r"test_engine.py.*lambda x, beta.*put it on the device"):
+        _stay_on_device(*captured_on_meta(program, torch.tensor(0.5)))
+
+
+def test_a_number_that_is_written_in_the_program_stays_in_a_graph_of_the_device():
+    _stay_on_device(*captured_on_meta(lambda x, _: x * torch.tensor(2.0) + torch.ones(()) / 3))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "RMSprop", "SGD", "Adagrad"])
+def test_a_state_that_was_saved_to_a_run_folder_is_the_same_to_a_graph(name, tmp_path):
+    """Checkpoints make lists of tuples; the hyperparameters, which tell graphs apart, do not see it."""
+    weight = nn.Parameter(torch.randn(3))
+    optimizer = make_optimizer(name, [weight], 1e-2, 0.1)
+    fuse(optimizer)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    before = hyperparameters(optimizer)
+    folder = RunFolder(tmp_path)
+    folder.save("last", {"optimizer": optimizer.state_dict()})
+    optimizer.load_state_dict(folder.restore("last")["optimizer"])
+    assert hyperparameters(optimizer) == before
+    assert isinstance(hash(before), int)
 
 
 def test_the_checks_of_decompositions_are_no_part_of_a_graph_on_the_device():

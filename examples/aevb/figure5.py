@@ -26,7 +26,7 @@ def picture(runs: dict[int, Run]) -> Figure:
     figure = Figure(figsize=(3.6 * len(runs), 4), layout="constrained")
     for axes, (dims, run) in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs.items(), strict=True):
         assert isinstance(run.model, VAE)
-        with seeded(0, torch.device("cpu")):
+        with seeded(0):
             z = run.model.prior().sample((SIDE * SIDE,))
         images = run.model.likelihood(run.model.decode(z)).mean.numpy()
         axes.imshow(mosaic(images, SIDE)[0], cmap="gray", vmin=0, vmax=1)

@@ -9,7 +9,15 @@ from pyro_vae.compare.processes import Job, Told, reason
 from pyro_vae.errors import InputError
 
 
-def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, workers: int | None, threads: int) -> None:
+def run_on_ray(
+    trials: Sequence[Trial],
+    work: Job,
+    told: Told,
+    address: str,
+    workers: int | None,
+    threads: int,
+    device: str = "auto",
+) -> None:
     """Do the work of each trial in a Ray task.
 
     Every node must see the folder of the comparison, the data and this package, as on a shared file system.
@@ -17,7 +25,8 @@ def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, wor
     Args:
         address: "local" starts Ray on this machine; else what ``ray.init`` takes: "auto", "ray://HOST:10001".
         workers: on this machine, how many tasks run at a time; a cluster decides that itself.
-        threads: cores that a task asks for. Where there are GPUs it asks for one of them as well.
+        threads: cores that a task asks for.
+        device: what the runs want; but for "cpu", a task asks for a GPU as well where there are any.
 
     Raises:
         InputError: where Ray is not installed, or there is no cluster at the address.
@@ -34,7 +43,7 @@ def run_on_ray(trials: Sequence[Trial], work: Job, told: Told, address: str, wor
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"--ray {address}: {' '.join(str(error).split())[:300]}") from error
     try:
-        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        gpus = 1 if device != "cpu" and ray.cluster_resources().get("GPU") else 0
         # A run that failed would fail again, and one whose node was lost goes on with the next command.
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_one)
         open_ = {task.remote(work, trial): trial for trial in trials}

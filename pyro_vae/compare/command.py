@@ -32,7 +32,7 @@ def work_through(plan: Plan) -> dict[str, str]:
     logs = plan.out / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     devices = _devices(plan.device)
-    slots = len(devices) or cores()
+    slots = len(devices) or (1 if plan.device.startswith("cuda") else cores())
     workers = min(plan.workers or slots, len(plan.trials))
     # Together no more than there are cores, and none more than OMP_NUM_THREADS allows.
     threads = max(1, min(cores() // workers, torch.get_num_threads()))
@@ -46,7 +46,7 @@ def work_through(plan: Plan) -> dict[str, str]:
             else:
                 from pyro_vae.compare.cluster import run_on_ray
 
-                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, workers, work.threads)
+                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, workers, work.threads, plan.device)
         except KeyboardInterrupt:
             dashboard.say("stopped; every finished epoch is kept: the same command goes on from there")
             sys.exit(130)
@@ -55,7 +55,7 @@ def work_through(plan: Plan) -> dict[str, str]:
 
 def _devices(name: str) -> list[str]:
     """The GPUs that the workers take in turn, as CUDA_VISIBLE_DEVICES has them; none on a CPU or where one is named."""
-    if name != "auto" or not torch.cuda.is_available():
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]

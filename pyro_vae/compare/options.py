@@ -60,8 +60,8 @@ class Plan:
     ray: str | None
 
 
-def compare_parser() -> ArgumentParser:
-    """The options of ``svi``, and those of a comparison."""
+def compare_parser(on_cuda: bool) -> ArgumentParser:
+    """The options of ``svi``, and those of a comparison, whose measures are cheaper where there is no GPU for them."""
     parser = make_parser(
         "python -m pyro_vae.compare",
         description="Train guides x seeds as run folders, measure them, and write one report."
@@ -77,7 +77,7 @@ def compare_parser() -> ArgumentParser:
     add("--measures", default=MEASURED, metavar="A,B", help=f"of {', '.join([*MEASURES, *SIMULATED])}")
     add("--measure_train", type=bool, default=False, help="bounds and gap on training images too")
     parser.add_class_arguments(Options, "evaluate")
-    if not torch.cuda.is_available():
+    if not on_cuda:
         parser.set_defaults({f"evaluate.{name}": value for name, value in CHEAP.items()})
     return parser
 
@@ -88,8 +88,11 @@ def make_plan(argv: Sequence[str]) -> Plan:
     Raises:
         InputError: where something in it has no sense, or the runs could not be compared.
     """
-    parser = compare_parser()
-    parsed = [(arm, parse_arguments(parser, arm.words)) for arm in expand(argv)]
+    arms, on_cuda = expand(argv), torch.cuda.is_available()
+    parser = compare_parser(on_cuda)
+    if on_cuda and parse_arguments(parser, arms[0].words).device == "cpu":
+        parser = compare_parser(on_cuda=False)
+    parsed = [(arm, parse_arguments(parser, arm.words)) for arm in arms]
     given = parsed[0][1]
     names = [arm.name for arm, _ in parsed]
     if given.seeds < 1:

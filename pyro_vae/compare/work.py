@@ -70,10 +70,11 @@ def environment(device: str) -> dict[str, Any]:
     """The machine and the versions that a run was trained with."""
     from pyro_vae.checks import choose_device
 
-    cuda = choose_device(device).type == "cuda"
+    where = choose_device(device)
+    cuda = where.type == "cuda"
     packages = ("pyro_vae", "torch", "pyro-ppl", "zuko", "numpy")
     return {
-        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "device": torch.cuda.get_device_name(where) if cuda else processor(),
         "cuda": cuda,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -65,8 +65,9 @@ def capture(
 
     - The same operations at every step. Python's ``if``, ``while`` and ``int()`` on a tensor's value, ``.item()``,
       ``print`` of it, and shapes that depend on data (``x[x > 0]``, ``unique``) are refused by the line they stand on.
-    - Its tensors as arguments, or as tensors that are changed in place. Numbers among the arguments are part of the
-      graph: another number is another graph, and after eight the step runs eagerly. Give what changes as a tensor.
+    - Its tensors as arguments, or as tensors that are changed in place; for a CUDA graph all on its device. Numbers
+      among the arguments are part of the graph: another number is another graph, and after eight the step runs
+      eagerly. Give what changes as a tensor.
     - Randomness from torch's own generator. Python's or NumPy's, or a counter, would be frozen; two passes that differ
       under one seed are refused. What Python does besides (a print, a list that grows) happens while capturing only.
     - An ELBO that reads no number back within Pyro itself, as ``RenyiELBO`` does: it is refused by Pyro's line.

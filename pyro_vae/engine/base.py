@@ -50,7 +50,7 @@ class Engine(ABC):
         fuse(self.optimizer)
         self.device = self.program.parameters[0].device
         for group in self.optimizer.param_groups:  # a state that was saved where a CUDA graph ran may say so
-            if group.get("capturable") and self.device.type == "cpu":
+            if group.get("capturable") and self.device.type != "cuda":
                 group["capturable"] = False
 
     @abstractmethod

@@ -38,6 +38,11 @@ def compile_graph(graph: Graph, batch: list[Tensor]) -> None:
         warnings.warn(f"Inductor did not compile the step, which runs operation by operation: {reason}", stacklevel=2)
 
 
+def warn_of_kinds() -> None:
+    """Say that no more graphs are made."""
+    warnings.warn(f"the batches were of {MAX_GRAPHS} kinds so far; further kinds run eagerly", stacklevel=3)
+
+
 class Compiled(Engine):
     """Forward and backward pass are one compiled function; the optimizer's fused kernel, captured too, follows it.
 
@@ -73,7 +78,7 @@ class Compiled(Engine):
         graph = self.graphs.get(key)
         if graph is None:
             if len(self.graphs) == MAX_GRAPHS:
-                warnings.warn(f"the batches were of {MAX_GRAPHS} kinds so far; further kinds run eagerly", stacklevel=2)
+                warn_of_kinds()
                 return self.program(*args, **kwargs)
             graph = Graph(self.program, args, kwargs)
             if self.inductor:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
 from pyro_vae.engine.capture import CaptureError, Graph
-from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph
+from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph, warn_of_kinds
 from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.update import Rates, hyperparameters, take_step
@@ -54,7 +54,7 @@ class CudaGraph(Engine):
             raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
         capturable = all("capturable" in group for group in self.optimizer.param_groups)
         self.whole = capturable and self.average is None
-        self.rates = Rates(self.optimizer, device=self.device)
+        self.rates = Rates(self.optimizer, dtype=torch.float32, device=self.device)
         # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
         self.optimizer.register_load_state_dict_post_hook(lambda _: self.replays.clear())
 
@@ -66,6 +66,7 @@ class CudaGraph(Engine):
         replay = self.replays.get(key)
         if replay is None:
             if len(self.replays) == MAX_GRAPHS:
+                warn_of_kinds()
                 return super()._step(args, kwargs)
             if self.whole:
                 make_capturable(self.optimizer)

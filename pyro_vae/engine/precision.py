@@ -99,6 +99,11 @@ def tf32(allowed: bool) -> Iterator[None]:
             setting.fp32_precision = value
 
 
+def exact(device: torch.device) -> AbstractContextManager:
+    """Float32 convolutions on CUDA are in float32 within it, as products are, for what is measured outside a step."""
+    return tf32(False) if device.type == "cuda" else nullcontext()
+
+
 def settings(precision: Precision, device: torch.device) -> AbstractContextManager:
     """The process settings for steps in ``precision`` on ``device``.
 

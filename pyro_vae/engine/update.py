@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,11 +21,16 @@ MAX_UPDATES = 8
 
 
 def fuse(optimizer: Optimizer) -> None:
-    """Switch the fused kernel on where there is one and nothing was said of it."""
-    devices = FUSED.get(type(optimizer), ())
+    """Switch the fused kernel on where there is one and nothing was said of it.
+
+    A state that was saved on another device may say so where there is none; it is switched off there.
+    """
+    if (devices := FUSED.get(type(optimizer))) is None:
+        return
     for group in optimizer.param_groups:
-        unsaid = group.get("fused") is None and not group.get("foreach") and not group.get("differentiable")
-        if unsaid and all(p.device.type in devices and p.is_floating_point() for p in group["params"]):
+        if not all(p.device.type in devices and p.is_floating_point() for p in group["params"]):
+            group["fused"] = False
+        elif group.get("fused") is None and not group.get("foreach") and not group.get("differentiable"):
             group["fused"] = True
 
 
@@ -53,13 +57,18 @@ def hyperparameters(optimizer: Optimizer) -> Hashable:
 class Rates:
     """The learning rates of an optimizer as tensors, which a recorded step reads; the optimizer keeps its numbers.
 
+    Args:
+        optimizer: whose rates they are.
+        dtype: of the tensors; fused kernels read float32 on a CUDA device and float64 on the host.
+        device: of the tensors.
+
     Attributes:
         tensors: one for each group of parameters.
     """
 
-    def __init__(self, optimizer: Optimizer, **options: Any):
+    def __init__(self, optimizer: Optimizer, dtype: torch.dtype, device: torch.device | str = "cpu"):
         self.optimizer = optimizer
-        self.tensors = [torch.zeros((), **options) for _ in optimizer.param_groups]
+        self.tensors = [torch.zeros((), dtype=dtype, device=device) for _ in optimizer.param_groups]
 
     def read(self) -> None:
         """Take the rates of now from the optimizer."""

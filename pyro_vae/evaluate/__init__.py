@@ -20,6 +20,7 @@ from torch import Tensor
 from pyro_vae.checks import choose_device, sees_binary
 from pyro_vae.config import parse_arguments
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
+from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
@@ -61,7 +62,7 @@ def evaluate(
     loaded = [load(path, checkpoint, where) for path in runs]
     chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
     findings = []
-    with Line(quiet) as watch:
+    with Line(quiet) as watch, exact(where):
         for run in loaded:
             watch.run = str(run.folder.path)
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")

@@ -212,7 +212,7 @@ def _calibration(task: Task) -> Finding:
 
 def _bracket(task: Task) -> Finding:
     run = task.run
-    with seeded(task.seed, task.x.device):
+    with seeded(task.seed):
         x, z = simulate(run.model, task.options.bracket_images)
     found = bracket(run.model, x, z, task.options.annealing, seed=task.seed, progress=task.progress)
     return Finding({f"bracket_{name}": figure for name, figure in found._asdict().items()}, {})

@@ -57,7 +57,7 @@ def aggregate_posterior(
     kls, informations = [], []
     size = max(1, 1_000_000 // (n * num_samples * guide.latent_dim))
     for start in range(0, n, size):
-        with seeded(batch_seed(seed, start), x.device):
+        with seeded(batch_seed(seed, start)):
             z = guide.posterior(lam[start : start + size]).sample(torch.Size([num_samples]))
         rows = z.shape[1]
         everywhere = z.flatten(0, 1)[:, None].expand(-1, n, -1)
@@ -95,7 +95,7 @@ def mmd(model: Model, guide: Guide, x: Tensor, seed: int = 0) -> Estimate:
         Gretton, Borgwardt, Rasch, Scholkopf & Smola 2012, A Kernel Two-Sample Test, lemma 6.
     """
     z = posterior_draws(guide, x, 1, seed)[0].double()
-    with seeded(batch_seed(seed, len(x)), x.device):
+    with seeded(batch_seed(seed, len(x))):
         p = prior_of(model, "MMD").sample(torch.Size([len(x)])).double()
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:

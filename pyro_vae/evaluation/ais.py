@@ -121,7 +121,7 @@ def _run(
             done += n
             progress(done, total)
 
-        with seeded(batch_seed(seed, first), x.device), pyro.validation_enabled(False), torch.no_grad():
+        with seeded(batch_seed(seed, first)), pyro.validation_enabled(False), torch.no_grad():
             path = _Path(model.log_joint, start(images), images, settings)
             path.forward(settings.pilot_chains, tick, steer=True)
             forward.append(path.forward(settings.chains, tick))

@@ -46,7 +46,7 @@ def elbo(
         images = x[start : start + size]
         total = torch.zeros(3, len(images), dtype=torch.double, device=x.device)
         square = torch.zeros_like(total)
-        with seeded(batch_seed(seed, start), x.device):
+        with seeded(batch_seed(seed, start)):
             for terms in chunks_of_terms(model, guide, images, num_samples, chunk):
                 values = torch.stack([terms.log_weight, terms.log_likelihood, terms.kl]).double()
                 total += values.sum(1)
@@ -99,7 +99,7 @@ def iwae(
         images = x[start : start + size]
         first = torch.full((len(images),), -torch.inf, dtype=torch.double, device=x.device)
         second = first.clone()
-        with seeded(batch_seed(seed, start), x.device):
+        with seeded(batch_seed(seed, start)):
             done = 0
             for terms in chunks_of_terms(model, guide, images, num_samples, chunk):
                 log_weight = terms.log_weight.double()

@@ -76,11 +76,10 @@ def calibration(
         Talts, Betancourt, Simpson, Vehtari & Gelman 2018, Validating Bayesian Inference Algorithms with
         Simulation-Based Calibration, Algorithm 1.
     """
-    device = next(model.parameters()).device
     parts = []
     for start in range(0, num_images, BATCH):
         own_seed = batch_seed(seed, start)
-        with seeded(own_seed, device):
+        with seeded(own_seed):
             x, z = simulate(model, min(BATCH, num_images - start))
         parts.append((posterior_draws(guide, x, num_samples, own_seed) < z).sum(0))
         progress(min(start + BATCH, num_images), num_images)

@@ -88,7 +88,7 @@ def optimize_posterior(
         images = x[start : start + size]
         with torch.no_grad():
             first = guide.amortize(images)
-        with seeded(batch_seed(seed, start), x.device), pyro.validation_enabled(False):
+        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
             parts.append(_optimize(model, guide, images, first, settings))
         progress(start + len(images), len(x))
     return Optimum(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -161,7 +161,7 @@ def bounds_at(
     size = images_at_once(x, chunk)
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        with seeded(batch_seed(seed, start), x.device), pyro.validation_enabled(False):
+        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
             draws = [
                 log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done)).double()
                 for done in range(0, num_samples, chunk)

@@ -65,7 +65,7 @@ def gradient_quality(
     sums = torch.zeros(folds, count, dtype=torch.double, device=x.device)
     squares = torch.zeros_like(sums)
     sizes = torch.zeros(folds, dtype=torch.double)
-    with seeded(batch_seed(seed, 0), x.device), pyro.validation_enabled(False):
+    with seeded(batch_seed(seed, 0)), pyro.validation_enabled(False):
         for i in range(repeats):
             loss = objective.differentiable_loss(model, guide, x) / len(x)  # type: ignore[attr-defined]
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)

@@ -84,7 +84,7 @@ def importance(
     size = images_at_once(x, BLOCK)
     for start in range(0, len(x), size):
         images = x[start : start + size]
-        with seeded(batch_seed(seed, start), x.device):
+        with seeded(batch_seed(seed, start)):
             terms = chunks_of_terms(model, guide, images, num_samples, chunk)
             log_weight = torch.cat([t.log_weight.double() for t in terms])
         k_hats.append(pareto_k(log_weight))

@@ -37,7 +37,7 @@ def label_bounds(
     bounds = []
     for start in range(0, len(x), size):
         images = x[start : start + size]
-        with seeded(batch_seed(seed, start), x.device):
+        with seeded(batch_seed(seed, start)):
             q = guide.given(images, every)  # batch_shape (C, size)
             z = q.sample(torch.Size((num_samples,)))
             log_p = model.prior().log_prob(z) + model.given(z, every).log_prob(images)

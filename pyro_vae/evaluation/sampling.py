@@ -149,7 +149,7 @@ def posterior_draws(
     parts = []
     size = images_at_once(x, num_samples)
     for start in range(0, len(x), size):
-        with seeded(batch_seed(seed, start), x.device), pyro.validation_enabled(False):
+        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
             with pyro.plate("samples", num_samples, dim=-2):
                 trace = poutine.trace(guide).get_trace(x[start : start + size])
             parts.append(reduce(flat_latents(prune_subsample_sites(trace))))

@@ -16,6 +16,7 @@ from guides.encoders import MLPEncoder
 from pyro_vae.engine.precision import Precision, products
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, Model, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
+from pyro_vae.seeds import forked, seeded
 from pyro_vae.testing.density import check_density, check_log_determinants, draw, require
 
 
@@ -53,7 +54,7 @@ def check_guide(
         >>> check_guide(MeanField, latent_dims=[2], batch_sizes=[7])
     """
     name = getattr(guide_class, "__name__", str(guide_class))
-    with torch.random.fork_rng(devices=[]), pyro.validation_enabled(True):
+    with forked(), pyro.validation_enabled(True):
         for latent_dim in latent_dims:
             for image_shape in image_shapes:
 
@@ -183,8 +184,7 @@ def _check_elbo(guide: Guide, model: Model, x: Tensor, precision: Precision) -> 
 @torch.no_grad()
 def _outcome(guide: Guide, x: Tensor) -> list[Tensor]:
     """Lambda, a sample and its log density, from the same random numbers whenever it is called."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+    with seeded(1):
         lam = guide.amortize(x)
         q = guide.posterior(lam)
         z = draw(q, ())
