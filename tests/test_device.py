@@ -1,18 +1,26 @@
-"""A step stays on its device, wherever the tests run: a program on fake CUDA tensors, which hold nothing.
+"""What can be tested of CUDA's path wherever the tests run.
 
-They know their device, refuse to be mixed with tensors of another, and refuse to be read. Of a backward pass, which
-needs a real device, only the shapes are given; autograd's keeps to the devices of the forward pass.
+A step stays on its device: a program on fake CUDA tensors, which hold nothing. They know their device, refuse to be
+mixed with tensors of another, and refuse to be read. Of a backward pass, which needs a real device, only the shapes are
+given; autograd's keeps to the devices of the forward pass.
+
+And the engine ``cudagraph`` around its recording: a stand-in for ``torch.cuda`` whose graphs do their work anew.
 """
 
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
+from test_engine import anneal_numbers, images, run, vae
 from test_engine_coverage import CASES, CLASSES, SHAPE, svi_of
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
+from pyro_vae.engine import cudagraph
 from pyro_vae.engine.capture import _Watch
 
 
@@ -69,3 +77,63 @@ def test_the_test_finds_what_leaves_the_device(read, refusal, monkeypatch):
     layer = Careless(read)
     with fake_cuda(monkeypatch, layer), pytest.raises(refusal):
         layer(torch.rand(2, 3, device="cuda"))
+
+
+class StandIn:
+    """A recorded step that, replayed, does its work on the processor and writes it where the recording put it."""
+
+    def __init__(self, replay):
+        self.work, self.engine = replay._work, replay.engine
+        self.written = self.to_write()
+        kept = [(t, t.detach().clone()) for t in self.written]
+        with torch.random.fork_rng(devices=[]):
+            replay.done = self.work()  # a recording gives its tensors a place, and changes nothing
+        with torch.no_grad():
+            for tensor, value in kept:
+                tensor.copy_(value)
+        self.places = tree_leaves(tuple(replay.done))
+
+    def to_write(self):
+        state = [t for own in self.engine.optimizer.state.values() for t in own.values() if isinstance(t, Tensor)]
+        return [*self.engine.program.parameters, *state]
+
+    def replay(self):
+        assert list(map(id, self.to_write())) == list(map(id, self.written)), "a graph would write to old tensors"
+        for place, value in zip(self.places, tree_leaves(tuple(self.work())), strict=True):
+            if isinstance(place, Tensor):
+                place.copy_(value)
+
+
+@pytest.fixture
+def graphs_on_the_processor(monkeypatch):
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    fakes = {"Stream": lambda _: stream, "current_stream": lambda: stream, "device": nullcontext, "stream": nullcontext}
+    fakes |= {"get_sync_debug_mode": int, "set_sync_debug_mode": lambda _: None}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(cudagraph, "DEVICE", "cpu")
+    monkeypatch.setattr(cudagraph._Replay, "_record", lambda self: setattr(self, "recorded", StandIn(self)))
+
+
+@pytest.mark.usefixtures("graphs_on_the_processor")
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_replayed_steps_follow_eager_ones(optimizer):
+    """With the KL weight and the learning rate changing at each step, and batches of two sizes in turn."""
+    batches = [images(32), images(20), images(32, seed=2)]
+    expected = run(vae(optimizer=optimizer), 60, batches, anneal_numbers)
+    svi = vae(optimizer=optimizer, engine="cudagraph")
+    torch.testing.assert_close(run(svi, 60, batches, anneal_numbers), expected, rtol=1e-5, atol=1e-5)
+    assert svi._run.whole is (optimizer is not torch.optim.SGD)
+    assert [replay.recorded is not None for replay in svi._run.replays.values()] == [True, True]
+
+    state = copy.deepcopy(svi.optim.optimizer.state_dict())
+    noise = torch.get_rng_state()
+    weights = [p.detach().clone() for p in svi.program.parameters]
+    expected = [svi.step(batches[0]).loss for _ in range(6)]
+    assert len(set(expected)) == 6
+    svi.optim.optimizer.load_state_dict(state)  # elsewhere in memory than what was recorded
+    with torch.no_grad():
+        for parameter, weight in zip(svi.program.parameters, weights, strict=True):
+            parameter.copy_(weight)
+    torch.set_rng_state(noise)
+    torch.testing.assert_close([svi.step(batches[0]).loss for _ in range(6)], expected, rtol=1e-5, atol=1e-5)

@@ -16,6 +16,8 @@ from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.update import Rates, hyperparameters, take_step
 
+DEVICE = "cuda"
+
 #: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
 WARM_UP = 3
 
@@ -50,7 +52,7 @@ class CudaGraph(Engine):
 
     def _begin(self) -> None:
         super()._begin()
-        if self.device.type != "cuda":
+        if self.device.type != DEVICE:
             raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
         capturable = all("capturable" in group for group in self.optimizer.param_groups)
         self.whole = capturable and self.average is None
