@@ -221,10 +221,11 @@ def test_a_captured_update_is_the_optimizers_own_to_the_last_bit(name):
         optimizer.load_state_dict(copy.deepcopy(saved))
     for _ in range(4):
         step_both(*both)
-    for optimizer in optimizers:
-        optimizer.state.clear()
-    for _ in range(4):
-        step_both(*both)
+    if name != "Adagrad":  # which in older versions of torch makes its state once only
+        for optimizer in optimizers:
+            optimizer.state.clear()
+        for _ in range(4):
+            step_both(*both)
 
 
 def test_a_captured_update_follows_new_groups_and_leaves_hooks_to_the_optimizer():
