@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from pyro_vae.distributed import started
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, plain_interrupts
 
 
 def run_command(main: Callable[[list[str]], None]) -> NoReturn:
     """Run a command on the words after its name, and exit: 0 done, 2 the input is at fault, 130 interrupted."""
     try:
-        main(sys.argv[1:])
+        with plain_interrupts():
+            main(sys.argv[1:])
     except InputError as error:
         sys.exit(_fail(str(error)))
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, hide_labels, jo
 from pyro_vae.distributed import ALONE, Workers, join
 from pyro_vae.engine import SVI
 from pyro_vae.engine.precision import exact
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.log import Log
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms, Objective, elbo_terms
@@ -357,7 +357,8 @@ def _guarded(
     config: Config, data: DataSet, folder: RunFolder, workers: Workers, resume: bool = False, quiet: bool = False
 ) -> None:
     try:
-        fit(config, data, folder, resume, quiet, workers)
+        with plain_interrupts():
+            fit(config, data, folder, resume, quiet, workers)
     except KeyboardInterrupt:
         if workers.main:
             again = f"{workers.command} -m pyro_vae.svi --resume {folder.path}"

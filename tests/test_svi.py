@@ -469,8 +469,15 @@ def test_a_run_goes_on_from_any_working_folder(train, tmp_path, monkeypatch):
     assert trace(folder)[-1]["epoch"] == "4"
 
 
-def test_interrupted_it_says_how_to_go_on(train, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("making_a_class", [False, True])  # as in an import, where Python 3.11 wraps what is raised
+def test_interrupted_it_says_how_to_go_on(making_a_class, train, tmp_path, monkeypatch, capsys):
+    class Name:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
     def interrupt(*arguments, **named):
+        if making_a_class:
+            type("Made", (), {"name": Name()})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(svi, "_check_finite", interrupt)

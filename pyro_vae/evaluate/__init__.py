@@ -21,7 +21,7 @@ from pyro_vae.checks import choose_device, sees_binary
 from pyro_vae.config import parse_arguments
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
 from pyro_vae.engine.precision import exact
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
 from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
@@ -204,7 +204,8 @@ def main(argv: list[str]) -> None:
     only = None if given.only is None else given.only.split(",")
     rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device", "quiet")}
     try:
-        evaluate(given.runs, options, only, **rest)
+        with plain_interrupts():
+            evaluate(given.runs, options, only, **rest)
     except KeyboardInterrupt:
         print("\nstopped; what was measured is kept: the same command goes on from here", file=sys.stderr)
         raise
