@@ -107,14 +107,12 @@ def find_parameters(program: Program, args: tuple, kwargs: dict[str, Any]) -> li
     return list({id(p): p for p in found}.values())
 
 
-def signature(program: Program, args: tuple, kwargs: dict[str, Any]) -> Hashable:
-    """What two calls must share to share a graph: shapes, strides, types and devices; numbers; the training mode."""
+def signature(program: Program, args: tuple, kwargs: dict[str, Any]) -> tuple[Hashable, list[Tensor]]:
+    """What two calls must share to share a graph, and the tensors among the arguments, in the graph's order.
+
+    They must share shapes, strides, types and devices; numbers; and the training mode.
+    """
     leaves, spec = pytree.tree_flatten((args, kwargs))
     kinds = [(t.shape, t.stride(), t.dtype, t.device) if isinstance(t, Tensor) else (type(t), t) for t in leaves]
     modes = [m.training for m in (program.model, program.guide) if isinstance(m, nn.Module)]
-    return spec, tuple(kinds), tuple(modes)
-
-
-def tensors(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors among the arguments, in the order of their captured inputs."""
-    return [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    return (spec, tuple(kinds), tuple(modes)), [leaf for leaf in leaves if isinstance(leaf, Tensor)]

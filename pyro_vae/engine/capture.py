@@ -134,9 +134,11 @@ class Graph:
                 [next(given) if isinstance(leaf, Tensor) else leaf for leaf in leaves], spec
             )
             with watch, _kl_weight(program, inputs[len(known)]):
-                outputs, self._spec = pytree.tree_flatten(program(*new_args, **new_kwargs))
-            self._is_tensor = [isinstance(output, Tensor) for output in outputs]
-            return [output for output in outputs if isinstance(output, Tensor)]
+                done = program(*new_args, **new_kwargs)
+            terms, self._spec = pytree.tree_flatten(done.terms)
+            self._is_tensor = [isinstance(term, Tensor) for term in terms]
+            self._has_gradient = [gradient is not None for gradient in done.gradients]
+            return [t for t in (done.record, *terms, *done.gradients) if isinstance(t, Tensor)]
 
         with rehearsal(program, batch):
             first = program(*args, validate=True, **kwargs).record
@@ -178,8 +180,10 @@ class Graph:
 
     def unflatten(self, outputs: Sequence[Tensor]) -> Pass:
         """What :attr:`run` gives, as the program's own result."""
-        given = iter(outputs)
-        return pytree.tree_unflatten([next(given) if t else None for t in self._is_tensor], self._spec)
+        record, *rest = outputs
+        given = iter(rest)
+        terms = pytree.tree_unflatten([next(given) if t else None for t in self._is_tensor], self._spec)
+        return Pass(record, terms, tuple(next(given) if there else None for there in self._has_gradient))
 
     def __call__(self, batch: Sequence[Tensor]) -> Pass:
         """One pass on the tensors of a batch, with the KL weight that was read last."""

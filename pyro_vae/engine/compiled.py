@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
+from pyro_vae.engine.base import AnyOptimizer, Engine, signature
 from pyro_vae.engine.capture import Graph
 from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import keep_pages
@@ -74,7 +74,7 @@ class Compiled(Engine):
         self.update(gradients)
 
     def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        key = signature(self.program, args, kwargs)
+        key, batch = signature(self.program, args, kwargs)
         graph = self.graphs.get(key)
         if graph is None:
             if len(self.graphs) == MAX_GRAPHS:
@@ -82,7 +82,7 @@ class Compiled(Engine):
                 return self.program(*args, **kwargs)
             graph = Graph(self.program, args, kwargs)
             if self.inductor:
-                compile_graph(graph, tensors(args, kwargs))
+                compile_graph(graph, batch)
             self.graphs[key] = graph
         graph.read_weight()
-        return graph(tensors(args, kwargs))
+        return graph(batch)

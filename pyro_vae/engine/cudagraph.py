@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro_vae.engine.base import AnyOptimizer, Engine, signature, tensors
+from pyro_vae.engine.base import AnyOptimizer, Engine, signature
 from pyro_vae.engine.capture import CaptureError, Graph
 from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph, warn_of_kinds
 from pyro_vae.engine.parallel import Average
@@ -64,7 +64,8 @@ class CudaGraph(Engine):
         return self.program(*args, **kwargs)
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        key = (signature(self.program, args, kwargs), hyperparameters(self.optimizer))
+        kind, batch = signature(self.program, args, kwargs)
+        key = kind, hyperparameters(self.optimizer)
         replay = self.replays.get(key)
         if replay is None:
             if len(self.replays) == MAX_GRAPHS:
@@ -72,19 +73,19 @@ class CudaGraph(Engine):
                 return super()._step(args, kwargs)
             if self.whole:
                 make_capturable(self.optimizer)
-            replay = self.replays[key] = _Replay(self, args, kwargs)
+            replay = self.replays[key] = _Replay(self, batch, args, kwargs)
         self.rates.read()
         with torch.cuda.device(self.device):  # whose current stream all engines work on
-            done = replay(tensors(args, kwargs))
+            done = replay(batch)
         return done if self.whole else self._move(done)
 
 
 class _Replay:
     """One kind of batch."""
 
-    def __init__(self, engine: CudaGraph, args: tuple, kwargs: dict[str, Any]):
+    def __init__(self, engine: CudaGraph, batch: list[Tensor], args: tuple, kwargs: dict[str, Any]):
         self.engine = engine
-        self.batch = [t.detach().clone() for t in tensors(args, kwargs)]
+        self.batch = [t.detach().clone() for t in batch]
         self.graph = Graph(engine.program, args, kwargs)
         if engine.inductor:
             compile_graph(self.graph, self.batch)
