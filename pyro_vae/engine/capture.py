@@ -22,6 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.errors import InputError
+from pyro_vae.seeds import forked
 
 _LIBRARIES = [str(Path(m.__file__ or "").parent) for m in (torch, pyro)] + [str(Path(__file__).parent)]
 _COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
@@ -78,18 +79,14 @@ class _Watch(TorchDispatchMode):
         return result
 
 
-def _devices(tensors: Sequence[Tensor]) -> list[int]:
-    return sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
-
-
 @contextmanager
-def rehearsal(program: Program, tensors: Sequence[Tensor]) -> Iterator[None]:
+def rehearsal(program: Program) -> Iterator[None]:
     """What runs within it leaves no trace: random-number state, buffers and the ELBO's terms are put back."""
     modules = [m for m in (program.model, program.guide) if isinstance(m, nn.Module)]
     kept = [(b, b.detach().clone()) for m in modules for b in m.buffers()]
     gradients = [p.grad for p in program.parameters]
     terms = getattr(program.elbo, "terms", None)
-    with torch.random.fork_rng(devices=_devices([*program.parameters, *tensors])):
+    with forked():
         try:
             yield
         finally:
@@ -140,12 +137,12 @@ class Graph:
             self._has_gradient = [gradient is not None for gradient in done.gradients]
             return [t for t in (done.record, *terms, *done.gradients) if isinstance(t, Tensor)]
 
-        with rehearsal(program, batch):
+        with rehearsal(program):
             first = program(*args, validate=True, **kwargs).record
         try:
-            with rehearsal(program, batch):
+            with rehearsal(program):
                 second = program(*args, **kwargs).record
-            with rehearsal(program, batch), warnings.catch_warnings(), torch.autograd.set_multithreading_enabled(False):
+            with rehearsal(program), warnings.catch_warnings(), torch.autograd.set_multithreading_enabled(False):
                 # CUDA's backward pass would otherwise run in a thread that has no part in tracing.
                 warnings.simplefilter("ignore")  # what the program warns of was heard in the first pass
                 self.module = make_fx(step)(*self.constants, self.read_weight(), *batch)

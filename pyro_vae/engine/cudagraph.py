@@ -16,6 +16,7 @@ from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.update import Rates, hyperparameters, take_step
 
+#: the kind of device that records; the tests have a stand-in for it
 DEVICE = "cuda"
 
 #: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
