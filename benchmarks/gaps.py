@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import machine, table, write_section
+from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.measures import Options
-from pyro_vae.evaluation import Annealing, LocalOptimization
 from pyro_vae.runs import RunFolder
 
 #: what two cores can afford for a hundred images; Cremer et al. take 100 draws, steps of 1e-3 and ten checks of 100

@@ -18,7 +18,7 @@ import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
 from pyro_vae.data import load_data
-from pyro_vae.evaluation import active_units
+from pyro_vae.estimators import active_units
 from pyro_vae.svi import trained
 
 TOLERANCE = 0.1  #: nats per image

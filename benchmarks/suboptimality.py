@@ -21,10 +21,10 @@ from benchmarks.guides import trained
 from benchmarks.results import machine, table, write_section
 from guides import FullRank, Guide, MeanField, MLPEncoder
 from pyro_vae.data import Binarizer, load_data
+from pyro_vae.estimators import Annealing, Estimate, bounds_at, optimize_posterior, posterior_draws
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
 from pyro_vae.evaluate.measures import Options
-from pyro_vae.evaluation import Annealing, Estimate, bounds_at, optimize_posterior, posterior_draws
 from pyro_vae.models import Model
 from pyro_vae.runs import RunFolder
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 import pyro_vae
-from pyro_vae import evaluation, plots
+from pyro_vae import estimators, plots
 from pyro_vae.data import Images, load_data
 from pyro_vae.models import BayesianVAE
 from pyro_vae.pictures import figure_bytes
@@ -69,8 +69,8 @@ class Findings(NamedTuple):
     kl: float  #: KL(q(theta) || p(theta)), nats, of all weights
     scale: float  #: posterior standard deviation of a weight, mean over weights; the prior's is 1
     spread: float  #: standard deviation of a pixel's E[x|z, theta] over theta, mean over pixels and z
-    predictive: evaluation.Estimate  #: log p(x) of test images, nats
-    at_mean: evaluation.Estimate
+    predictive: estimators.Estimate  #: log p(x) of test images, nats
+    at_mean: estimators.Estimate
     rows: dict[str, np.ndarray]  #: for the picture
 
 
@@ -79,14 +79,14 @@ def findings(run: Run, x: Tensor, draws: int, samples: int) -> Findings:
     """Ask a model; ``draws`` of theta, and ``samples`` of z for each test image and each theta."""
     model = run.model
     assert isinstance(model, BayesianVAE)
-    at_mean = evaluation.iwae(model, run.guide, x, samples)
+    at_mean = estimators.iwae(model, run.guide, x, samples)
     log_p, images = [], []
     with seeded(0):
         z = model.prior().sample(torch.Size([100]))
         for _ in range(draws):
             with model.drawn():
                 images.append(model.likelihood(model.decode(z)).mean)
-                log_p.append(evaluation.iwae(model, run.guide, x, samples).per_image)
+                log_p.append(estimators.iwae(model, run.guide, x, samples).per_image)
     predictive = torch.stack([p for p in log_p if p is not None]).logsumexp(0) - log(draws)
     stacked, q = torch.stack(images), model.weight_posterior().values()
     spread = stacked.std(0)
@@ -95,13 +95,13 @@ def findings(run: Run, x: Tensor, draws: int, samples: int) -> Findings:
         kl=model.weight_kl().item(),
         scale=torch.cat([of.stddev.flatten() for of in q]).mean().item(),
         spread=spread.mean().item(),
-        predictive=evaluation.Estimate.over(predictive, f"mean over {draws} draws of theta", samples),
+        predictive=estimators.Estimate.over(predictive, f"mean over {draws} draws of theta", samples),
         at_mean=at_mean,
         rows={**rows, "deviation x 5": 5 * spread[:SHOWN].numpy()},
     )
 
 
-def table(found: dict[int, Findings], point: dict[int, evaluation.Estimate], draws: int, samples: int) -> str:
+def table(found: dict[int, Findings], point: dict[int, estimators.Estimate], draws: int, samples: int) -> str:
     """The numbers as Markdown."""
     head = [
         "training images",
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
         data = "digits" if count == len(digits.train) else few_images(args.out, count, digits.train)
         found[count] = findings(run_of(args, "BayesianVAE", data, count), x, max(args.draws, ROWS), args.samples)
         vae = run_of(args, "VAE", data, count)
-        point[count] = evaluation.iwae(vae.model, vae.guide, x, args.samples)
+        point[count] = estimators.iwae(vae.model, vae.guide, x, args.samples)
     command = f"python examples/bayes_weights.py --epochs {args.epochs} --draws {args.draws} --samples {args.samples}"
     numbers = table(found, point, args.draws, args.samples)
     text = f"# Full variational Bayes\n\n`{command}`\n\n![Draws of the weights](bayes_weights.png)\n\n{numbers}"

@@ -26,7 +26,7 @@ from torch import Tensor
 
 import pyro_vae
 from pyro_vae.data import Binarizer, DataSet, Images, hide_labels, load_data
-from pyro_vae.evaluation import label_bounds
+from pyro_vae.estimators import label_bounds
 from pyro_vae.pictures import figure_bytes, label_figures
 from pyro_vae.runs import Run
 from pyro_vae.seeds import random_seed

@@ -27,8 +27,8 @@ def one_hot(y: Tensor, num_classes: int, like: Tensor) -> Tensor:
 class LabelGuide(Guide):
     r"""q(z|x, y) by the family of another guide: the label joins the encoder's features in one layer more.
 
-    :meth:`~pyro_vae.models.ConditionalVAE.around` makes it of the guide that was chosen by name. Of the label only this
-    layer and the head depend, so that ten classes cost one pass of the encoder.
+    :meth:`~pyro_vae.models.ConditionalVAE.wrap_guide` makes it of the guide that was chosen by name. Of the label
+    only this layer and the head depend, so that ten classes cost one pass of the encoder.
 
     Args:
         family: the guide whose encoder, head and ``posterior`` are taken.

@@ -19,7 +19,7 @@ class Head(nn.Linear):
     at one speed, and what couplings do to a sample adds up: undamped, all of them together are C times as fast as a
     scale. The posterior then takes up correlations before the decoder uses all of z, becomes the prior along directions
     that are not used yet, and leaves them so: no image moves them. On the digits this decides for the most part whether
-    a family ends above or below the one that it contains (:func:`pyro_vae.evaluation.active_units` counts directions;
+    a family ends above or below the one that it contains (:func:`pyro_vae.estimators.active_units` counts directions;
     RESULTS.md). Damped, all couplings together are as fast as one parameter, and come late. It is the way from the
     features to lambda that is damped: a search over lambda itself meets couplings in their own units.
 

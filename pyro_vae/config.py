@@ -273,9 +273,9 @@ def build(
         encoder = config.encoder(image_shape)
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
-        guide = model.around(guide)
+        guide = model.wrap_guide(guide)
         if num_images is not None:
-            model.trained_on(num_images)
+            model.set_num_images(num_images)
         guide.bind(model.log_joint)
         prior.bind(guide, image_shape, mean_image)
     return model, guide

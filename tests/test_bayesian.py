@@ -31,8 +31,8 @@ def pair(prior_scale: float = 1.0) -> tuple[BayesianVAE, MeanField]:
     """A model and its guide on six binary pixels, in double precision and in training mode."""
     decoder = MLPDecoder(2, SHAPE, [5], "tanh")
     model = BayesianVAE(decoder, Bernoulli(SHAPE), StandardNormal(2), prior_scale, initial_scale=0.3)
-    model.trained_on(IMAGES)
-    guide = model.around(MeanField(Flat(6), 2))
+    model.set_num_images(IMAGES)
+    guide = model.wrap_guide(MeanField(Flat(6), 2))
     return model.double(), guide.double()
 
 
@@ -164,8 +164,8 @@ def test_conjugate_weights(displaced):
 
     likelihood = Gaussian(SHAPE, noise, squash=False)
     model = BayesianVAE(LinearDecoder(2, SHAPE), likelihood, StandardNormal(2), prior_scale).double()
-    model.trained_on(IMAGES)
-    guide = model.around(Known(Flat(6), 2, 2))
+    model.set_num_images(IMAGES)
+    guide = model.wrap_guide(Known(Flat(6), 2, 2))
     scales = [model.log_scale["output-weight"], model.log_scale["output-bias"]]
     with torch.no_grad():
         for parameter, value in zip(scales, (scale[:, :2].log(), scale[:, 2].log()), strict=True):

@@ -28,7 +28,7 @@ from pyro_vae.compare.statistics import interval
 from pyro_vae.compare.work import Work
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluation import active_units, elbo
+from pyro_vae.estimators import active_units, elbo
 from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import batch_seed
 

@@ -17,9 +17,9 @@ import torch
 import pyro_vae
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
+from pyro_vae.estimators import Annealing, Estimate, LocalOptimization, elbo, iwae
 from pyro_vae.evaluate import evaluate, main, measures
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
-from pyro_vae.evaluation import Annealing, Estimate, LocalOptimization, elbo, iwae
 from pyro_vae.seeds import batch_seed
 
 QUICK = Options(

@@ -10,7 +10,7 @@ import pyro_vae
 from guides import BottomUp, Guide, MeanField, MLPEncoder, TopDown
 from pyro_vae.config import build, settings_of
 from pyro_vae.errors import InputError
-from pyro_vae.evaluation import Annealing, LocalOptimization, ais, bounds_at, iwae, optimize_posterior, simulate
+from pyro_vae.estimators import Annealing, LocalOptimization, ais, bounds_at, iwae, optimize_posterior, simulate
 from pyro_vae.models import VAE, Bernoulli, Gaussian, HierarchicalPrior, LinearDecoder, MixturePrior, MLPDecoder
 from pyro_vae.runs import load
 from pyro_vae.svi import train as train_in_python

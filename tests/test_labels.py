@@ -17,8 +17,8 @@ from pyro_vae.data import Images, hide_labels, join_labelled, load_data
 from pyro_vae.engine import SVI
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.errors import InputError
+from pyro_vae.estimators import label_bounds
 from pyro_vae.evaluate import main as evaluate
-from pyro_vae.evaluation import label_bounds
 from pyro_vae.models import M2, Bernoulli, ConditionalVAE, Gaussian, LinearDecoder, MLPDecoder, StandardNormal
 from pyro_vae.objectives import TraceEnum_ELBO
 from pyro_vae.svi import go_on, main
@@ -30,7 +30,7 @@ def setting(alpha: float = 0.7, family: str = "MeanField") -> tuple[M2, Guide, t
     """M2 in double precision, its guide, six images and their labels, of which three are seen."""
     torch.manual_seed(0)
     model = M2(MLPDecoder(DIM + CLASSES, SHAPE, [7]), Bernoulli(SHAPE), StandardNormal(DIM), alpha)
-    guide = model.around(GUIDES[family](MLPEncoder(SHAPE, [6]), DIM)).double()
+    guide = model.wrap_guide(GUIDES[family](MLPEncoder(SHAPE, [6]), DIM)).double()
     x = torch.rand(6, *SHAPE).bernoulli().double()
     return model.double(), guide, x, torch.tensor([2, -1, 0, -1, -1, 3])
 
@@ -169,7 +169,7 @@ def test_bayes_rule_against_the_closed_form():
     """Linear Gaussian images given their label: p(x|y) = N(Wz-part's covariance); 4,000 draws, within 0.06 nats."""
     torch.manual_seed(1)
     model = ConditionalVAE(LinearDecoder(DIM + 3, SHAPE), Gaussian(SHAPE, 0.8, squash=False), StandardNormal(DIM))
-    guide = model.around(MeanField(Flat(9), DIM)).double()
+    guide = model.wrap_guide(MeanField(Flat(9), DIM)).double()
     model.double()
     with torch.no_grad():  # q(z|x, y) becomes the prior, whose weights p(x|y, z) are bounded
         guide.family.head.weight.zero_(), guide.family.head.bias.zero_()

@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from network import arguments, epochs_of, network, rounded, table, trained_for, whole_decades, write
 
-from pyro_vae import evaluation
+from pyro_vae import estimators
 from pyro_vae.data import Binarizer, Images, load_data
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import Run
@@ -46,7 +46,7 @@ def few_images(out: Path, count: int, root: Path | None) -> str:
 def log_evidence(run: Run, images: Images, samples: int) -> dict[str, Any]:
     """log p(x) of the first images of a split, nats per image: the mean with its standard error over images."""
     x = next(Binarizer(True).held_out(images.take(np.arange(min(IMAGES, len(images)))), IMAGES))
-    return evaluation.iwae(run.model, run.guide, x, samples).to_dict()
+    return estimators.iwae(run.model, run.guide, x, samples).to_dict()
 
 
 def followed(args: argparse.Namespace, count: int) -> dict[float, dict[str, Any]]:

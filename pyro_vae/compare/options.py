@@ -13,8 +13,8 @@ from pyro_vae.compare.work import same_run
 from pyro_vae.config import Settings, build, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
+from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
-from pyro_vae.evaluation import Annealing, LocalOptimization
 
 MEASURED = "elbo,iwae,importance,units,ais,gap"
 

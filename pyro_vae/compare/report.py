@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.record import METHOD, Comparison, command_of, spread
 from pyro_vae.compare.results import FIGURES, Result
-from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.estimators.estimate import Estimate
 
 PICTURES = {
     "reconstructions": ("Reconstructions", "Test images above their reconstructions"),

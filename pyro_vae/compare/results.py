@@ -58,7 +58,7 @@ class Result:
 
     @property
     def directions(self) -> float | None:
-        """How many directions of z the images move (:func:`pyro_vae.evaluation.active_units`), if it was measured."""
+        """How many directions of z the images move (:func:`pyro_vae.estimators.active_units`), if it was measured."""
         units = self.metrics.get("evaluation", {}).get("test", {}).get("units", {})
         found = units.get("figures", {}).get("active_directions")
         return found["value"] if found else None

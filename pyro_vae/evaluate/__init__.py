@@ -22,11 +22,11 @@ from pyro_vae.config import parse_arguments
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.estimators import Annealing, LocalOptimization, told_apart
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
 from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
 from pyro_vae.evaluate.report import Findings, Line, table
-from pyro_vae.evaluation import Annealing, LocalOptimization, told_apart
 from pyro_vae.runs import Run, load
 
 

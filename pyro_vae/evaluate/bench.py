@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from pyro_vae.errors import InputError
+from pyro_vae.estimators import NotDefined
+from pyro_vae.estimators.latent import THRESHOLD
 from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
-from pyro_vae.evaluation import NotDefined
-from pyro_vae.evaluation.latent import THRESHOLD
 from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 

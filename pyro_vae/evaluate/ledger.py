@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pyro_vae.evaluation import Estimate
+from pyro_vae.estimators import Estimate
 from pyro_vae.runs import RunFolder
 
 Settings = dict[str, Any]

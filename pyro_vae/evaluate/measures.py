@@ -1,4 +1,4 @@
-"""What ``evaluate`` measures: each measure's name, its settings, and the estimators of :mod:`pyro_vae.evaluation`."""
+"""What ``evaluate`` measures: each measure's name, its settings, and the estimators of :mod:`pyro_vae.estimators`."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyro_vae.evaluate.ledger import Finding
-from pyro_vae.evaluation import (
+from pyro_vae.estimators import (
     Annealing,
     LocalOptimization,
     active_units,
@@ -27,8 +26,9 @@ from pyro_vae.evaluation import (
     simulate,
     split_gap,
 )
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import Progress, require
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.sampling import Progress, require
+from pyro_vae.evaluate.ledger import Finding
 from pyro_vae.runs import Run
 from pyro_vae.seeds import seeded
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from pyro_vae.evaluation import Estimate
+from pyro_vae.estimators import Estimate
 from pyro_vae.plots import COLOURS
 
 

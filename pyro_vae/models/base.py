@@ -35,11 +35,11 @@ class Model(nn.Module, ABC):
             n: how many images to draw where ``x`` is None.
         """
 
-    def around(self, guide: Guide) -> Guide:
+    def wrap_guide(self, guide: Guide) -> Guide:
         """The guide of this model, made of the guide that was chosen by name; here that guide itself."""
         return guide
 
-    def trained_on(self, num_images: int) -> None:
+    def set_num_images(self, num_images: int) -> None:
         """Tell the model how many images it will be trained on; called once, before training.
 
         Nothing happens here. :class:`~pyro_vae.models.BayesianVAE` shares the KL of its weights out among them.

@@ -75,10 +75,10 @@ class BayesianVAE(VAE):
         self.log_scale = nn.ParameterDict(start)
         self.register_buffer("num_images", torch.ones(()))
 
-    def trained_on(self, num_images: int) -> None:
+    def set_num_images(self, num_images: int) -> None:
         self.num_images.fill_(num_images)
 
-    def around(self, guide: Guide) -> Guide:
+    def wrap_guide(self, guide: Guide) -> Guide:
         """The same guide, whose Pyro program, while this model is in training, first draws the weights."""
         guide.register_forward_pre_hook(self._before_guide, with_kwargs=True)
         return guide

@@ -53,7 +53,7 @@ class ConditionalVAE(Model):
         self.latent_dim = prior.latent_dim
         self.image_shape = likelihood.image_shape
 
-    def around(self, guide: Guide) -> Guide:
+    def wrap_guide(self, guide: Guide) -> Guide:
         """The guide of this model, q(z|x, y), of the family of a guide that knows of no labels."""
         return LabelGuide(guide, self.num_classes)
 
@@ -123,7 +123,7 @@ class M2(ConditionalVAE):
         # In a tuple, so that the guide's parameters are not registered as this module's too.
         self._guide: tuple[M2Guide, ...] = ()
 
-    def around(self, guide: Guide) -> Guide:
+    def wrap_guide(self, guide: Guide) -> Guide:
         """The guide of this model, q(y|x) q(z|x, y); the classification term asks it for q(y|x)."""
         self._guide = (M2Guide(guide, self.num_classes),)
         return self._guide[0]
@@ -150,7 +150,7 @@ class M2(ConditionalVAE):
     def _log_seen(self, x: Tensor, y: Tensor) -> Tensor:
         """log q(y|x) of the labels that were seen, 0 for the others, ``(N,)``, nats."""
         if not self._guide:
-            raise RuntimeError("M2 learns q(y|x) from labels: call model.around(guide) for its guide first")
+            raise RuntimeError("M2 learns q(y|x) from labels: call model.wrap_guide(guide) for its guide first")
         log_label = self._guide[0].log_label(x)
         return (one_hot(y, self.num_classes, log_label) * log_label).sum(-1)
 

@@ -7,7 +7,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.evaluation.sampling import Progress, posterior_draws, silent, simulate
+from pyro_vae.estimators.sampling import Progress, posterior_draws, silent, simulate
 from pyro_vae.seeds import batch_seed, seeded
 
 BATCH = 500  #: images that the model draws at once

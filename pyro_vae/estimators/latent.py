@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import (
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.sampling import (
     NotDefined,
     Progress,
     images_at_once,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import Progress, posterior_draws, prior_of, require, silent
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.sampling import Progress, posterior_draws, prior_of, require, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate, log_mean
-from pyro_vae.evaluation.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
+from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
 from pyro_vae.seeds import batch_seed, seeded
 
 

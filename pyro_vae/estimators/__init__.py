@@ -5,12 +5,12 @@ has no meaning for a guide (a point mass has no density) raises :class:`NotDefin
 expected in evaluation mode, as :func:`pyro_vae.load` gives them.
 """
 
-from pyro_vae.evaluation.aggregate import AggregatePosterior, aggregate_posterior, mmd
-from pyro_vae.evaluation.ais import Annealing, Bracket, ais, bracket
-from pyro_vae.evaluation.bounds import ElboEstimate, elbo, iwae
-from pyro_vae.evaluation.calibration import Calibration, calibration
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.gap import (
+from pyro_vae.estimators.aggregate import AggregatePosterior, aggregate_posterior, mmd
+from pyro_vae.estimators.ais import Annealing, Bracket, ais, bracket
+from pyro_vae.estimators.bounds import ElboEstimate, elbo, iwae
+from pyro_vae.estimators.calibration import Calibration, calibration
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.gap import (
     GapSplit,
     LocalBounds,
     LocalOptimization,
@@ -19,12 +19,12 @@ from pyro_vae.evaluation.gap import (
     optimize_posterior,
     split_gap,
 )
-from pyro_vae.evaluation.gradients import GradientQuality, gradient_quality
-from pyro_vae.evaluation.importance import Importance, importance, pareto_k
-from pyro_vae.evaluation.labels import label_bounds
-from pyro_vae.evaluation.latent import ActiveUnits, active_units, kl_of_dimensions
-from pyro_vae.evaluation.ood import told_apart
-from pyro_vae.evaluation.sampling import NotDefined, posterior_draws, simulate
+from pyro_vae.estimators.gradients import GradientQuality, gradient_quality
+from pyro_vae.estimators.importance import Importance, importance, pareto_k
+from pyro_vae.estimators.labels import label_bounds
+from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensions
+from pyro_vae.estimators.ood import told_apart
+from pyro_vae.estimators.sampling import NotDefined, posterior_draws, simulate
 
 __all__ = [
     "ActiveUnits",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pyro_vae.evaluation.estimate import Estimate
+from pyro_vae.estimators.estimate import Estimate
 
 
 def told_apart(inside: Tensor, outside: Tensor) -> Estimate:

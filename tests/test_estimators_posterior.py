@@ -5,8 +5,8 @@ import pytest
 import torch
 from evaluation_cases import OwnSamplesOnly, Point, Scaled, linear_gaussian
 
-from pyro_vae.evaluation import NotDefined, calibration, importance, pareto_k, simulate
-from pyro_vae.evaluation.calibration import uniformity
+from pyro_vae.estimators import NotDefined, calibration, importance, pareto_k, simulate
+from pyro_vae.estimators.calibration import uniformity
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from arviz_stats.base import array_stats
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
 from pyro_vae.seeds import batch_seed, seeded
 
 EQUAL = 1e-3  #: nats; weights that differ by less differ by the rounding of float32 log densities alone

@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from guides import MeanField, MLPEncoder
-from pyro_vae.evaluation import Annealing, Estimate, NotDefined, ais, bracket, elbo, iwae, simulate
+from pyro_vae.estimators import Annealing, Estimate, NotDefined, ais, bracket, elbo, iwae, simulate
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
 
@@ -190,8 +190,8 @@ def test_ais_from_the_posterior_has_no_noise(case):
 
 
 def test_the_step_size_comes_to_the_acceptance_asked_for(case):
-    from pyro_vae.evaluation import hmc
-    from pyro_vae.evaluation.ais import _Path
+    from pyro_vae.estimators import hmc
+    from pyro_vae.estimators.ais import _Path
 
     model, x, _, _ = case
     settings = Annealing(chains=50, temperatures=200, leapfrog_steps=5, acceptance=0.8)
@@ -208,7 +208,7 @@ def test_the_step_size_comes_to_the_acceptance_asked_for(case):
 def test_hmc_leaves_the_posterior_where_it_is(case):
     from functools import partial
 
-    from pyro_vae.evaluation import hmc
+    from pyro_vae.estimators import hmc
 
     model, x, _, _ = case
     x = x[:3]

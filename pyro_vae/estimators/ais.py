@@ -10,9 +10,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae.evaluation.estimate import Estimate, log_mean
-from pyro_vae.evaluation.hmc import LogJoint, Point, score, transition
-from pyro_vae.evaluation.sampling import Progress, images_at_once, prior_of, silent
+from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.hmc import LogJoint, Point, score, transition
+from pyro_vae.estimators.sampling import Progress, images_at_once, prior_of, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
@@ -192,7 +192,7 @@ def bracket(
     What the bracket shows on simulated images is evidence for the same settings on real ones.
 
     Args:
-        x: images ``(N, *image_shape)`` of :func:`~pyro_vae.evaluation.simulate`.
+        x: images ``(N, *image_shape)`` of :func:`~pyro_vae.estimators.simulate`.
         z: the latents that made them, ``(N, D)``.
 
     References:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate, log_mean
-from pyro_vae.evaluation.sampling import NotDefined, Progress, images_at_once, require, silent
+from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, require, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 

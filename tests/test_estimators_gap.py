@@ -7,7 +7,7 @@ from evaluation_cases import SHAPE, OwnSamplesOnly, Point, Scaled, linear_gaussi
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from guides import FullRank, Guide, MeanField, MLPEncoder
-from pyro_vae.evaluation import (
+from pyro_vae.estimators import (
     Estimate,
     LocalOptimization,
     NotDefined,

@@ -8,8 +8,8 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.evaluation.estimate import Estimate
-from pyro_vae.evaluation.sampling import Progress, silent
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.sampling import Progress, silent
 from pyro_vae.seeds import batch_seed, seeded
 
 
