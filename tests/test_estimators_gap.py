@@ -1,5 +1,7 @@
 """The split of the inference gap against closed forms, and local optimisation by itself."""
 
+from types import SimpleNamespace
+
 import pyro.distributions as dist
 import pytest
 import torch
@@ -16,6 +18,7 @@ from pyro_vae.estimators import (
     simulate,
     split_gap,
 )
+from pyro_vae.evaluate.measures import MEASURES, Options, Task
 
 QUICK = LocalOptimization(num_samples=32, lr=2e-2, check_every=50, patience=6, max_steps=3000)
 
@@ -74,6 +77,28 @@ def test_the_importance_weighted_bound_at_the_optimum_is_close_to_the_evidence(c
     exact = bounds_at(model, Scaled(model), x, Scaled(model).amortize(x), 10)
     assert exact.iwae.value == pytest.approx(evidence, abs=1e-4)
     assert exact.elbo.value == pytest.approx(evidence, abs=1e-4)
+
+
+def test_the_measured_bound_on_the_evidence_is_not_above_it(case):
+    """Earlier bounds that are noise around the evidence must not lift it, as the maximum of several would by .3 nat."""
+    model, x = case
+    guide = MeanField(MLPEncoder(SHAPE, [8]), model.latent_dim).requires_grad_(False)
+    evidence = model.log_evidence(x).double()
+
+    def earlier(measure: str, figure: str) -> torch.Tensor:
+        lower = 1.0 if measure == "elbo" else 0.0
+        return evidence - lower + torch.randn(len(x), generator=torch.Generator().manual_seed(len(measure))) / 2
+
+    options = Options(local=QUICK, best_samples=500)
+    task = Task(SimpleNamespace(model=model, guide=guide), x, options, 0, lambda done, total: None, earlier)
+    found = MEASURES["gap"].work(task).figures
+    bound = found["iwae_best"]
+    assert bound.bound == "lower"
+    assert bound.estimator == "iwae_500 at q*"
+    assert -0.05 < bound.value - evidence.mean().item() < 3 * bound.sampling_error
+    assert found["approximation_gap"].value == pytest.approx(kl_of_mean_field(model, x), abs=0.05)
+    assert found["inference_gap"].estimator == "iwae_500 at q* - elbo[q]"
+    assert found["inference_gap"].value == pytest.approx((bound.per_image - earlier("elbo", "elbo")).mean().item())
 
 
 def test_the_parts_add_up():

@@ -72,7 +72,8 @@ def test_every_figure_says_how_it_was_obtained(run, capsys):
                 assert {"value", "standard_error", "estimator", "samples", "images", "bound"} <= set(figure)
                 assert figure["value"] is not None
     assert record["test"]["iwae"]["figures"]["iwae"]["bound"] == "lower"
-    assert record["test"]["gap"]["settings"]["ais"]["temperatures"] == 10
+    assert record["test"]["gap"]["settings"]["elbo"] == {"samples": QUICK.elbo_samples}
+    assert record["test"]["ais"]["settings"]["temperatures"] == 10
     gap = {name: figure["value"] for name, figure in record["test"]["gap"]["figures"].items()}
     assert gap["inference_gap"] == pytest.approx(gap["approximation_gap"] + gap["amortization_gap"], abs=1e-6)
     for picture in ("calibration", "k_hat", "active_units", "inference_gap"):
@@ -139,8 +140,8 @@ def test_asked_again_it_measures_nothing_and_says_the_same(run, monkeypatch, cap
     evaluate([run], replace(QUICK, importance_samples=60), device="cpu")
     assert set(calls) == {"importance"}
     calls.clear()
-    evaluate([run], replace(QUICK, iwae_samples=60), ["iwae", "gap"], train=False, device="cpu")
-    assert set(calls) == {"iwae", "gap"}  # the gap is built on iwae
+    evaluate([run], replace(QUICK, elbo_samples=6), ["elbo", "gap"], train=False, device="cpu")
+    assert set(calls) == {"elbo", "gap"}  # the gap is built on elbo
 
 
 def test_without_the_figures_of_single_images_metrics_are_still_believed(run, monkeypatch):
@@ -151,7 +152,7 @@ def test_without_the_figures_of_single_images_metrics_are_still_believed(run, mo
     assert calls == []
     # what needs each image's figure has them made anew
     evaluate([run], QUICK, ["gap"], train=False, device="cpu")
-    assert set(calls) == {"elbo", "iwae", "ais", "gap"}
+    assert set(calls) == {"elbo", "gap"}
 
 
 def test_other_weights_are_measured_anew(run, monkeypatch):

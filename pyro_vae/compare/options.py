@@ -16,7 +16,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
 
-MEASURED = "elbo,iwae,importance,units,ais,gap"
+MEASURED = "elbo,iwae,importance,units,gap"
 
 # What a run of a minute can afford on one core; where there is CUDA, evaluate's own defaults hold.
 CHEAP = {

@@ -144,7 +144,7 @@ def bounds_at(
 ) -> LocalBounds:
     """The ELBO and the importance-weighted bound of ``guide.posterior(lam)`` for each image, by fresh draws.
 
-    At the optimised posterior the weights vary far less than at the amortized one, so that a K of 1,000 there bounds
+    At the optimised posterior q* the weights vary far less than at the amortized one, so that a K of 1,000 there bounds
     log p(x) more closely than 5,000 draws of the encoder's q.
 
     Args:
@@ -184,13 +184,18 @@ class GapSplit(NamedTuple):
     inference_gap: Estimate
 
 
-def split_gap(log_evidence: Tensor, elbo_best: Estimate, elbo_amortized: Estimate) -> GapSplit:
+def split_gap(
+    log_evidence: Tensor, elbo_best: Estimate, elbo_amortized: Estimate, evidence: str = "log p(x)"
+) -> GapSplit:
     """The gaps of each image from its log p(x), its family's best ELBO and its amortized ELBO.
 
     Args:
-        log_evidence: log p(x) or its best lower bound, ``(N,)``; Cremer et al. take the larger of AIS and IWAE.
+        log_evidence: log p(x) or a lower bound on it, ``(N,)``, nats. It is one estimate: Cremer et al. take the larger
+            of AIS and IWAE for each image, but the maximum of noisy estimates is above the larger of their
+            expectations, and so may be above log p(x).
         elbo_best: of :func:`bounds_at` the optimum.
         elbo_amortized: of the guide as it is.
+        evidence: what ``log_evidence`` is, in words, for the estimator of the gaps.
 
     Where log p(x) and the best ELBO are bounds from below, so are the inference and the amortization gap; the
     approximation gap, the difference of both, is an estimate without a side.
@@ -198,10 +203,10 @@ def split_gap(log_evidence: Tensor, elbo_best: Estimate, elbo_amortized: Estimat
     best, amortized = elbo_best.per_image, elbo_amortized.per_image
     assert best is not None
     assert amortized is not None
-    evidence = log_evidence.detach().double().cpu()
+    log_p = log_evidence.detach().double().cpu()
     samples = elbo_best.samples
     return GapSplit(
-        Estimate.over(evidence - best, "log p(x) - elbo[q*]", samples),
+        Estimate.over(log_p - best, f"{evidence} - elbo[q*]", samples),
         Estimate.over(best - amortized, "elbo[q*] - elbo[q]", samples, "lower"),
-        Estimate.over(evidence - amortized, "log p(x) - elbo[q]", elbo_amortized.samples, "lower"),
+        Estimate.over(log_p - amortized, f"{evidence} - elbo[q]", elbo_amortized.samples, "lower"),
     )
