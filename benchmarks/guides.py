@@ -18,10 +18,10 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
-from pyro_vae.config import make_parser, parse_arguments, settle
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI
 from pyro_vae.estimators import active_units, iwae
+from pyro_vae.options import make_parser, parse_arguments, settle
 from pyro_vae.runs import Run, RunFolder, write_atomic
 from pyro_vae.svi import complete
 

@@ -25,10 +25,10 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from pyro_vae.config import settings_from
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.evaluate import Options, evaluate
+from pyro_vae.options import settings_from
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import RunFolder

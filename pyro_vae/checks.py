@@ -5,11 +5,12 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.config import Config, build, class_of, takes_labels
+from pyro_vae.build import build, class_of, likelihood_of, sees_binary, takes_labels
+from pyro_vae.config import Config
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
-from pyro_vae.models import Likelihood, Model
+from pyro_vae.models import Model
 from pyro_vae.objectives import Objective
 from pyro_vae.seeds import seeded
 
@@ -30,19 +31,6 @@ def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {name}: {str(error).splitlines()[0]}; --device cpu works everywhere") from error
     return device
-
-
-def likelihood_of(model: Model) -> Likelihood | None:
-    """The model's likelihood; None for a model of the user's own that is not made of one."""
-    likelihood = getattr(model, "likelihood", None)
-    return likelihood if isinstance(likelihood, Likelihood) else None
-
-
-def sees_binary(config: Config, model: Model) -> bool:
-    """Whether the likelihood is shown zeros and ones drawn from gray values."""
-    likelihood = likelihood_of(model)
-    binary = likelihood is not None and likelihood.binary
-    return config.binarize == "dynamic" or (config.binarize == "auto" and binary)
 
 
 def bounds_nothing(model: Model, data: DataSet, seen: Binarizer) -> bool:

@@ -1,21 +1,9 @@
-"""The options of a run, from the command line, a YAML file or Python, and the model and guide they describe.
+"""What a run is made of: one dataclass, whose types make the flags of the command (:mod:`pyro_vae.options`)."""
 
-jsonargparse makes the flags from the types below, so a class of the user's own works by its import path, and an option
-of a class is an option of the command: ``--guide IAF --guide.transforms 4``.
-"""
-
-import re
-from argparse import ArgumentError
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import torch
-import yaml
-from jsonargparse import ArgumentParser, Namespace
-from torch import Tensor
+from typing import Literal
 
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
@@ -26,7 +14,6 @@ from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
 from pyro_vae.optim import LrSchedule, OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
-from pyro_vae.seeds import forked, random_seed
 
 Shape = tuple[int, ...]
 
@@ -127,8 +114,7 @@ class Config:
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
 
 
-# The options that are classes, by the class that theirs must be, to name what was meant instead of an unknown one.
-_KINDS: dict[str, type] = {
+KINDS: dict[str, type] = {
     "model": Model,
     "decoder": Decoder,
     "likelihood": Likelihood,
@@ -137,145 +123,4 @@ _KINDS: dict[str, type] = {
     "guide": Guide,
     "objective": Objective,
     "beta": BetaSchedule,
-}
-
-
-class Settings(NamedTuple):
-    """Parsed options: as values, and as the YAML text that repeats them."""
-
-    config: Config
-    text: str
-
-
-def make_parser(prog: str | None = None, **kwargs: Any) -> ArgumentParser:
-    """A parser with the options of :class:`Config`; errors are raised and not printed."""
-    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
-    parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
-    parser.add_class_arguments(Config)
-    return parser
-
-
-def parse_arguments(parser: ArgumentParser, argv: list[str]) -> Namespace:
-    """The command line as a namespace; ``--batch-size`` and ``--batch_size`` are the same option.
-
-    Raises:
-        InputError: where an option is unknown or has no sense, in one line.
-    """
-    return _in_one_line(lambda: parser.parse_args([_with_underscores(word) for word in argv]))
-
-
-def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
-    """A namespace as values and text. Where the folder is, is not part of what is repeated."""
-
-    def settled() -> Settings:
-        chosen = Namespace({name: namespace[name] for name in Config.__dataclass_fields__})
-        values = parser.instantiate(chosen.clone()).as_dict()
-        chosen["out"] = None
-        return Settings(Config(**values), parser.dump(chosen, skip_validation=True))
-
-    return _in_one_line(settled)
-
-
-def settings_of(options: dict[str, Any]) -> Settings:
-    """Options given in Python, or read from YAML: names for classes, or ``{"class_path": ..., "init_args": ...}``."""
-    parser = make_parser()
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
-    return settle(parser, _in_one_line(lambda: parser.parse_object(plain)))
-
-
-def settings_from(text: str, **changes: Any) -> Settings:
-    """The settings that a ``config.yaml`` says, with changes."""
-    try:
-        options = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"the configuration is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(options, dict):
-        raise InputError("the configuration is not a table of options")
-    return settings_of({**options, **changes})
-
-
-def _with_underscores(word: str) -> str:
-    if not word.startswith("--"):
-        return word
-    name, equals, value = word[2:].partition("=")
-    return f"--{name.replace('-', '_')}{equals}{value}"
-
-
-def _in_one_line(parse: Callable[[], Any]) -> Any:
-    try:
-        return parse()
-    except InputError:
-        raise
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise InputError(_explain(str(error))) from error
-
-
-def _explain(message: str) -> str:
-    """jsonargparse's answer in one line, with the nearest names where a class is unknown."""
-    key = re.search(r'key "(\w+)', message)
-    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    if key and key[1] in _KINDS and unknown:
-        known = sorted(_concrete(_KINDS[key[1]]))
-        near = get_close_matches(unknown[1], known, n=3, cutoff=0.4)
-        rest = f"nearest: {', '.join(near)}; " if near else ""
-        return f"no {key[1]} {unknown[1]!r}: {rest}known: {', '.join(known)}; or give the import path of your own class"
-    if key and "Dict must include a class_path" in message:
-        return f"--{key[1]} has no default here: name the class too, as in --{key[1]} CLASS --{key[1]}.option VALUE"
-    line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
-    line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
-    return re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)
-
-
-def _concrete(kind: type) -> set[str]:
-    below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
-    not_chosen = getattr(kind, "__abstractmethods__", None) or "._" in kind.__module__
-    return below if not_chosen else below | {kind.__name__}
-
-
-def class_of(factory: Callable) -> Callable:
-    """The class that an option named, of the factory of its objects that the parser made of it."""
-    return getattr(factory, "args", (factory,))[-1]
-
-
-def takes_labels(config: Config) -> bool:
-    """Whether the model that the options name is one of labels."""
-    return getattr(class_of(config.model), "takes_labels", False)
-
-
-def build(
-    config: Config,
-    image_shape: Shape,
-    mean_image: Tensor | None = None,
-    num_classes: int | None = None,
-    num_images: int | None = None,
-) -> tuple[Model, Guide]:
-    """A model and a guide with the first weights of a run, on the CPU.
-
-    Args:
-        config: the options; ``likelihood`` must be settled.
-        image_shape: channels, height, width.
-        mean_image: the decoder starts there; None leaves its bias as it is.
-        num_classes: how many labels the data have; a model that takes none has no use for it.
-        num_images: how many images the model will be trained on; None where weights will be loaded.
-    """
-    assert config.likelihood is not None, "the likelihood is settled when the data are known"
-    with forked():
-        torch.manual_seed(random_seed(config.seed, "prior"))
-        prior = config.prior(config.latent_dim)
-        torch.manual_seed(random_seed(config.seed, "decoder"))
-        likelihood = config.likelihood(image_shape)
-        room = (num_classes or 0) if takes_labels(config) else 0
-        decoder = config.decoder(prior.decoded_dim + room, likelihood.output_shape)
-        if mean_image is not None:
-            decoder.start_at(likelihood.initial_output(mean_image))
-        model = config.model(decoder, likelihood, prior)
-        torch.manual_seed(random_seed(config.seed, "encoder"))
-        encoder = config.encoder(image_shape)
-        torch.manual_seed(random_seed(config.seed, "guide"))
-        guide = config.guide(encoder, config.latent_dim)
-        guide = model.wrap_guide(guide)
-        if num_images is not None:
-            model.set_num_images(num_images)
-        guide.bind(model.log_joint)
-        prior.bind(guide, image_shape, mean_image)
-    return model, guide
+}  #: the options that are classes, by the class that theirs must be

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.config import Config, build, settings_from
+from pyro_vae.build import build
+from pyro_vae.config import Config
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
+from pyro_vae.options import settings_from
 
 COLUMNS = (
     "step",

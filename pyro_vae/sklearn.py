@@ -11,13 +11,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pyro_vae.checks import check, sees_binary
-from pyro_vae.config import settings_of
+from pyro_vae.build import sees_binary
+from pyro_vae.checks import check
 from pyro_vae.data import Binarizer, DataSet, Images
 from pyro_vae.data.images import described
 from pyro_vae.encoding import encode
 from pyro_vae.errors import InputError
 from pyro_vae.models import VAE
+from pyro_vae.options import settings_of
 from pyro_vae.runs import RunFolder, load
 from pyro_vae.svi import fit, held_out_terms
 

@@ -20,20 +20,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from guides import Guide
-from pyro_vae.checks import bounds_nothing, check, choose_device, sees_binary
+from pyro_vae.build import build, class_of, sees_binary, takes_labels
+from pyro_vae.checks import bounds_nothing, check, choose_device
 from pyro_vae.cli import run_command
-from pyro_vae.config import (
-    Config,
-    Settings,
-    build,
-    class_of,
-    make_parser,
-    parse_arguments,
-    settings_from,
-    settings_of,
-    settle,
-    takes_labels,
-)
+from pyro_vae.config import Config
 from pyro_vae.data import DATA_SETS, Binarizer, DataSet, Images, hide_labels, join_labelled, load_data, rows_at_once
 from pyro_vae.distributed import ALONE, Workers, join
 from pyro_vae.engine import SVI
@@ -43,6 +33,7 @@ from pyro_vae.log import Log
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms, Objective, elbo_terms
 from pyro_vae.optim import lr_factor, make_optimizer, set_lr
+from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settings_of, settle
 from pyro_vae.progress import Watch
 from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights, write_atomic
 from pyro_vae.schedules import Constant

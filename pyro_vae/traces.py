@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pyro_vae.cli import run_command
-from pyro_vae.config import parse_arguments, settings_from
 from pyro_vae.errors import InputError
+from pyro_vae.options import parse_arguments, settings_from
 from pyro_vae.runs import RunFolder, TraceRow
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ ORDER = [
     {"pyro_vae.objectives"},
     {"pyro_vae.engine", "pyro_vae.estimators", "pyro_vae.data", "pyro_vae.testing"},
     {"pyro_vae.config"},
+    {"pyro_vae.options", "pyro_vae.build"},
     {"pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots", "pyro_vae.progress", "pyro_vae.checks"},
     {"pyro_vae.pictures", "pyro_vae.log", "pyro_vae.live", "pyro_vae.traces", "pyro_vae.encoding"},
     {"pyro_vae.svi"},

@@ -5,8 +5,8 @@ import pytest
 from pyro_vae.compare.grid import expand, split, svi_words
 from pyro_vae.compare.options import make_plan
 from pyro_vae.compare.work import same_run
-from pyro_vae.config import settings_from
 from pyro_vae.errors import InputError
+from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder
 
 SMALL = ["--epochs", "1", "--encoder.hidden_dims", "[16]", "--decoder.hidden_dims", "[16]"]

@@ -22,7 +22,6 @@ from torch import Tensor
 from guides import MLPEncoder
 from guides.mean_field import MeanField
 from pyro_vae import checks, svi
-from pyro_vae.config import settings_of
 from pyro_vae.data import load_data
 from pyro_vae.distributed import Workers
 from pyro_vae.engine import SVI
@@ -30,6 +29,7 @@ from pyro_vae.engine.compiled import Compiled
 from pyro_vae.errors import InputError
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
+from pyro_vae.options import settings_of
 from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import random_seed
 

@@ -18,11 +18,12 @@ import torch
 import guides
 from guides import GUIDES
 from pyro_vae import models, objectives
-from pyro_vae.config import build, settings_of
+from pyro_vae.build import build
 from pyro_vae.engine import SVI, CaptureError
 from pyro_vae.engine.capture import Graph
 from pyro_vae.engine.compiled import Compiled
 from pyro_vae.optim import OptimizerName, make_optimizer
+from pyro_vae.options import settings_of
 
 TABLE = Path(__file__).parent.parent / "pyro_vae" / "engine" / "CAPTURE.md"
 REWRITE = "`python tests/test_engine_coverage.py` writes it anew"

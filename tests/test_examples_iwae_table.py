@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyro_vae.config import build, settings_of
+from pyro_vae.build import build
 from pyro_vae.errors import InputError
+from pyro_vae.options import settings_of
 
 path = Path(__file__).parent.parent / "examples" / "iwae_table.py"
 spec = importlib.util.spec_from_file_location("examples_iwae_table", path)

@@ -9,9 +9,10 @@ import torch
 import pyro_vae
 import pyro_vae.encoding
 from guides import GUIDES
-from pyro_vae.config import build, settings_of
+from pyro_vae.build import build
 from pyro_vae.encoding import encode
 from pyro_vae.errors import InputError
+from pyro_vae.options import settings_of
 
 SHAPE = (1, 3, 2)
 

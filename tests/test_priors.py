@@ -11,9 +11,10 @@ from scipy import stats
 import guides
 from guides import GUIDES, MLPEncoder
 from pyro_vae import svi
-from pyro_vae.config import build, settings_of
+from pyro_vae.build import build
 from pyro_vae.errors import InputError
 from pyro_vae.models import FlowPrior, MixturePrior, Prior, StandardNormal, VampPrior
+from pyro_vae.options import settings_of
 from pyro_vae.runs import load
 
 SHAPE = (1, 3, 2)

@@ -15,12 +15,13 @@ import yaml
 
 import pyro_vae
 from guides import GUIDES
-from pyro_vae import checks, runs, svi
+from pyro_vae import runs, svi
+from pyro_vae.build import build, sees_binary
 from pyro_vae.cli import run_command
-from pyro_vae.config import build, settings_of
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import StepRecord
 from pyro_vae.errors import InputError
+from pyro_vae.options import settings_of
 from pyro_vae.runs import COLUMNS, RunFolder
 
 CLOCK = ("seconds", "images_per_second")
@@ -507,7 +508,7 @@ def test_binary_likelihoods_see_binary_data_unless_told_otherwise():
         ("Gaussian", "dynamic", True),
     ):
         config = settings_of({"likelihood": likelihood, "binarize": binarize}).config
-        assert checks.sees_binary(config, build(config, (1, 8, 8))[0]) is expected
+        assert sees_binary(config, build(config, (1, 8, 8))[0]) is expected
 
 
 def test_gray_values_under_a_binary_likelihood_are_remarked_upon(train, capsys):

@@ -7,14 +7,15 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from pyro_vae.checks import check, sees_binary
+from pyro_vae.build import build, sees_binary
+from pyro_vae.checks import check
 from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
-from pyro_vae.config import Settings, build, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
+from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 
 MEASURED = "elbo,iwae,importance,units,gap"
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from pyro_vae.compare.grid import Trial
-from pyro_vae.config import settings_from
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate.measures import Options
+from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder
 
 

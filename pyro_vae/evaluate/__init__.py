@@ -17,8 +17,8 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from pyro_vae.checks import choose_device, sees_binary
-from pyro_vae.config import parse_arguments
+from pyro_vae.build import sees_binary
+from pyro_vae.checks import choose_device
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
@@ -27,6 +27,7 @@ from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
 from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
 from pyro_vae.evaluate.report import Findings, Line, table
+from pyro_vae.options import parse_arguments
 from pyro_vae.runs import Run, load
 
 

@@ -1,0 +1,73 @@
+"""From a run's options to its model and guide."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from guides import Guide
+from pyro_vae.config import Config, Shape
+from pyro_vae.models import Likelihood, Model
+from pyro_vae.seeds import forked, random_seed
+
+
+def class_of(factory: Callable) -> Callable:
+    """The class that an option named, of the factory of its objects that the parser made of it."""
+    return getattr(factory, "args", (factory,))[-1]
+
+
+def takes_labels(config: Config) -> bool:
+    """Whether the model that the options name is one of labels."""
+    return getattr(class_of(config.model), "takes_labels", False)
+
+
+def build(
+    config: Config,
+    image_shape: Shape,
+    mean_image: Tensor | None = None,
+    num_classes: int | None = None,
+    num_images: int | None = None,
+) -> tuple[Model, Guide]:
+    """A model and a guide with the first weights of a run, on the CPU.
+
+    Args:
+        config: the options; ``likelihood`` must be settled.
+        image_shape: channels, height, width.
+        mean_image: the decoder starts there; None leaves its bias as it is.
+        num_classes: how many labels the data have; a model that takes none has no use for it.
+        num_images: how many images the model will be trained on; None where weights will be loaded.
+    """
+    assert config.likelihood is not None, "the likelihood is settled when the data are known"
+    with forked():
+        torch.manual_seed(random_seed(config.seed, "prior"))
+        prior = config.prior(config.latent_dim)
+        torch.manual_seed(random_seed(config.seed, "decoder"))
+        likelihood = config.likelihood(image_shape)
+        room = (num_classes or 0) if takes_labels(config) else 0
+        decoder = config.decoder(prior.decoded_dim + room, likelihood.output_shape)
+        if mean_image is not None:
+            decoder.start_at(likelihood.initial_output(mean_image))
+        model = config.model(decoder, likelihood, prior)
+        torch.manual_seed(random_seed(config.seed, "encoder"))
+        encoder = config.encoder(image_shape)
+        torch.manual_seed(random_seed(config.seed, "guide"))
+        guide = config.guide(encoder, config.latent_dim)
+        guide = model.wrap_guide(guide)
+        if num_images is not None:
+            model.set_num_images(num_images)
+        guide.bind(model.log_joint)
+        prior.bind(guide, image_shape, mean_image)
+    return model, guide
+
+
+def likelihood_of(model: Model) -> Likelihood | None:
+    """The model's likelihood; None for a model of the user's own that is not made of one."""
+    likelihood = getattr(model, "likelihood", None)
+    return likelihood if isinstance(likelihood, Likelihood) else None
+
+
+def sees_binary(config: Config, model: Model) -> bool:
+    """Whether the likelihood is shown zeros and ones drawn from gray values."""
+    likelihood = likelihood_of(model)
+    binary = likelihood is not None and likelihood.binary
+    return config.binarize == "dynamic" or (config.binarize == "auto" and binary)
