@@ -8,7 +8,7 @@ import pyro.distributions as dist
 from torch import Tensor
 
 from guides import Encoder, Guide
-from guides.base import softplus_scale
+from pyro_vae.nn import softplus_scale
 
 
 class Mine(Guide):

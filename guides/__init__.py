@@ -1,6 +1,7 @@
 """Approximate posteriors q(z|x), one file a family. A new file here, with one class, is all that a new guide needs.
 
-Guides of other packages are found through the entry-point group ``pyro_vae.guides``.
+Guides of other packages are found through the entry-point group ``pyro_vae.guides``. Type checkers read the names from
+``__init__.pyi``, which ``python tests/test_typed_names.py`` writes.
 """
 
 import warnings
@@ -17,8 +18,6 @@ from guides.encoders import MLPEncoder as MLPEncoder
 def _find() -> dict[str, type[Guide]]:
     found: list[type] = []
     for module in iter_modules(__path__, prefix=f"{__name__}."):
-        if "._" in module.name:
-            continue
         members = vars(import_module(module.name)).values()
         found += [c for c in members if isinstance(c, type) and c.__module__ == module.name]
     for point in entry_points(group="pyro_vae.guides"):
@@ -26,7 +25,7 @@ def _find() -> dict[str, type[Guide]]:
             found.append(point.load())
         except Exception as error:  # another package's fault must not take these guides away
             warnings.warn(f"the guide {point.name!r} of {point.value!r} could not be imported: {error}")
-    return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide}
+    return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide and c.chosen_by_name}
 
 
 GUIDES: dict[str, type[Guide]] = _find()  #: every guide that is installed, by its name

@@ -9,6 +9,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from guides.encoders import Encoder
+from pyro_vae.nn import require_positive
 from pyro_vae.params import announce
 
 
@@ -67,6 +68,8 @@ class Guide(nn.Module, ABC):
     has_density: bool = True
     #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
     contains_full_gaussian: bool = False
+    #: whether ``--guide NAME`` finds the class; a model makes the others around the guide that was chosen
+    chosen_by_name: bool = True
 
     def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int, num_couplings: int = 0, groups: int = 1):
         super().__init__()
@@ -95,19 +98,3 @@ class Guide(nn.Module, ABC):
         announce(self)
         with pyro.plate("data", len(x), dim=-1):
             return pyro.sample("z", self.posterior(self.amortize(x)))
-
-
-def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
-    """A positive scale of the shape of ``raw``, 1 where ``raw`` is 0.
-
-    Softplus grows linearly, so one large activation does not become an overflowing scale as ``exp`` would make it;
-    ``floor`` keeps log densities finite.
-    """
-    return torch.nn.functional.softplus(raw + 0.5413248) * (1 - floor) + floor
-
-
-def require_positive(**numbers: float) -> None:
-    """Raise ValueError, naming the option, where one of them is not positive."""
-    for name, number in numbers.items():
-        if number <= 0:
-            raise ValueError(f"{name} must be positive, not {number}")

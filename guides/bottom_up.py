@@ -3,10 +3,11 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
-from guides.encoders import Activation, Encoder
-from guides.flows import diagonal
-from guides.layered import GaussianLayer, Layered, product, split_layers
+from guides.base import Guide
+from guides.encoders import Encoder
+from pyro_vae.distributions.flow import diagonal
+from pyro_vae.distributions.layered import Layered, product, split_layers
+from pyro_vae.nn import Activation, GaussianLayer, softplus_scale
 
 
 class BottomUp(Guide):

@@ -1,45 +1,11 @@
 """Networks from images to features, shared by all guides. They are row-wise: no batch norm across images."""
 
 from abc import ABC, abstractmethod
-from itertools import pairwise
 from math import prod
-from typing import Literal
 
 from torch import Tensor, nn
 
-Activation = Literal["tanh", "relu", "elu", "silu", "gelu", "softplus"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "softplus": nn.Softplus,
-}
-
-
-def default_widths(image_shape: tuple[int, ...]) -> list[int]:
-    """Hidden sizes that suit an image: a first layer as wide as the image has values, within 128 and 512, then half.
-
-    >>> default_widths((1, 8, 8)), default_widths((1, 28, 28))
-    ([128, 64], [512, 256])
-    """
-    width = min(512, max(128, prod(image_shape)))
-    return [width, width // 2]
-
-
-def _check_widths(sizes: list[int]) -> None:
-    if not all(size > 0 for size in sizes):
-        raise ValueError(f"the sizes of layers must be positive, not {sizes}")
-
-
-def hidden_layers(sizes: list[int], activation: Activation) -> nn.Sequential:
-    """Linear layers from ``sizes[0]`` features to ``sizes[-1]``, each followed by the activation."""
-    _check_widths(sizes)
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers)
+from pyro_vae.nn import ACTIVATIONS, Activation, check_widths, default_widths, hidden_layers
 
 
 class Encoder(nn.Module, ABC):
@@ -100,7 +66,7 @@ class ConvEncoder(Encoder):
         super().__init__()
         if len(image_shape) != 3:
             raise ValueError(f"ConvEncoder needs images of channels x height x width, not {tuple(image_shape)}")
-        _check_widths([*channels, hidden_dim])
+        check_widths([*channels, hidden_dim])
         depth, height, width = image_shape
         layers: list[nn.Module] = []
         for channel in channels:

@@ -5,9 +5,10 @@ import torch
 from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import Flow, diagonal
+from pyro_vae.distributions.flow import Flow, diagonal
+from pyro_vae.nn import require_positive, softplus_scale
 
 
 class Householder(Guide):

@@ -7,9 +7,10 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import AffineTransform
 
-from guides.base import Guide, require_positive, softplus_scale
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import Flow, diagonal, masked_steps
+from pyro_vae.distributions.flow import Flow, diagonal, masked_steps
+from pyro_vae.nn import require_positive, softplus_scale
 
 OPEN = 2.0  #: the gates' bias: they start mostly open, as an LSTM's forget gates do
 

@@ -3,8 +3,9 @@
 import pyro.distributions as dist
 from torch import Tensor
 
-from guides.base import Guide, softplus_scale
+from guides.base import Guide
 from guides.encoders import Encoder
+from pyro_vae.nn import softplus_scale
 
 
 class MeanField(Guide):

@@ -5,9 +5,10 @@ from functools import partial
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import MonotonicRQSTransform, masked_steps, scaled_flow
+from pyro_vae.distributions.flow import MonotonicRQSTransform, masked_steps, scaled_flow
+from pyro_vae.nn import require_positive
 
 
 class NSF(Guide):

@@ -5,11 +5,10 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.planar import ConditionedPlanar
 from torch import Tensor, nn
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import scaled_flow
-
-IDENTITY = 0.5413248  # softplus(IDENTITY) = 1
+from pyro_vae.distributions.flow import scaled_flow
+from pyro_vae.nn import UNIT_RAW_SCALE, require_positive
 
 
 class Planar(Guide):
@@ -60,6 +59,6 @@ class Planar(Guide):
             u, w, b = plane.split([self.latent_dim, self.latent_dim, 1], dim=-1)
             w = w + normal
             # Pyro's map from u to u_hat sends this multiple of w, and not 0, to the identity.
-            u = u + IDENTITY * w / (w**2).sum(-1, keepdim=True)
+            u = u + UNIT_RAW_SCALE * w / (w**2).sum(-1, keepdim=True)
             transforms.append(ConditionedPlanar((b, u, w)))
         return scaled_flow(loc, raw_scale, transforms, invertible=False)

@@ -4,9 +4,10 @@ from pyro.distributions import TorchDistribution
 from pyro.distributions.transforms.radial import ConditionedRadial
 from torch import Tensor
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import scaled_flow
+from pyro_vae.distributions.flow import scaled_flow
+from pyro_vae.nn import require_positive
 
 
 class Radial(Guide):

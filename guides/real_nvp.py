@@ -3,9 +3,10 @@
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import masked_steps, scaled_flow
+from pyro_vae.distributions.flow import masked_steps, scaled_flow
+from pyro_vae.nn import require_positive
 
 
 class RealNVP(Guide):

@@ -9,8 +9,9 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
+from pyro_vae.nn import require_positive
 
 
 def _find(name: str) -> type[Guide]:

@@ -8,9 +8,10 @@ from pyro.distributions.transforms.householder import ConditionedHouseholder
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
-from guides.base import Guide, require_positive
+from guides.base import Guide
 from guides.encoders import Encoder
-from guides.flows import scaled_flow
+from pyro_vae.distributions.flow import scaled_flow
+from pyro_vae.nn import require_positive
 
 
 class SylvesterTransform(Transform):

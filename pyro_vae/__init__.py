@@ -6,7 +6,13 @@
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyro_vae.encoding import features
+    from pyro_vae.engine import capture
+    from pyro_vae.runs import load
+    from pyro_vae.svi import train
 
 __version__ = "0.1.0"
 
@@ -19,10 +25,16 @@ _PUBLIC = {
     "train": "pyro_vae.svi",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "capture", "features", "load", "train"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
+
+    def __getattr__(name: str) -> Any:
+        if name in _PUBLIC:
+            return getattr(import_module(_PUBLIC[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

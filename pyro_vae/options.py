@@ -106,5 +106,5 @@ def _explain(message: str) -> str:
 
 def _concrete(kind: type) -> set[str]:
     below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
-    not_chosen = getattr(kind, "__abstractmethods__", None) or "._" in kind.__module__
+    not_chosen = getattr(kind, "__abstractmethods__", None) or not getattr(kind, "chosen_by_name", True)
     return below if not_chosen else below | {kind.__name__}

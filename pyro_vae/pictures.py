@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from guides import Guide
-from guides._labelled import LabelGuide, M2Guide
+from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import plots
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.models import VAE, ConditionalVAE, Model

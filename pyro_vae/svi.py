@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from pyro_vae.objectives import ElboTerms, Objective, elbo_terms
 from pyro_vae.optim import lr_factor, make_optimizer, set_lr
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settings_of, settle
 from pyro_vae.progress import Watch
+from pyro_vae.run_options import RunOptions
 from pyro_vae.runs import Run, RunFolder, TraceRow, load, set_weights, write_atomic
 from pyro_vae.schedules import Constant
 from pyro_vae.seeds import random_seed, seeded
@@ -367,7 +368,7 @@ def _free_folder(config: Config) -> Path:
     return path
 
 
-def train(*, quiet: bool = False, **options: Any) -> Run:
+def train(*, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
     """Train from Python, with the options of the command line: classes by name, or as class_path and init_args.
 
     Args:
@@ -376,7 +377,7 @@ def train(*, quiet: bool = False, **options: Any) -> Run:
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
-    return load(start(settings_of(options), quiet))
+    return load(start(settings_of(dict(options)), quiet))
 
 
 def complete(path: Path, settings: Settings, quiet: bool = False) -> RunFolder:
@@ -392,9 +393,9 @@ def complete(path: Path, settings: Settings, quiet: bool = False) -> RunFolder:
     return folder
 
 
-def trained(out: Path, *, quiet: bool = False, **options: Any) -> Run:
+def trained(folder: Path, *, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
     """As :func:`train`, in a folder where the run may be already, finished or not: see :func:`complete`."""
-    return load(complete(out, settings_of(options), quiet).path)
+    return load(complete(folder, settings_of(dict(options)), quiet).path)
 
 
 def main(argv: list[str]) -> None:

@@ -11,12 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import guides
 from guides import GUIDES, Delta, Encoder, FullRank, Householder, LowRank, MLPEncoder, Sylvester
-from guides.base import Head, softplus_scale
-from guides.flows import Flow
-from guides.mixture import MixtureOfNormals
+from guides.base import Head
+from pyro_vae.distributions.flow import Flow
+from pyro_vae.distributions.mixture import MixtureOfNormals
 from pyro_vae.engine import SVI
 from pyro_vae.engine.program import resident
 from pyro_vae.models import VAE, Bernoulli, Gaussian, LinearDecoder, LinearGaussian, MLPDecoder, StandardNormal
+from pyro_vae.nn import softplus_scale
 from pyro_vae.objectives import Trace_ELBO, elbo_terms
 
 SHAPE = (1, 2, 3)

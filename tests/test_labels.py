@@ -11,7 +11,7 @@ from closed_forms import Flat
 from torch.distributions.utils import _standard_normal
 
 from guides import GUIDES, Guide, MeanField, MLPEncoder
-from guides._labelled import LabelGuide, M2Guide
+from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import features, load
 from pyro_vae.data import Images, hide_labels, join_labelled, load_data
 from pyro_vae.engine import SVI
@@ -152,7 +152,7 @@ def test_families_of_another_kind_are_refused_and_wrappers_are_not_chosen():
             LabelGuide(GUIDES[name](MLPEncoder(SHAPE), 2), 3)
     assert not {"LabelGuide", "M2Guide"} & set(GUIDES)
     with pytest.raises(InputError, match="is made by models of labels"):
-        main(["--guide", "guides._labelled.M2Guide", "--out", "nowhere"])
+        main(["--guide", "guides.labelled.M2Guide", "--out", "nowhere"])
 
 
 def test_the_guide_of_z_alone_is_the_mixture_over_labels():

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from guides._labelled import LabelGuide
+from guides.labelled import LabelGuide
 from pyro_vae.estimators.sampling import Progress, images_at_once, silent
 from pyro_vae.models import ConditionalVAE
 from pyro_vae.seeds import batch_seed, seeded

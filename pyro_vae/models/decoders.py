@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from guides.encoders import ACTIVATIONS, Activation, default_widths, hidden_layers
+from pyro_vae.nn import ACTIVATIONS, Activation, default_widths, hidden_layers
 
 
 class Decoder(nn.Module, ABC):

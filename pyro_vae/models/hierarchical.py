@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from guides.encoders import Activation
-from guides.flows import diagonal
-from guides.layered import GaussianLayer, Layered, split_layers
+from pyro_vae.distributions.flow import diagonal
+from pyro_vae.distributions.layered import Layered, split_layers
 from pyro_vae.models.priors import Prior
+from pyro_vae.nn import Activation, GaussianLayer
 
 
 class HierarchicalPrior(Prior):

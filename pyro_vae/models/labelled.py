@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from guides import Guide
-from guides._labelled import LabelGuide, M2Guide, one_hot
+from guides.labelled import LabelGuide, M2Guide
 from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import Decoder
 from pyro_vae.models.likelihoods import Likelihood
 from pyro_vae.models.priors import Prior
+from pyro_vae.nn import one_hot
 from pyro_vae.params import announce
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from guides import Guide
-from guides.base import require_positive
-from guides.flows import Flow, diagonal, masked_steps
+from pyro_vae.distributions.flow import Flow, diagonal, masked_steps
+from pyro_vae.nn import require_positive
 
 
 class Prior(nn.Module, ABC):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from guides import Guide
-from guides.base import require_positive
 from pyro_vae.models.priors import Prior
+from pyro_vae.nn import require_positive
 
 
 class VampPrior(Prior):

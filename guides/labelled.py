@@ -1,6 +1,6 @@
 """q(z|x, y) and q(y, z|x): any guide, given the label or with the label inferred beside z.
 
-The module is private, because models make these around a guide that was chosen by name: nobody chooses them.
+A model of labels makes these around the guide that is chosen by name; they cannot be chosen themselves.
 """
 
 import copy
@@ -13,15 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from guides.base import Guide
+from pyro_vae.nn import one_hot
 from pyro_vae.params import announce
 
-#: log q of the labels that were not seen where one was: exp makes it 0, and 0 times it is 0, which 0 times -inf is not
+#: log q of every label other than the observed one. Finite, because 0 * -inf is NaN; exp(-1e4) is exactly 0.
 NEVER = -1e4
-
-
-def one_hot(y: Tensor, num_classes: int, like: Tensor) -> Tensor:
-    """Labels ``(...)`` to rows ``(..., C)`` of the type of ``like``; no check of them reads a number back."""
-    return (y[..., None] == torch.arange(num_classes, device=y.device)).to(like.dtype)
 
 
 class LabelGuide(Guide):
@@ -37,6 +33,8 @@ class LabelGuide(Guide):
     Raises:
         ValueError: where ``family`` is no guide whose lambda is its head of its encoder.
     """
+
+    chosen_by_name = False
 
     def __init__(self, family: Guide, num_classes: int):
         nn.Module.__init__(self)  # the family has the encoder and the head; a second pair would never train

@@ -5,14 +5,11 @@ from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
-from torch import Size, Tensor, nn
+from torch import Size, Tensor
 from torch.distributions import constraints
 
-from guides.base import softplus_scale
-from guides.encoders import Activation, hidden_layers
-from guides.flows import diagonal
-
-Moments = tuple[Tensor, Tensor]  #: means and standard deviations, ``(..., B)`` each
+from pyro_vae.distributions.flow import diagonal
+from pyro_vae.nn import Moments
 
 
 def split_layers(latent_dim: int, top_dim: int | None) -> tuple[int, int]:
@@ -31,29 +28,6 @@ def split_layers(latent_dim: int, top_dim: int | None) -> tuple[int, int]:
     elif not 0 < top_dim < latent_dim:
         raise ValueError(f"top_dim must be between 1 and {latent_dim - 1} where latent_dim is {latent_dim}: {top_dim}")
     return latent_dim - top_dim, top_dim
-
-
-class GaussianLayer(nn.Module):
-    """A network from one layer to the means and standard deviations of the other (Burda et al. 2015, section 5).
-
-    Args:
-        in_dim: dimensions of the layer it sees.
-        out_dim: B, of the layer it describes.
-        hidden_dims: the width of each hidden layer; none make it linear.
-        activation: the nonlinearity after each hidden layer.
-
-    Shapes: ``(..., in_dim)`` to two of ``(..., B)``. The standard deviations start around 1.
-    """
-
-    def __init__(self, in_dim: int, out_dim: int, hidden_dims: list[int], activation: Activation):
-        super().__init__()
-        sizes = [in_dim, *hidden_dims]
-        self.layers = hidden_layers(sizes, activation)
-        self.output = nn.Linear(sizes[-1], 2 * out_dim)
-
-    def forward(self, z: Tensor) -> Moments:
-        loc, raw_scale = self.output(self.layers(z)).chunk(2, dim=-1)
-        return loc, softplus_scale(raw_scale)
 
 
 def product(one: Moments, other: Moments) -> dist.TorchDistribution:

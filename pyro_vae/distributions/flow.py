@@ -9,7 +9,7 @@ from pyro.contrib.zuko import ZukoToPyro
 from torch import Size, Tensor, nn
 from torch.distributions import AffineTransform, Distribution, Transform, constraints
 
-from guides.base import softplus_scale
+from pyro_vae.nn import softplus_scale
 
 _validate = Distribution._validate_args
 from zuko.distributions import NormalizingFlow  # noqa: E402
@@ -86,7 +86,7 @@ def scaled_flow(loc: Tensor, raw_scale: Tensor, transforms: Sequence[Transform],
 
     Args:
         loc: the means, ``(N, D)``.
-        raw_scale: the scales before :func:`~guides.base.softplus_scale`, ``(N, D)``.
+        raw_scale: the scales before :func:`~pyro_vae.nn.softplus_scale`, ``(N, D)``.
         transforms: :math:`f_1, \dots, f_T`, from noise on.
         invertible: whether these can be inverted.
     """

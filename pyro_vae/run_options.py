@@ -1,0 +1,53 @@
+"""The options of a run as keyword arguments that editors complete and type checkers check."""
+
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from guides import Encoder, Guide
+from pyro_vae.engine import EngineName
+from pyro_vae.engine.precision import Precision
+from pyro_vae.models import Decoder, Likelihood, Model, Prior
+from pyro_vae.objectives import Objective
+from pyro_vae.optim import LrSchedule, OptimizerName
+from pyro_vae.schedules import BetaSchedule
+
+#: a class by its name or import path, or ``{"class_path": ..., "init_args": {...}}``
+Named = str | dict[str, Any]
+
+
+class RunOptions(TypedDict, total=False):
+    """What :func:`pyro_vae.train` takes: the fields of :class:`~pyro_vae.config.Config`, which says what each means.
+
+    A class is given by its name, by its import path, as ``{"class_path": ..., "init_args": {...}}``, or itself.
+    """
+
+    data: str
+    data_root: Path | str | None
+    validation: int | None
+    binarize: Literal["auto", "dynamic", "none"]
+    labels: int | None
+    labelled_batch_size: int
+    model: Named | type[Model]
+    decoder: Named | type[Decoder]
+    likelihood: Named | type[Likelihood] | None
+    prior: Named | type[Prior]
+    encoder: Named | type[Encoder]
+    guide: Named | type[Guide]
+    objective: Named | type[Objective]
+    beta: Named | type[BetaSchedule]
+    latent_dim: int
+    epochs: int
+    batch_size: int
+    optimizer: OptimizerName
+    lr: float
+    lr_schedule: LrSchedule
+    weight_decay: float
+    clip_norm: float | None
+    patience: int | None
+    eval_samples: int
+    final_samples: int
+    seed: int
+    device: str
+    engine: EngineName
+    precision: Precision
+    out: Path | str | None

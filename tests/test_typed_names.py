@@ -1,0 +1,121 @@
+"""Public names are real for editors and type checkers, and stay lazy at run time.
+
+python tests/test_typed_names.py        # writes guides/__init__.pyi
+"""
+
+import subprocess
+import sys
+import typing
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+
+import pytest
+
+import pyro_vae
+from guides import GUIDES
+from pyro_vae.config import Config
+from pyro_vae.run_options import RunOptions
+
+ROOT = Path(__file__).parent.parent
+STUB = ROOT / "guides" / "__init__.pyi"
+HEAD = '''"""Written by ``python tests/test_typed_names.py``; a test holds it against the guides that are found."""
+
+from guides.base import Guide as Guide
+from guides.encoders import ConvEncoder as ConvEncoder
+from guides.encoders import Encoder as Encoder
+from guides.encoders import MLPEncoder as MLPEncoder
+'''
+
+USER_CODE = """
+import pyro_vae
+import guides
+from guides import GUIDES, IAF, Guide, MeanField, MLPEncoder
+from pyro_vae.nn import softplus_scale
+
+encoder = MLPEncoder((1, 8, 8), hidden_dims=[32])
+guide: Guide = IAF(encoder, 5, transforms=2)
+kind: type[Guide] = GUIDES["IAF"]
+run = pyro_vae.train(data="digits", guide="IAF", latent_dim=5, epochs=1)
+own = pyro_vae.train(guide=MeanField, decoder={"class_path": "MLPDecoder", "init_args": {"hidden_dims": [8]}})
+again = pyro_vae.load("runs/iaf")
+log_joint = again.model.log_joint
+z = pyro_vae.features(again, [[0.0]], "mean")
+pyro_vae.train(gide="IAF")  # error
+pyro_vae.train(latent_dim="five")  # error
+pyro_vae.train(engine="fast")  # error
+pyro_vae.load(3)  # error
+pyro_vae.lode("runs/iaf")  # error
+pyro_vae.features(again, [[0.0]], "average")  # error
+guides.IAFF  # error
+IAF(encoder, "five")  # error
+again.modle  # error
+softplus_scale(3)  # error
+"""
+
+
+def stub() -> str:
+    """The text of ``guides/__init__.pyi``."""
+    own = sorted((guide.__module__, name) for name, guide in GUIDES.items() if guide.__module__.startswith("guides."))
+    names = "".join(f"from {module} import {name} as {name}\n" for module, name in own)
+    head, base = HEAD, "from guides.base import Guide as Guide\n"
+    lines = sorted((head.partition(base)[2] + names).splitlines(keepends=True))
+    return head.partition(base)[0] + base + "".join(lines) + "\nGUIDES: dict[str, type[Guide]]\n"
+
+
+def test_the_stub_of_guides_names_every_guide():
+    assert STUB.read_text() == stub(), "write it: python tests/test_typed_names.py"
+
+
+def test_options_of_train_are_the_fields_of_config():
+    assert set(RunOptions.__annotations__) == {field.name for field in fields(Config)}
+
+
+def test_plain_options_have_the_types_of_config():
+    config, options = typing.get_type_hints(Config), typing.get_type_hints(RunOptions)
+    paths = {"data_root", "out"}  # a string will do from Python
+    plain = [name for name in config if "Callable" not in str(config[name]) and name not in paths]
+    assert {name: options[name] for name in plain} == {name: config[name] for name in plain}
+
+
+def test_public_names_are_listed_and_static():
+    assert dir(pyro_vae) == sorted(pyro_vae.__all__)
+    assert set(pyro_vae._PUBLIC) == set(pyro_vae.__all__) - {"__version__"}
+    for name in pyro_vae.__all__:
+        assert getattr(pyro_vae, name) is not None
+
+
+def test_no_submodule_hides_a_public_name():
+    """Importing a submodule sets an attribute of its package, which must not take the place of a public function."""
+    script = "import pyro_vae, sys\nfrom importlib import import_module\nfrom pkgutil import walk_packages\n"
+    script += "for m in walk_packages(pyro_vae.__path__, 'pyro_vae.'):\n"
+    script += "    if not m.name.endswith('__main__'): import_module(m.name)\n"
+    script += "print([n for n in pyro_vae._PUBLIC if not callable(getattr(pyro_vae, n))])\n"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "[]"
+    for package in (
+        pyro_vae,
+        *(import_module(m.name) for m in walk_packages(pyro_vae.__path__, "pyro_vae.") if m.ispkg),
+    ):
+        below = {m.name.rpartition(".")[2] for m in walk_packages(package.__path__, f"{package.__name__}.")}
+        functions = {name for name in getattr(package, "__all__", ()) if name in below}
+        hidden = {n for n in functions if getattr(package, n).__class__.__name__ == "module"}
+        assert not hidden, f"{package.__name__}: {hidden}"
+
+
+def test_user_code_type_checks(tmp_path):
+    mypy = pytest.importorskip("mypy.api")
+    file = tmp_path / "user_code.py"
+    file.write_text(USER_CODE)
+    options = ["--strict", "--follow-imports=silent", "--ignore-missing-imports", "--no-error-summary"]
+    said, problems, _ = mypy.run([*options, "--config-file=", str(file)])
+    assert not problems
+    found = {int(line.split(":")[1]) for line in said.splitlines() if ": error:" in line}
+    expected = {number for number, line in enumerate(USER_CODE.splitlines(), 1) if line.endswith("# error")}
+    assert found == expected, said
+
+
+if __name__ == "__main__":
+    STUB.write_text(stub())
+    print(f"wrote {STUB}")
