@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 import pyro_vae
 from pyro_vae.data import Images, few, load_data
 from pyro_vae.pictures import figure_bytes
-from pyro_vae.plots import COLOURS, MARKERS
+from pyro_vae.plots import scatter_classes
 from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
@@ -79,10 +79,7 @@ def picture(sides: dict[str, Features], labels: np.ndarray) -> Figure:
     for axes, (name, (train, test)) in zip(figure.subplots(1, len(sides)), sides.items(), strict=True):
         projection = PCA(2, random_state=0).fit(train)
         points, share = projection.transform(test[:SEEN]), projection.explained_variance_ratio_
-        for label in np.unique(labels):
-            x, y = points[labels[:SEEN] == label].T
-            place = int(label) % len(COLOURS)
-            axes.scatter(x, y, s=9, color=COLOURS[place], marker=MARKERS[place], linewidths=0, label=str(label))
+        scatter_classes(axes, points, labels[:SEEN])
         axes.set(title=name, xticks=[], yticks=[])
         axes.set(xlabel=f"component 1 ({share[0]:.0%} of variance)", ylabel=f"component 2 ({share[1]:.0%})")
     figure.legend(*axes.get_legend_handles_labels(), title="class", loc="outside right center", frameon=False)

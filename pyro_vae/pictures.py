@@ -17,6 +17,7 @@ from pyro_vae.runs import RunFolder, write_atomic
 from pyro_vae.seeds import seeded
 
 SHOWN = 12  #: images in a row
+PAIRS = 4  #: of test images, with the line between their codes
 SCATTERED = 2000  #: images in the latent scatter
 SIDE = 20  #: images along one side of the manifold
 
@@ -73,7 +74,7 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
     figures = {
         "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|z] at z ~ q(z|x)"),
         "prior_samples": plots.image_square(means(prior.sample((100,))), "E[x|z] at z drawn from the prior p(z)"),
-        "interpolation": _interpolation(z, means),
+        "interpolation": _interpolation(z, means, shown(x[: 2 * PAIRS])),
         "latent": _scatter(z, data),
     }
     if model.latent_dim == 2:
@@ -125,11 +126,20 @@ def latent_plane(side: int) -> tuple[Tensor, Tensor]:
     return torch.stack([across.flatten(), down.flatten()], -1), quantiles
 
 
-def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray]) -> Figure:
-    pairs = min(4, len(z) // 2)
-    weights = torch.linspace(0, 1, SHOWN, device=z.device)[:, None]
-    rows = {f"{i + 1}": means((1 - weights) * z[2 * i] + weights * z[2 * i + 1]) for i in range(pairs)}
-    return plots.image_grid(rows, "E[x|z] on straight lines between the codes of two test images")
+def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray], images: np.ndarray) -> Figure:
+    """A row for each pair of images: the first, the images at equal steps from its code to the other's, the other."""
+    count = min(PAIRS, len(z) // 2)
+    weights = torch.linspace(0, 1, SHOWN - 2, device=z.device)[:, None]
+    rows = {}
+    for i in range(count):
+        line = means((1 - weights) * z[2 * i] + weights * z[2 * i + 1])
+        rows[f"pair {'ABCD'[i]}"] = np.concatenate([images[2 * i, None], line, images[2 * i + 1, None]])
+    ends = {0: "$x_1$", 1: "$z_1$", SHOWN - 2: "$z_2$", SHOWN - 1: "$x_2$"}
+    title = "Test images $x_1$ and $x_2$, and E[x|z] on the straight line from code $z_1$ to code $z_2$"
+    figure = plots.image_grid(rows, title, ends)
+    for edge in (1, SHOWN - 1):  # the images themselves stand apart
+        figure.axes[0].axvline(edge * images.shape[-1] - 0.5, color="white", lw=6)
+    return figure
 
 
 def _scatter(z: Tensor, data: DataSet) -> Figure:
@@ -146,4 +156,6 @@ def _scatter(z: Tensor, data: DataSet) -> Figure:
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
     share = spread**2 / (spread**2).sum()
     components = [f"principal component {i + 1} of z ({share[i]:.0%} of variance)" for i in range(2)]
+    if share[:2].sum() < 0.5:
+        title += f"\n{share[:2].sum():.0%} of the variance is shown: what overlaps here may lie apart in z"
     return plots.latent_scatter(centred @ directions[:2].T, labels, components, title)

@@ -48,7 +48,19 @@ def trace_figure(runs: Mapping[str, Sequence[TraceRow]], x: XAxis = "epochs") ->
         "log-likelihood, $E_q[\\log p(x|z)]$": "log_likelihood",
         "KL$(q(z|x)\\,\\|\\,p(z))$": "kl",
     }
-    return plots.traces({title: curves(name) for title, name in titles.items()}, _X_NAME[x])
+    kept = {run: best_row(rows) for run, rows in runs.items()}
+    best = {run: (float(getattr(row, _COLUMN[x])), row.elbo) for run, row in kept.items() if row}
+    return plots.traces({title: curves(name) for title, name in titles.items()}, _X_NAME[x], best)
+
+
+def best_row(rows: Sequence[TraceRow]) -> TraceRow | None:
+    """The test row of the epoch with the highest validation ELBO, whose weights are kept; None before there is one.
+
+    Rows without validation: that of the highest test ELBO.
+    """
+    test = {row.epoch: row for row in rows if row.split == "test"}
+    judged = [row for row in rows if row.split == "validation" and row.epoch in test] or list(test.values())
+    return test[max(judged, key=lambda row: row.elbo).epoch] if judged else None
 
 
 def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Table:

@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from closed_forms import linear_gaussian
+from looks import grays
 
 from pyro_vae.runs import RunFolder
 
@@ -55,4 +56,4 @@ def test_digits(tmp_path):
     assert 0 < evidence[2] - chosen["vae"]["value"] < 15
     # The autoencoder's weights are chosen by its reconstructions, not by log p(z), which would choose an early epoch.
     assert chosen["autoencoder"]["epoch"] >= 5
-    assert (tmp_path / "autoencoder.png").stat().st_size > 10_000
+    assert grays(tmp_path / "autoencoder.png") > 50

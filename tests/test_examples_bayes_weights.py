@@ -4,6 +4,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+from looks import grays
+
 import pyro_vae
 
 path = Path(__file__).parent.parent / "examples" / "bayes_weights.py"
@@ -25,4 +27,4 @@ def test_fewer_images_leave_more_unknown(tmp_path):
     assert abs(run.model.weight_kl().item() / 40 - float(share)) < 0.01
     predictive, at_means, _ = (float(cell.split("+-")[0]) for cell in rows[1][-1].split("|"))
     assert abs(predictive - at_means) < 10  # of 64 pixels, by 1,297 images
-    assert (tmp_path / "bayes_weights.png").stat().st_size > 10_000
+    assert grays(tmp_path / "bayes_weights.png") > 50

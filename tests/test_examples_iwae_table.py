@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from looks import coloured
 
 from pyro_vae.build import build
 from pyro_vae.errors import InputError
@@ -55,7 +56,7 @@ def test_digits(tmp_path, capsys):
         assert 0 <= int(cells[4]) <= 150
         assert int(cells[6]) == 2
     assert "Not in this table: VAE-5, VAE-50, IWAE-5, IWAE-50, DReG-1, DReG-5, DReG-50, VAE-1-2L" in text
-    assert (tmp_path / "table.png").stat().st_size > 10_000
+    assert coloured(tmp_path / "table.png") == 2  # a curve for each row
 
     # Again with one row more: what is trained and measured stays as it is.
     kept = [tmp_path / "VAE-1" / name for name in ("checkpoint.last.safetensors", "metrics.json")]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from looks import grays
 
 import pyro_vae
 from pyro_vae.data import load_data
@@ -36,7 +37,7 @@ def test_digits(tmp_path):
     assert float(rows["conditional VAE"][2]) < 40
     assert rows["M2"][3] == ""  # the paper has no digits
     for name in ("class_samples", "analogies"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+        assert grays(tmp_path / f"{name}.png") > 50
     # The codes that M2 learned from are M1's, in the splits of the images and with their labels.
     data, codes = load_data("digits"), load_data(str(tmp_path / "codes.npz"))
     expected = pyro_vae.features(tmp_path / "m1", data.test.batch(slice(0, 250)))

@@ -35,11 +35,21 @@ def test_the_picture_has_the_curves_of_every_run_and_split(two_runs, x, last):
     rows = {path.name: RunFolder(path).read_trace() for path in two_runs}
     figure = traces.trace_figure(rows, x)
     elbo, log_likelihood, kl = figure.axes
-    assert len(elbo.lines) == len(log_likelihood.lines) == len(kl.lines) == 4
+    assert len(log_likelihood.lines) == len(kl.lines) == 4
+    assert len(elbo.lines) == 4 + 2  # the best epoch of each run is marked
+    assert [line.get_ydata().tolist() for line in elbo.lines[4:]] == [[-99.25], [-110.125]]
     curve = next(line for line in elbo.lines if line.get_label() == "a, test")
     assert curve.get_xdata()[-1] == last
     assert curve.get_ydata().tolist() == [-150.0, -99.25, -101.5]
     assert kl.lines[0].get_ydata().tolist() == [20.0] * 3
+
+
+def test_the_best_epoch_is_that_of_the_weights_which_are_kept():
+    validation = [row(10, "validation", -3.0), row(20, "validation", -5.0)]
+    rows = [*validation, row(10, "test", -9.0), row(20, "test", -8.0), row(30, "test", -7.0)]
+    assert traces.best_row(rows).elbo == -9.0  # not the highest of the test ELBOs
+    assert traces.best_row(rows[2:]).elbo == -7.0
+    assert traces.best_row(rows[:1]) is None
 
 
 def test_save_goes_where_it_is_told(two_runs, tmp_path, capsys):

@@ -9,7 +9,11 @@ stopped script goes on where it was, and ``--schedule paper`` goes on from the s
 wake-sleep's, are not here: wake-sleep does not maximise the bound by SVI, and would need a training loop of its own.
 """
 
+from math import log10
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from network import PAPER, TITLES, Curve, arguments, curve, ended, trained, whole_decades, write
 
@@ -20,14 +24,23 @@ ROWS = ("mnist", "frey_faces")  #: of the picture
 Curves = dict[tuple[str, int], dict[str, Curve]]
 
 
+def name_decades(axes: Axes) -> None:
+    """A tick at each power of ten; the outer names keep within the panel, where those of the next one begin."""
+    low, high = (round(log10(end)) for end in axes.get_xlim())
+    axes.set_xticks([10.0**power for power in range(low, high + 1)])
+    axes.get_xticklabels()[0].set_horizontalalignment("left")
+    axes.get_xticklabels()[-1].set_horizontalalignment("right")
+
+
 def picture(curves: Curves) -> Figure:
     """A panel for each run, a row for each data set, with the paper's end value where it shows one."""
-    across = max(sum(data == name for name, _ in curves) for data in ROWS)
-    figure = Figure(figsize=(2.6 * across + 0.4, 5.6), layout="constrained")
-    panels = figure.subplots(2, across, sharey="row", squeeze=False)
+    rows = [data for data in ROWS if any(data == name for name, _ in curves)] or [ROWS[0]]
+    across = max(1, *(sum(data == name for name, _ in curves) for data in ROWS))
+    figure = Figure(figsize=(max(4.0, 2.6 * across + 0.4), 2.6 * len(rows) + 0.4), layout="constrained")
+    panels = figure.subplots(len(rows), across, sharey="row", squeeze=False)
     for axes in panels.flat:
         axes.set_visible(False)
-    for row, data in zip(panels, ROWS, strict=True):
+    for row, data in zip(panels, rows, strict=True):
         here = {dims: splits for (name, dims), splits in curves.items() if name == data}
         for axes, (dims, splits) in zip(row, here.items(), strict=False):
             axes.set_visible(True)
@@ -39,6 +52,7 @@ def picture(curves: Curves) -> Figure:
             axes.set_xlim(*whole_decades(*splits["test"].samples[[0, -1]]))
             axes.grid(color="0.92")
             axes.yaxis.set_major_locator(MaxNLocator(6))
+            name_decades(axes)
         if here:
             # What lies below are the first epochs, which would press all the rest together.
             ends = [c.bound[-1] for splits in here.values() for c in splits.values()]
@@ -47,7 +61,7 @@ def picture(curves: Curves) -> Figure:
             row[0].set_ylim(min(ends) - 2 * room, max(ends) + room)
             row[0].set_ylabel("bound, nats per image")
     names = {"test": ("-", COLOURS[0]), "train": (":", COLOURS[1]), "the paper's end, by eye": ("--", "0.4")}
-    lines = [axes.plot([], [], style, color=colour)[0] for style, colour in names.values()]
+    lines = [Line2D([], [], ls=style, color=colour) for style, colour in names.values()]
     figure.legend(lines, list(names), loc="outside lower center", ncols=3, frameon=False)
     return figure
 

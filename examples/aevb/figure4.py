@@ -11,9 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from network import TITLES, arguments, ended, trained, write
 
+from pyro_vae import plots
 from pyro_vae.models import VAE
 from pyro_vae.pictures import latent_plane
-from pyro_vae.plots import mosaic
 from pyro_vae.runs import Run
 
 SIDE = {"frey_faces": 15, "mnist": 21}  #: images along one side
@@ -27,12 +27,9 @@ def picture(runs: dict[str, Run]) -> Figure:
         assert isinstance(run.model, VAE)
         plane, quantiles = latent_plane(SIDE[data])
         images = run.model.likelihood(run.model.decode(plane)).mean.numpy()
-        axes.imshow(mosaic(images, SIDE[data])[0], cmap="gray", vmin=0, vmax=1, aspect="auto")
-        marks = torch.linspace(0, SIDE[data] - 1, 5).round().int().tolist()
-        height, width = (size + 1 for size in images.shape[-2:])  # with the line between
-        axes.set_xticks([(m + 0.5) * width for m in marks], [f"{quantiles[m]:.1f}" for m in marks])
-        axes.set_yticks([(m + 0.5) * height for m in marks], [f"{0 - quantiles[m]:.1f}" for m in marks])
-        axes.set(title=TITLES[data], xlabel="$z_1$ (prior standard deviations)", ylabel="$z_2$")
+        plots.show_tiles(axes, images, SIDE[data])
+        plots.name_plane(axes, images.shape[-2:], quantiles.numpy())
+        axes.set(title=TITLES[data], aspect="auto")
     return figure
 
 

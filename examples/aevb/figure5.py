@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from network import arguments, ended, trained, write
 
 from pyro_vae.models import VAE
-from pyro_vae.plots import mosaic
+from pyro_vae.plots import show_tiles
 from pyro_vae.runs import Run
 from pyro_vae.seeds import seeded
 
@@ -29,7 +29,7 @@ def picture(runs: dict[int, Run]) -> Figure:
         with seeded(0):
             z = run.model.prior().sample((SIDE * SIDE,))
         images = run.model.likelihood(run.model.decode(z)).mean.numpy()
-        axes.imshow(mosaic(images, SIDE)[0], cmap="gray", vmin=0, vmax=1)
+        show_tiles(axes, images, SIDE)
         axes.set(title=f"{dims} latent dimensions", xticks=[], yticks=[])
     return figure
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.record import Comparison
-from pyro_vae.plots import COLOURS
+from pyro_vae.plots import COLOURS, GAP_COLOURS
 
 
 def findings_picture(comparison: Comparison) -> Figure | None:
@@ -19,7 +19,7 @@ def findings_picture(comparison: Comparison) -> Figure | None:
     panels = bool(others) + bool(gaps)
     if not panels:
         return None
-    figure = Figure(figsize=(5.5 * panels, 2.0 + 0.5 * len(reports)), layout="constrained")
+    figure = Figure(figsize=(5.5 * panels, min(2.2 + 0.5 * len(reports), 14.0)), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     if others:
         _differences(axes[0], others, comparison)
@@ -42,9 +42,10 @@ def _differences(axes: Axes, reports: Sequence[ArmReport], comparison: Compariso
     axes.set_yticks(range(len(reports)), [report.name for report in reports])
     axes.set_ylim(len(reports) - 0.5, -0.5)
     seeds = len({trial.seed for trial in comparison.trials})
+    count = f"{seeds} seed{'' if seeds == 1 else 's'}"
     axes.set(
         xlabel=f"difference to {comparison.baseline}, nats per image (right is better)",
-        title=f"{comparison.confidence:.0%} intervals, {seeds} seed{'' if seeds == 1 else 's'}",
+        title=f"Is it better than {comparison.baseline}? {comparison.confidence:.0%} intervals, {count}",
     )
     axes.title.set_fontsize("medium")
     _legend(axes)
@@ -53,7 +54,7 @@ def _differences(axes: Axes, reports: Sequence[ArmReport], comparison: Compariso
 def _gaps(axes: Axes, reports: Sequence[ArmReport], confidence: float) -> None:
     left = np.zeros(len(reports))
     rows = range(len(reports))
-    for colour, hatch, part in zip(COLOURS, ("", "//"), ("approximation_gap", "amortization_gap"), strict=False):
+    for (part, colour), hatch in zip(GAP_COLOURS.items(), ("", "//"), strict=True):
         values = np.array([report.figures[part].value for report in reports])
         axes.barh(rows, values, left=left, color=colour, hatch=hatch, label=part.replace("_", " "), height=0.6)
         left = left + values

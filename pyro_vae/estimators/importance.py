@@ -31,6 +31,11 @@ class Importance(NamedTuple):
     effective_samples: Estimate
 
 
+def k_hat_limit(num_samples: int) -> float:
+    """The k-hat above which so many draws do not estimate reliably (Vehtari et al. 2024, section 3.2.4)."""
+    return min(1 - 1 / log10(num_samples), 0.7)
+
+
 def pareto_k(log_weight: Tensor) -> Tensor:
     """Pareto-smoothed importance sampling's k-hat of each column, ``(S, N) -> (N,)``.
 
@@ -91,7 +96,7 @@ def importance(
         log_sum, log_squares = log_weight.logsumexp(0), (2 * log_weight).logsumexp(0)
         shares.append((2 * log_sum - log_squares).exp() / num_samples)
         progress(min(start + size, len(x)), len(x))
-    k_hat, limit = torch.cat(k_hats), min(1 - 1 / log10(num_samples), 0.7)
+    k_hat, limit = torch.cat(k_hats), k_hat_limit(num_samples)
     above = (k_hat > limit).double()
     return Importance(
         Estimate.over(k_hat, "PSIS k-hat, mean over images", num_samples, unit="k-hat"),

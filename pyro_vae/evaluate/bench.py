@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import NotDefined
+from pyro_vae.estimators.importance import k_hat_limit
 from pyro_vae.estimators.latent import THRESHOLD
 from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
@@ -125,9 +126,10 @@ class Bench:
             ranks = found.arrays["ranks"].numpy()
             picture, figure = "calibration", pictures.calibration_picture(ranks, found.figures[name].samples)
         elif name == "importance" and self.source == "test":
-            k_hat = found.figures["k_hat"].per_image
-            assert k_hat is not None
-            picture, figure = "k_hat", pictures.k_hat_picture(k_hat.numpy())
+            estimate = found.figures["k_hat"]
+            assert estimate.per_image is not None
+            limit = k_hat_limit(estimate.samples)
+            picture, figure = "k_hat", pictures.k_hat_picture(estimate.per_image.numpy(), limit)
         elif name == "units":
             picture, figure = "active_units", pictures.units_picture(found.arrays["activity"].numpy(), THRESHOLD)
         else:

@@ -1,6 +1,7 @@
 """The pictures of an evaluation: from figures and arrays to matplotlib figures."""
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from pyro_vae.estimators import Estimate
-from pyro_vae.plots import COLOURS
+from pyro_vae.plots import COLOURS, GAP_COLOURS
 
 
 def calibration_picture(ranks: np.ndarray, num_samples: int, bins: int = 16) -> Figure:
@@ -17,10 +18,9 @@ def calibration_picture(ranks: np.ndarray, num_samples: int, bins: int = 16) -> 
     shown = min(dimensions, 20)
     columns = min(5, shown)
     rows = -(-shown // columns)
-    figure = Figure(figsize=(2.3 * columns + 0.6, 1.7 * rows + 1.1), layout="constrained")
-    figure.suptitle(
-        "Ranks of the true z among draws of q: flat where q(z|x) is the posterior of the model's own images"
-    )
+    figure = Figure(figsize=(max(4.0, 2.3 * columns + 0.6), 1.7 * rows + 1.3), layout="constrained")
+    title = "Ranks of the true z among draws of q: flat where q(z|x) is the posterior of the model's own images"
+    figure.suptitle(fill(title, int(9.5 * figure.get_figwidth())))
     low, high = stats.binom.interval(0.99, n, 1 / bins)
     for d, axes in enumerate(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat):
         if d >= shown:
@@ -34,42 +34,52 @@ def calibration_picture(ranks: np.ndarray, num_samples: int, bins: int = 16) -> 
     return figure
 
 
-def k_hat_picture(k_hat: np.ndarray) -> Figure:
-    """The images' k-hat, with the limits of what is good and of what is usable."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
+def k_hat_picture(k_hat: np.ndarray, limit: float) -> Figure:
+    """The images' k-hat ``(N,)``, with the limit above which the draws do not estimate reliably."""
+    figure = Figure(figsize=(6, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.hist(k_hat, bins=list(np.linspace(min(0.0, k_hat.min()), max(1.5, k_hat.max()), 40)), color=COLOURS[0])
-    for limit, style, meaning in ((0.5, "--", "good below 0.5"), (0.7, "-", "usable below 0.7")):
-        share = (k_hat > limit).mean()
-        axes.axvline(limit, color="black", ls=style, label=f"{meaning}; {share:.0%} of images above")
-    axes.set(xlabel="PSIS k-hat of p(x, z) / q(z|x)", ylabel="images", title="How far q(z|x) is from the posterior")
-    axes.legend(frameon=False)
+    above = (k_hat > limit).mean()
+    line = axes.axvline(limit, color="black")
+    axes.set_xlabel("PSIS k-hat of p(x, z) / q(z|x)", fontsize=12)
+    axes.set_ylabel("images", fontsize=12)
+    axes.set_title("How far q(z|x) is from the posterior", fontsize=13)
+    words = f"reliable up to {limit:.2f}; {above:.0%} of images above"
+    figure.legend([line], [words], loc="outside lower center", frameon=False, fontsize=12)
     return figure
 
 
 def units_picture(activity: np.ndarray, threshold: float) -> Figure:
-    """The activity of each latent dimension, from the most to the least active, on a logarithmic scale."""
+    """The activity ``(D,)`` of each latent dimension, from the most to the least active, on a logarithmic scale."""
     order = np.argsort(-activity)
-    values = np.maximum(activity[order], 1e-5)
-    figure = Figure(figsize=(max(5.0, 0.28 * len(values) + 1.5), 4), layout="constrained")
+    floor = min(1e-5, threshold / 10)
+    values = np.maximum(activity[order], floor)
+    figure = Figure(figsize=(float(np.clip(0.28 * len(values) + 1.5, 6.0, 9.0)), 4.2), layout="constrained")
     axes = figure.subplots()
-    colours = [COLOURS[0] if value > threshold else "0.7" for value in values]
-    axes.bar(np.arange(len(values)), values, color=colours)
-    axes.axhline(threshold, color="black", ls="--", label=f"active above {threshold:g}")
-    axes.set_xticks(np.arange(len(values)), [str(d + 1) for d in order], fontsize="small")
-    axes.set_ylim(top=6 * values.max())  # room for the legend
-    axes.set(yscale="log", xlabel="latent dimension", ylabel="Cov$_x$(E$_q$[z|x])", title="Which dimensions are used")
-    axes.legend(frameon=False)
+    axes.set_yscale("log")  # before the limits, which are a logarithmic axis' own
+    active = values > threshold
+    axes.margins(x=0.01)
+    axes.bar(np.arange(len(values)), values, color=[COLOURS[0] if on else "0.6" for on in active])
+    axes.set_ylim(min(float(values.min()), threshold) / 3, 3 * max(float(values.max()), threshold))
+    line = axes.axhline(threshold, color="black", ls="--")
+    step = -(-len(values) // 25)  # names that fit beside each other
+    named = np.arange(0, len(values), step)
+    axes.set_xticks(named, [str(order[i] + 1) for i in named], fontsize="small")
+    axes.set_xlabel("latent dimension", fontsize=12)
+    axes.set_ylabel("Cov$_x$(E$_q$[z|x])", fontsize=12)
+    axes.set_title("Which dimensions are used", fontsize=13)
+    words = f"active above {threshold:g}: {active.sum()} of {len(values)}"
+    figure.legend([line], [words], loc="outside lower center", frameon=False, fontsize=12)
     return figure
 
 
 def gap_picture(gaps: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     """The split inference gap of each split as a stacked bar, nats per image, with standard errors."""
-    figure = Figure(figsize=(6, 1.1 * len(gaps) + 1.6), layout="constrained")
+    figure = Figure(figsize=(6, 1.0 * len(gaps) + 1.7), layout="constrained")
     axes = figure.subplots()
     for row, parts in enumerate(gaps.values()):
         left = 0.0
-        for colour, hatch, name in zip(COLOURS, ("", "//"), ("approximation_gap", "amortization_gap"), strict=False):
+        for (name, colour), hatch in zip(GAP_COLOURS.items(), ("", "//"), strict=True):
             part = parts[name]
             label = name.replace("_", " ") if row == 0 else None
             error = part.standard_error or 0.0
@@ -80,7 +90,7 @@ def gap_picture(gaps: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     axes.set_yticks(range(len(gaps)), list(gaps))
     axes.invert_yaxis()
     axes.set(xlabel="log p(x) - ELBO, nats per image (bars: standard errors)", title="The inference gap and its parts")
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.35 if len(gaps) == 1 else -0.25), ncols=2)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -93,5 +103,5 @@ def against_picture(scores: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         for colour, style, (name, values) in zip(COLOURS, styles, sets.items(), strict=False):
             axes.hist(values, bins=edges, density=True, color=colour, label=name, **style)
         axes.set(xlabel=f"{score}, nats per image", ylabel="density of images")
-        axes.legend(frameon=False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
