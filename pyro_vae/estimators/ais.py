@@ -13,6 +13,7 @@ from torch import Tensor
 from pyro_vae.estimators.estimate import Estimate, log_mean
 from pyro_vae.estimators.hmc import LogJoint, Point, score, transition
 from pyro_vae.estimators.sampling import Progress, images_at_once, prior_of, silent
+from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
@@ -115,6 +116,7 @@ def _run(
     for first in range(0, len(x), size):
         images = x[first : first + size]
         done = runs * settings.temperatures * first
+        require_log_joint(model, images, "AIS")
 
         def tick(n: int = len(images)) -> None:
             nonlocal done
@@ -159,7 +161,8 @@ def ais(
         seed: of pilot and chains.
 
     Raises:
-        NotDefined: where the model has no prior over z of its own and ``start`` is not given.
+        NotDefined: where the model has no prior over z of its own and ``start`` is not given, or ``log_joint`` leaves
+            out a mask or a scale of the model's program.
 
     References:
         Neal 2001, Annealed Importance Sampling.

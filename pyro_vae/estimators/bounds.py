@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate, log_mean
-from pyro_vae.estimators.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
+from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, require, silent
+from pyro_vae.estimators.scoring import chunks_of_traces, chunks_of_weights, terms_of
+from pyro_vae.objectives.sites import is_scaled
 from pyro_vae.seeds import batch_seed, seeded
 
 
@@ -30,6 +32,8 @@ def elbo(
 ) -> ElboEstimate:
     r"""The ELBO of the amortized guide by sampling, :math:`E_q[\log p(x, z) - \log q(z|x)]` (AEVB, equation 2).
 
+    What Pyro's handlers mask or scale counts as in ``pyro.infer.Trace_ELBO``; with a scale it is called no bound.
+
     Args:
         x: images ``(N, *image_shape)``.
         num_samples: draws of z for each image.
@@ -40,14 +44,16 @@ def elbo(
         NotDefined: where the guide has no density.
     """
     require(guide, "the ELBO")
-    sums, squares = [], []
+    sums, squares, scaled = [], [], False
     size = images_at_once(x, BLOCK)
     for start in range(0, len(x), size):
         images = x[start : start + size]
         total = torch.zeros(3, len(images), dtype=torch.double, device=x.device)
         square = torch.zeros_like(total)
         with seeded(batch_seed(seed, start)):
-            for terms in chunks_of_terms(model, guide, images, num_samples, chunk):
+            for traces in chunks_of_traces(model, guide, images, num_samples, chunk):
+                scaled = scaled or is_scaled(*traces)
+                terms = terms_of(*traces, len(images))
                 values = torch.stack([terms.log_weight, terms.log_likelihood, terms.kl]).double()
                 total += values.sum(1)
                 square += values.square().sum(1)
@@ -62,7 +68,7 @@ def elbo(
         deviation = variance[i].sqrt().cpu() if num_samples > 1 else None
         return Estimate.over(mean[i], how, num_samples, "lower" if bound else None, deviation)
 
-    return ElboEstimate(part(0, bound=True), part(1), part(2))
+    return ElboEstimate(part(0, bound=not scaled), part(1), part(2))
 
 
 def iwae(
@@ -87,12 +93,13 @@ def iwae(
         seed: of the draws.
 
     Raises:
-        NotDefined: where the guide has no density.
+        NotDefined: where the guide has no density, or a site is scaled, or the guide does not draw it.
 
     References:
         Burda, Grosse & Salakhutdinov 2015, Importance Weighted Autoencoders, equation 8.
     """
-    require(guide, "the importance-weighted bound")
+    figure = "the importance-weighted bound"
+    require(guide, figure)
     firsts, seconds = [], []
     size = images_at_once(x, BLOCK)
     for start in range(0, len(x), size):
@@ -101,8 +108,7 @@ def iwae(
         second = first.clone()
         with seeded(batch_seed(seed, start)):
             done = 0
-            for terms in chunks_of_terms(model, guide, images, num_samples, chunk):
-                log_weight = terms.log_weight.double()
+            for log_weight in chunks_of_weights(model, guide, images, num_samples, chunk, figure):
                 first = torch.logaddexp(first, log_weight.logsumexp(0))
                 second = torch.logaddexp(second, (2 * log_weight).logsumexp(0))
                 done += len(log_weight)

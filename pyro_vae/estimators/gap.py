@@ -10,6 +10,7 @@ from torch import Tensor
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate, log_mean
 from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, require, silent
+from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
@@ -86,6 +87,7 @@ def optimize_posterior(
     size = images_at_once(x, settings.num_samples)
     for start in range(0, len(x), size):
         images = x[start : start + size]
+        require_log_joint(model, images, "the best posterior of the family", guide)
         with torch.no_grad():
             first = guide.amortize(images)
         with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
@@ -161,6 +163,7 @@ def bounds_at(
     size = images_at_once(x, chunk)
     for start in range(0, len(x), size):
         part = slice(start, start + size)
+        require_log_joint(model, x[part], "the ELBO of q*", guide)
         with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
             draws = [
                 log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done)).double()

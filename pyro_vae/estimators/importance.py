@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate
-from pyro_vae.estimators.sampling import BLOCK, Progress, chunks_of_terms, images_at_once, require, silent
+from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, require, silent
+from pyro_vae.estimators.scoring import chunks_of_weights
 from pyro_vae.seeds import batch_seed, seeded
 
 EQUAL = 1e-3  #: nats; weights that differ by less differ by the rounding of float32 log densities alone
@@ -75,7 +76,7 @@ def importance(
         seed: of the draws.
 
     Raises:
-        NotDefined: where the guide has no density.
+        NotDefined: where the guide has no density, or a site is scaled, or the guide does not draw it.
         ValueError: where ``num_samples`` is too small.
 
     References:
@@ -90,8 +91,7 @@ def importance(
     for start in range(0, len(x), size):
         images = x[start : start + size]
         with seeded(batch_seed(seed, start)):
-            terms = chunks_of_terms(model, guide, images, num_samples, chunk)
-            log_weight = torch.cat([t.log_weight.double() for t in terms])
+            log_weight = torch.cat(list(chunks_of_weights(model, guide, images, num_samples, chunk, "k-hat")))
         k_hats.append(pareto_k(log_weight))
         log_sum, log_squares = log_weight.logsumexp(0), (2 * log_weight).logsumexp(0)
         shares.append((2 * log_sum - log_squares).exp() / num_samples)

@@ -1,6 +1,6 @@
-"""What the estimators share: seeds, batches of images that fit in memory, draws from a guide scored in chunks."""
+"""What the estimators share: what a figure needs, batches of images that fit in memory, draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -13,14 +13,14 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.objectives.terms import ElboTerms, sampled_terms
+from pyro_vae.errors import InputError
 from pyro_vae.seeds import batch_seed, seeded
 
 Progress = Callable[[int, int], None]  #: called with what is done and the total
 BLOCK = 50  #: samples that a guide draws at once, whatever the chunk, so that the chunk changes no random number
 
 
-class NotDefined(ValueError):
+class NotDefined(InputError):
     """A figure that has no meaning for this guide or model; the message says why in one line."""
 
 
@@ -65,57 +65,6 @@ def images_at_once(x: Tensor, samples: int) -> int:
     """
     values = 4_000_000 if x.device.type == "cpu" else 256_000_000
     return max(1, values // (samples * max(prod(x.shape[1:]), 1024)))
-
-
-def draw(guide: nn.Module, x: Tensor, num_samples: int) -> Trace:
-    """The latent sites of ``num_samples`` passes of the guide, joined.
-
-    Each node has its value ``(num_samples, N, ...)`` and its log density ``unscaled_log_prob`` ``(num_samples, N)``,
-    which was taken right after the draw, as guides that score only their own last sample need it.
-    """
-    blocks = []
-    for start in range(0, num_samples, BLOCK):
-        with pyro.plate("samples", min(BLOCK, num_samples - start), dim=-2):
-            blocks.append(prune_subsample_sites(poutine.trace(guide).get_trace(x)))
-        blocks[-1].compute_log_prob()
-    joined = Trace()
-    for name in blocks[0].stochastic_nodes:
-        sites: list[Any] = [block.nodes[name] for block in blocks]
-        joined.add_node(
-            name,
-            **{
-                **sites[0],
-                "value": torch.cat([s["value"] for s in sites]),
-                "unscaled_log_prob": torch.cat([s["unscaled_log_prob"] for s in sites]),
-            },
-        )
-    return joined
-
-
-@torch.no_grad()
-def chunks_of_terms(
-    model: nn.Module, guide: nn.Module, x: Tensor, num_samples: int, chunk: int = BLOCK
-) -> Iterator[ElboTerms]:
-    """The ELBO's terms of ``num_samples`` draws for each image, a chunk at a time: each ``(<= chunk, N)``, nats.
-
-    The model and the guide are run as Pyro programs, so that any latent sites will do.
-
-    Args:
-        x: images ``(N, *image_shape)``.
-        chunk: draws scored at once, rounded up to a multiple of :data:`BLOCK`. It bounds the memory and changes
-            nothing else.
-    """
-    chunk = -(-chunk // BLOCK) * BLOCK
-    for start in range(0, num_samples, chunk):
-        size = min(chunk, num_samples - start)
-        with pyro.validation_enabled(False):
-            guide_trace = draw(guide, x, size)
-            with pyro.plate("samples", size, dim=-2):
-                replayed = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
-            model_trace = prune_subsample_sites(replayed)
-            model_trace.compute_log_prob()
-        terms = sampled_terms(model_trace, guide_trace)
-        yield ElboTerms(*(t.expand(size, len(x)) for t in terms))
 
 
 def flat_latents(trace: Trace) -> Tensor:
@@ -168,6 +117,6 @@ def simulate(model: nn.Module, n: int) -> tuple[Tensor, Tensor]:
     latents, image = Trace(), trace.nodes["x"]["value"]
     assert isinstance(image, Tensor)
     for name in trace.stochastic_nodes:
-        if name != "x":
+        if name not in ("x", "x_observed", "x_unobserved"):  # the latter two of obs_mask
             latents.add_node(name, **trace.nodes[name])
     return image, flat_latents(latents)

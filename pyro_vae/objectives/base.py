@@ -11,7 +11,8 @@ from pyro.poutine import Trace
 from pyro.util import warn_if_nan
 from torch import Tensor
 
-from pyro_vae.objectives.terms import ElboTerms, sample_sites, sampled_terms
+from pyro_vae.objectives.sites import require_whole_images, sample_sites
+from pyro_vae.objectives.terms import ElboTerms, sampled_terms
 
 
 class Objective(pyro.infer.Trace_ELBO, ABC):
@@ -43,6 +44,8 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
     needs_reparameterised = False
     #: whether q is asked for its density at a z that is not its own last sample
     rescores = False
+    #: whether the bound is a mean of log weights, so that a scaled site counts in it as it does in Pyro's ELBOs
+    additive = False
 
     def __init__(self, num_particles: int = 1, free_bits: float = 0.0):
         if num_particles < 1 or free_bits < 0:
@@ -67,13 +70,14 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
 
     def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
         """The terms of one pass, with their gradients."""
-        return sampled_terms(model_trace, guide_trace)
+        return sampled_terms(model_trace, guide_trace, int(self.max_plate_nesting))
 
     def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
         """A scalar whose gradient estimates that of the bound's sum over images; its value is not used."""
         log_weight = self.log_weight(terms)
         bound = self.bound_of(log_weight)
-        scores = [site["score_parts"].score_function for _, site in sample_sites(guide_trace)]
+        # A score is that of the distribution which was drawn from, whatever the site counts for.
+        scores = [site["score_parts"].score_function for _, site in sample_sites(guide_trace, None)]
         scores = [score for score in scores if not is_identically_zero(score)]
         if not scores:
             return bound.sum()
@@ -84,7 +88,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
             index = torch.arange(particles, device=bound.device)
             others = (index[:, None] + index[1:]) % particles
             signal = signal - self.bound_of(log_weight.detach()[others])
-        return bound.sum() + (torch.stack(scores).sum(0) * signal).sum()
+        return bound.sum() + (torch.stack(torch.broadcast_tensors(*scores)).sum(0) * signal).sum()
 
     def log_weight(self, terms: ElboTerms) -> Tensor:
         """log w_k of each sample and image, ``(K, N)``, nats."""
@@ -104,7 +108,10 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """Minus the bound summed over images, a scalar that carries the estimator's gradient.
 
+        Masks, scales and subsampled plates count as in Pyro's ELBOs.
+
         Raises:
+            InputError: where a mask has no value an image, or a site is scaled and the bound is not ``additive``.
             ValueError: where the guide scores only its own samples (planar and radial flows) and that is not enough.
             NotImplementedError: where the guide's samples carry no gradient and this objective has no use for such.
         """
@@ -114,8 +121,10 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
                 " its own samples: train it with Trace_ELBO, IWAE or RenyiELBO"
             )
         [(model_trace, guide_trace)] = self._get_traces(model, guide, args, kwargs)
+        if not self.additive:
+            require_whole_images(type(self).__name__, model_trace, guide_trace)
         if self.needs_reparameterised:
-            for _, site in sample_sites(guide_trace):
+            for _, site in sample_sites(guide_trace, None):
                 check_fully_reparametrized(site)
         terms = self.terms_of(model_trace, guide_trace)
         self.terms = ElboTerms(*(term.detach() for term in terms))

@@ -6,16 +6,19 @@ import torch
 from pyro.poutine import Trace
 from torch import Tensor, nn
 
+from pyro_vae.errors import InputError
 from pyro_vae.objectives.base import Objective
-from pyro_vae.objectives.terms import ElboTerms, analytic_terms, sample_sites
+from pyro_vae.objectives.sites import sample_sites
+from pyro_vae.objectives.terms import ElboTerms, analytic_terms, for_each_image
 
 
 def _pyro_surrogate(objective: Objective, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
     """What Pyro's estimator differentiates, once the latent sites carry the weight of the KL."""
     slope = objective.kl_slope(terms)
     if isinstance(slope, Tensor) or slope != 1:
-        for trace in (model_trace, guide_trace):
-            for _, site in sample_sites(trace):
+        # what the guide observes are factors of q, and so of the KL
+        for trace, observed in ((model_trace, False), (guide_trace, None)):
+            for _, site in sample_sites(trace, observed):
                 for part in ("scale", "log_prob", "log_prob_sum"):
                     site[part] = site[part] * slope
                 if "score_parts" in site:
@@ -26,6 +29,8 @@ def _pyro_surrogate(objective: Objective, model_trace: Trace, guide_trace: Trace
 
 class Trace_ELBO(Objective):
     """Pyro's ``Trace_ELBO``: every term by sampling (AEVB's estimator A, equation 6)."""
+
+    additive = True
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
         return log_weight.mean(-2)
@@ -41,9 +46,16 @@ class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
     """
 
     needs_reparameterised = True
+    additive = True
 
     def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
-        return analytic_terms(model_trace, guide_trace)
+        drawn = dict(sample_sites(guide_trace))
+        for name, _ in sample_sites(model_trace):
+            if name not in drawn:
+                raise InputError(
+                    f"TraceMeanField_ELBO needs q of every latent site, and the guide has no site {name!r}"
+                )
+        return analytic_terms(model_trace, guide_trace, int(self.max_plate_nesting))
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
         return log_weight.mean(-2)
@@ -64,4 +76,4 @@ def elbo_terms(
     with pyro.validation_enabled(False):
         elbo.differentiable_loss(model, guide, x, **({} if y is None else {"y": y}))
     assert elbo.terms is not None
-    return ElboTerms(*(t.reshape(num_particles, len(x)) for t in elbo.terms))
+    return for_each_image(elbo.terms, num_particles, len(x))

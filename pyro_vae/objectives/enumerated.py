@@ -6,8 +6,10 @@ from pyro.infer.util import check_fully_reparametrized
 from pyro.poutine import Trace
 from torch import Tensor
 
+from pyro_vae.errors import InputError
 from pyro_vae.objectives.base import Objective
-from pyro_vae.objectives.terms import ElboTerms, is_shared, sample_sites
+from pyro_vae.objectives.sites import counted, is_shared, sample_sites
+from pyro_vae.objectives.terms import ElboTerms
 
 
 class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
@@ -23,9 +25,12 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
         free_bits: see :class:`Objective`.
 
     Raises:
-        ValueError: by a pass, where the model has a latent site that the guide has not.
+        InputError: by a pass, where the model has a latent site that the guide has not, or a site is shared by the
+            images or lies in a further plate.
         NotImplementedError: by a pass, where another site's samples carry no gradient.
     """
+
+    additive = True
 
     # Of the two parents' ways to trace, the one that checks what enumeration needs.
     _get_trace = pyro.infer.TraceEnum_ELBO._get_trace
@@ -36,30 +41,41 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
         self.strict_enumeration_warning = False  # without anything to sum over, this is still a bound
 
     def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
-        drawn = dict(sample_sites(guide_trace))
-        for name, _ in sample_sites(model_trace):
-            if name not in drawn:
-                raise ValueError(f"TraceEnum_ELBO sums over sites of the guide, and the guide has no site {name!r}")
+        self._check(model_trace, guide_trace)
         log_weight: Tensor | float = 0.0
-        for name, site in drawn.items():
-            if is_shared(site):
-                raise ValueError(
-                    f"TraceEnum_ELBO takes no site that the images share, such as {name!r}: Trace_ELBO does"
-                )
+        for _, site in sample_sites(guide_trace, None):
             if "_enumerate_dim" in site["infer"]:
+                # the chance of a value is that of the distribution, whatever the site counts for
                 log_weight = log_weight + site["unscaled_log_prob"]
             else:
                 check_fully_reparametrized(site)
         weight = torch.as_tensor(log_weight).exp()
 
-        def mean(trace: Trace, observed: bool = False) -> Tensor:
-            total = sum(site["unscaled_log_prob"] for _, site in sample_sites(trace, observed))
+        def mean(trace: Trace, observed: bool | None = False) -> Tensor:
+            total = sum(counted(site, site["unscaled_log_prob"]) for _, site in sample_sites(trace, observed))
             weighted = weight * total
             # What is left of the plates, the images' and the particles', is enumeration.
             plates = weighted.shape[-int(self.max_plate_nesting) :]
             return weighted.reshape(-1, *plates).sum(0)
 
-        return ElboTerms(mean(model_trace, observed=True), mean(model_trace), mean(guide_trace))
+        return ElboTerms(mean(model_trace, observed=True), mean(model_trace), mean(guide_trace, None))
+
+    def _check(self, model_trace: Trace, guide_trace: Trace) -> None:
+        drawn = dict(sample_sites(guide_trace))
+        for name, _ in sample_sites(model_trace):
+            if name not in drawn:
+                raise InputError(f"TraceEnum_ELBO sums over sites of the guide, and the guide has no site {name!r}")
+        for trace in (model_trace, guide_trace):
+            for name, site in sample_sites(trace, None):
+                if is_shared(site):
+                    raise InputError(
+                        f"TraceEnum_ELBO takes no site that the images share, such as {name!r}: Trace_ELBO does"
+                    )
+                if any(f.vectorized and f.dim < -self.max_plate_nesting for f in site["cond_indep_stack"]):
+                    raise InputError(
+                        f"TraceEnum_ELBO has one plate, of the images, and site {name!r} lies in another: make what is"
+                        " in that plate one event by to_event"
+                    )
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
         return log_weight.mean(-2)

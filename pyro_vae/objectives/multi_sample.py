@@ -56,6 +56,7 @@ class RenyiELBO(Objective):
         if not isfinite(alpha):
             raise ValueError(f"alpha must be finite, not {alpha}")
         self.alpha = alpha
+        self.additive = alpha == 1
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
         if self.alpha == 1:

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from pyro_vae.objectives.base import Objective
 from pyro_vae.objectives.multi_sample import log_mean_exp
-from pyro_vae.objectives.terms import ElboTerms, sample_sites
+from pyro_vae.objectives.sites import counted, per_image, sample_sites
+from pyro_vae.objectives.terms import ElboTerms
 
 
 def _latent_site(guide_trace: Trace, objective: Objective) -> Any:
-    sites = [site for _, site in sample_sites(guide_trace)]
+    sites = [site for _, site in sample_sites(guide_trace, None)]
     if len(sites) != 1:
         raise ValueError(f"{type(objective).__name__} is for guides with one latent site; this one has {len(sites)}")
     return sites[0]
@@ -34,6 +35,12 @@ def _log_posterior_along_path(site: Any) -> Tensor:
     return sum_rightmost(slope * z, q.event_dim)
 
 
+def _along_path(site: Any, terms: ElboTerms, objective: Objective) -> ElboTerms:
+    """The terms with log q as a function of the samples alone."""
+    log_q = _log_posterior_along_path(site)
+    return terms._replace(log_posterior=per_image(site, log_q, terms.kl.shape, int(objective.max_plate_nesting)))
+
+
 class STL(Objective):
     r"""Sticking the landing: the ELBO, whose gradient leaves out the score of q.
 
@@ -51,13 +58,13 @@ class STL(Objective):
 
     needs_reparameterised = True
     rescores = True
+    additive = True
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
         return log_weight.mean(-2)
 
     def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
-        log_posterior = _log_posterior_along_path(_latent_site(guide_trace, self))
-        along_path = terms._replace(log_posterior=log_posterior)
+        along_path = _along_path(_latent_site(guide_trace, self), terms, self)
         return (terms.log_likelihood - self.kl_slope(terms) * along_path.kl).sum() / self.num_particles
 
 
@@ -91,10 +98,12 @@ class DReG(Objective):
     def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
         site = _latent_site(guide_trace, self)
         slope = self.kl_slope(terms)
-        along_path = terms._replace(log_posterior=_log_posterior_along_path(site))
+        along_path = _along_path(site, terms, self)
         weight = self.log_weight(terms).detach().softmax(-2).reshape(terms.kl.shape)
         if site["value"].requires_grad:
-            # All gradient that reaches z is the path's; here its factor w becomes (1 - beta) w + beta w^2.
-            factor = (1 - slope + slope * weight).reshape(*weight.shape, *[1] * site["fn"].event_dim)
+            # All gradient that reaches z is the path's; here its factor w becomes (1 - beta) w + beta w^2. The second
+            # part stands for the score of q, which is not in log w where q is masked.
+            score = slope if site["mask"] is None else slope * counted(site, torch.ones_like(weight))
+            factor = (1 - score + score * weight).reshape(*weight.shape, *[1] * site["fn"].event_dim)
             site["value"].register_hook(lambda gradient: factor * gradient)
         return (weight * (terms.log_likelihood - slope * along_path.kl)).sum()

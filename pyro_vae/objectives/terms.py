@@ -1,7 +1,6 @@
 """The three terms of the ELBO, read off the traces of one pass."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro.poutine import Trace
@@ -15,6 +14,9 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
+
+from pyro_vae.errors import InputError
+from pyro_vae.objectives.sites import is_plain, per_image, plate_shape, sample_sites
 
 
 class ElboTerms(NamedTuple):
@@ -35,60 +37,74 @@ class ElboTerms(NamedTuple):
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
-def sample_sites(trace: Trace, observed: bool = False) -> Iterator[tuple[str, Any]]:
-    """Names and sites of what the trace drew, or of what it observed."""
-    for name, site in trace.nodes.items():
-        if site["type"] == "sample" and site["is_observed"] == observed:
-            yield name, site
+def sampled_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> ElboTerms:
+    """The terms at the values that the guide drew: AEVB's estimator A.
 
-
-def is_shared(site: Any) -> bool:
-    """Whether a site lies outside every plate, as weights do that all images share (AEVB, Appendix F)."""
-    return not site["cond_indep_stack"]
-
-
-def per_image(site: Any, value: Tensor, rows: int) -> Tensor:
-    """A log density of a site, as each image has it: its own, or its part of one that the images share.
+    A site's mask and scale are in them as in Pyro's ELBOs: the terms of a scaled site are those of so many images.
 
     Args:
-        value: of the site, ``(N,)`` or ``(K, N)``; of a shared site, a scalar.
-        rows: images and particles that share it, K N. The site's scale is how much of it they bear together.
+        plates: the plates whose sizes the terms keep: 2, of particles (dimension -2) and images (-1), or the latter
+            alone. What lies in further plates is summed.
     """
-    return value * (site["scale"] / rows) if is_shared(site) else value
+    shape = plate_shape(model_trace, guide_trace, plates=plates)
+
+    def total(trace: Trace, observed: bool | None) -> Tensor:
+        sites = (site for _, site in sample_sites(trace, observed))
+        parts = [per_image(site, site["unscaled_log_prob"], shape, plates) for site in sites]
+        whole = torch.stack(torch.broadcast_tensors(*parts)).sum(0) if parts else torch.zeros(())
+        return whole if whole.shape == shape else whole.expand(shape)
+
+    # What the guide observes are factors of q.
+    return ElboTerms(total(model_trace, True), total(model_trace, False), total(guide_trace, None))
 
 
-def sampled_terms(model_trace: Trace, guide_trace: Trace) -> ElboTerms:
-    """The terms at the values that the guide drew: AEVB's estimator A."""
-    log_likelihood = torch.stack([site["unscaled_log_prob"] for _, site in sample_sites(model_trace, True)]).sum(0)
+def analytic_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> ElboTerms:
+    """The terms with the KL, and with it the entropy, in closed form wherever they are known: AEVB's estimator B.
 
-    def total(trace: Trace) -> Tensor:
-        sites = (site for _, site in sample_sites(trace))
-        parts = [per_image(site, site["unscaled_log_prob"], log_likelihood.numel()) for site in sites]
-        return torch.stack(torch.broadcast_tensors(*parts)).sum(0)
+    Such a KL counts with mask and scale of the guide's site, as in ``pyro.infer.TraceMeanField_ELBO``.
 
-    return ElboTerms(log_likelihood, total(model_trace), total(guide_trace))
-
-
-def analytic_terms(model_trace: Trace, guide_trace: Trace) -> ElboTerms:
-    """The terms with the KL, and with it the entropy, in closed form wherever they are known: AEVB's estimator B."""
-    log_likelihood, log_prior, log_posterior = sampled_terms(model_trace, guide_trace)
+    Args:
+        plates: see :func:`sampled_terms`.
+    """
+    log_likelihood, log_prior, log_posterior = sampled_terms(model_trace, guide_trace, plates)
     priors = dict(sample_sites(model_trace))
+    shape = log_likelihood.shape
     for name, site in sample_sites(guide_trace):
         if name not in priors:  # an auxiliary site of the guide has no prior to be compared with
             continue
-        q, p = site["fn"], priors[name]["fn"]
+        prior = priors[name]
+        q, p = site["fn"], prior["fn"]
         try:
             kl = kl_divergence(q, p)
         except NotImplementedError:
             continue
-        log_q, log_p = site["unscaled_log_prob"], priors[name]["unscaled_log_prob"]
+        log_q, log_p = site["unscaled_log_prob"], prior["unscaled_log_prob"]
         try:
             mean_log_q = -q.entropy()
         except NotImplementedError:  # a point mass: its KL is known here, its entropy is not
             mean_log_q = log_q
-        log_posterior = log_posterior + per_image(site, mean_log_q - log_q, log_likelihood.numel())
-        log_prior = log_prior + per_image(site, mean_log_q - kl - log_p, log_likelihood.numel())
+        log_posterior = log_posterior + per_image(site, mean_log_q - log_q, shape, plates)
+        log_prior = log_prior + per_image(site, mean_log_q - kl - log_p, shape, plates)
+        if not (is_plain(site) and is_plain(prior)):
+            # the sampled terms have log p as the model's handlers count it, and the line above takes away the guide's
+            difference = per_image(site, log_p, shape, plates) - per_image(prior, log_p, shape, plates)
+            log_prior = log_prior + difference
     return ElboTerms(log_likelihood, log_prior, log_posterior)
+
+
+def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> ElboTerms:
+    """The terms as ``(K, N)`` each.
+
+    Raises:
+        InputError: where they are of another number of images.
+    """
+    rows = terms.log_likelihood.reshape(num_particles, -1).shape[-1]
+    if rows not in (1, num_images):
+        raise InputError(
+            f"the model's plate takes {rows} of the {num_images} images that it is given, which says nothing of each"
+            " image: make the plate of len(x), and choose images outside the model"
+        )
+    return ElboTerms(*(t.reshape(num_particles, -1).expand(num_particles, num_images) for t in terms))
 
 
 @register_kl(MultivariateNormal, Independent)
