@@ -21,9 +21,9 @@ from guides import GUIDES
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI
 from pyro_vae.estimators import active_units, iwae
+from pyro_vae.lifecycle import complete
 from pyro_vae.options import make_parser, parse_arguments, settle
 from pyro_vae.runs import Run, RunFolder, write_atomic
-from pyro_vae.svi import complete
 
 NETWORK = ["--encoder.hidden_dims", "[500]", "--encoder.activation", "tanh"]
 NETWORK += ["--decoder.hidden_dims", "[500]", "--decoder.activation", "tanh"]

@@ -17,9 +17,9 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
+from pyro_vae import train_or_resume
 from pyro_vae.data import load_data
 from pyro_vae.estimators import active_units
-from pyro_vae.svi import trained
 
 TOLERANCE = 0.1  #: nats per image
 #: the guides that hold every diagonal Gaussian; SemiAmortized wraps MeanField by default
@@ -37,7 +37,7 @@ class End(NamedTuple):
 
 def end(guide: str, seed: int, out: Path, epochs: int, images: Tensor) -> End:
     """The end of the run, which is trained or gone on with where it is not finished."""
-    folder = trained(out / f"{guide}-{seed}", guide=guide, seed=seed, epochs=epochs, quiet=True).folder
+    folder = train_or_resume(out / f"{guide}-{seed}", guide=guide, seed=seed, epochs=epochs, quiet=True).folder
     train = [row.elbo for row in folder.read_trace() if row.split == "train"]
     found = active_units(pyro_vae.load(folder.path, "last").guide, images)
     test = folder.read_metrics()["test_elbo"]["value"]

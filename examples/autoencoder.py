@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 
 import pyro_vae
-from pyro_vae import plots
+from pyro_vae import plots, train_or_resume
 from pyro_vae.data import Images, load_data
 from pyro_vae.models import VAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
 from pyro_vae.seeds import seeded
-from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
 SHOWN = 12
@@ -145,8 +144,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=400, help="cells along one side of the quadrature's square")
     args = parser.parse_args(argv)
 
-    autoencoder = trained(args.out / "run-autoencoder", **SHARED, **AUTOENCODER, epochs=args.epochs)
-    vae = trained(args.out / "run-vae", **SHARED, epochs=args.epochs)
+    autoencoder = train_or_resume(args.out / "run-autoencoder", **SHARED, **AUTOENCODER, epochs=args.epochs)
+    vae = train_or_resume(args.out / "run-vae", **SHARED, epochs=args.epochs)
     data = load_data("digits")
     x, train = everything(data.test), everything(data.train)
     standard = dist.MultivariateNormal(torch.zeros(2), torch.eye(2))

@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 
 import pyro_vae
-from pyro_vae import estimators, plots
+from pyro_vae import estimators, plots, train_or_resume
 from pyro_vae.data import Images, load_data
 from pyro_vae.models import BayesianVAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
 from pyro_vae.seeds import seeded
-from pyro_vae.svi import trained
 
 SHOWN = 12  #: values of z in the picture
 ROWS = 3  #: draws of theta in the picture
@@ -46,7 +45,7 @@ def few_images(out: Path, count: int, train: Images) -> str:
 
 def run_of(args: argparse.Namespace, model: str, data: str, count: int) -> Run:
     """The run of this model on so many images, trained where it is not there or not finished."""
-    run = trained(
+    run = train_or_resume(
         args.out / f"{model}-{count}",
         data=data,
         model=model,

@@ -24,10 +24,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 import pyro_vae
+from pyro_vae import train_or_resume
 from pyro_vae.data import Images, few, load_data
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import scatter_classes
-from pyro_vae.svi import trained
 
 AUTOENCODER = {"guide": "Delta", "beta": {"class_path": "Constant", "init_args": {"beta": 0.0}}}
 FEW = (100, 1000)
@@ -98,8 +98,8 @@ def main(argv: list[str] | None = None) -> None:
     shared = {"data": args.data, "latent_dim": args.latent_dim, "epochs": args.epochs, "lr_schedule": "cosine"}
     shared |= {"data_root": args.data_root} if args.data_root else {}
     runs = {
-        "autoencoder": trained(args.out / "autoencoder", **AUTOENCODER, **shared),
-        "VAE": trained(args.out / "vae", **shared),
+        "autoencoder": train_or_resume(args.out / "autoencoder", **AUTOENCODER, **shared),
+        "VAE": train_or_resume(args.out / "vae", **shared),
     }
     data = load_data(args.data, args.data_root)
     (train, train_labels), (test, test_labels) = pixels_and_labels(data.train), pixels_and_labels(data.test)

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from pyro_vae import train_or_resume
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.evaluate import Options, evaluate
@@ -32,7 +33,6 @@ from pyro_vae.options import settings_from
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import RunFolder
-from pyro_vae.svi import trained
 
 #: NLL and active units of the paper's table 1, and the NLL of a later reproduction in TensorFlow 2; nats, k = 5000 on
 #: 10,000 test images. DReG (Tucker et al. 2018) is of the reproduction alone, two layers of the paper alone; active
@@ -125,7 +125,7 @@ def train(folder: Path, **chosen: Any) -> None:
         for option in ("data", "epochs", "batch_size", "lr", "lr_schedule"):
             if getattr(there, option) != chosen[option]:
                 raise InputError(f"{folder} was trained with {option} {getattr(there, option)}: choose another --out")
-    trained(folder, **chosen)
+    train_or_resume(folder, **chosen)
 
 
 def measure(folder: Path, images: int, samples: int, device: str) -> Row:

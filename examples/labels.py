@@ -25,12 +25,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 import pyro_vae
+from pyro_vae import train_or_resume
 from pyro_vae.data import Binarizer, DataSet, Images, hide_labels, load_data
 from pyro_vae.estimators import label_bounds
 from pyro_vae.pictures import figure_bytes, label_figures
 from pyro_vae.runs import Run
 from pyro_vae.seeds import random_seed
-from pyro_vae.svi import trained
 
 BAYES_SAMPLES = 10  #: draws of z for each image and label
 
@@ -165,18 +165,18 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     semi = {**SEMI, "labels": args.labels}
 
-    cvae = trained(args.out / "cvae", model="ConditionalVAE", **shared, **settings["cvae"])
-    m1 = trained(args.out / "m1", **shared, **settings["m1"])
+    cvae = train_or_resume(args.out / "cvae", model="ConditionalVAE", **shared, **settings["cvae"])
+    m1 = train_or_resume(args.out / "m1", **shared, **settings["m1"])
     write_codes(m1, data, args.out / "codes.npz")
     codes = load_data(str(args.out / "codes.npz"))
     on_codes = {**shared, **semi, **CODES, "data": str(args.out / "codes.npz"), **settings["m1m2"]}
     found: dict[str, list[tuple[float, float]]] = {"m1m2": [], "m2": []}
     for seed in range(args.draws):
-        run = trained(args.out / f"m1m2-{seed}", seed=seed, **on_codes)
+        run = train_or_resume(args.out / f"m1m2-{seed}", seed=seed, **on_codes)
         found["m1m2"].append(errors(run, codes))
         print(f"M1+M2, draw {seed}: test errors {said(found['m1m2'][-1])}", flush=True)
     for seed in range(args.draws):
-        run = trained(args.out / f"m2-{seed}", seed=seed, **shared, **semi, **settings["m2"])
+        run = train_or_resume(args.out / f"m2-{seed}", seed=seed, **shared, **semi, **settings["m2"])
         found["m2"].append(errors(run, data))
         print(f"M2, draw {seed}: test errors {said(found['m2'][-1])}", flush=True)
 

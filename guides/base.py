@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import pyro
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from guides.encoders import Encoder
 from pyro_vae.nn import require_positive
 from pyro_vae.params import announce
+
+LabelUse = Literal["ignored", "optional", "required"]  #: what a model or a guide does with the labels of images
 
 
 class Head(nn.Linear):
@@ -68,6 +71,8 @@ class Guide(nn.Module, ABC):
     has_density: bool = True
     #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
     contains_full_gaussian: bool = False
+    #: whether q is of z given x alone, or also takes the label y of an image, or has no meaning without it
+    labels: LabelUse = "ignored"
     #: whether ``--guide NAME`` finds the class; a model makes the others around the guide that was chosen
     chosen_by_name: bool = True
 

@@ -12,7 +12,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from guides.base import Guide
+from guides.base import Guide, LabelUse
 from pyro_vae.nn import one_hot
 from pyro_vae.params import announce
 
@@ -34,6 +34,7 @@ class LabelGuide(Guide):
         ValueError: where ``family`` is no guide whose lambda is its head of its encoder.
     """
 
+    labels: LabelUse = "required"
     chosen_by_name = False
 
     def __init__(self, family: Guide, num_classes: int):
@@ -88,6 +89,8 @@ class M2Guide(LabelGuide):
     References:
         Kingma, Rezende, Mohamed & Welling 2014, Semi-supervised Learning with Deep Generative Models, equation 4.
     """
+
+    labels = "optional"
 
     def __init__(self, family: Guide, num_classes: int):
         super().__init__(family, num_classes)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyro_vae.encoding import features
     from pyro_vae.engine import capture
+    from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.runs import load
-    from pyro_vae.svi import train
 
 __version__ = "0.1.0"
 
@@ -22,10 +22,12 @@ _PUBLIC = {
     "capture": "pyro_vae.engine",
     "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
-    "train": "pyro_vae.svi",
+    "resume": "pyro_vae.lifecycle",
+    "train": "pyro_vae.lifecycle",
+    "train_or_resume": "pyro_vae.lifecycle",
 }
 
-__all__ = ["__version__", "capture", "features", "load", "train"]
+__all__ = ["__version__", "capture", "features", "load", "resume", "train", "train_or_resume"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from guides import Guide
+from guides.base import LabelUse
 from pyro_vae.config import Config, Shape
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.seeds import forked, random_seed
@@ -16,9 +17,9 @@ def class_of(factory: Callable) -> Callable:
     return getattr(factory, "args", (factory,))[-1]
 
 
-def takes_labels(config: Config) -> bool:
-    """Whether the model that the options name is one of labels."""
-    return getattr(class_of(config.model), "takes_labels", False)
+def labels_of(config: Config) -> LabelUse:
+    """What the model that the options name does with labels."""
+    return getattr(class_of(config.model), "labels", "ignored")
 
 
 def build(
@@ -43,7 +44,7 @@ def build(
         prior = config.prior(config.latent_dim)
         torch.manual_seed(random_seed(config.seed, "decoder"))
         likelihood = config.likelihood(image_shape)
-        room = (num_classes or 0) if takes_labels(config) else 0
+        room = 0 if labels_of(config) == "ignored" else num_classes or 0
         decoder = config.decoder(prior.decoded_dim + room, likelihood.output_shape)
         if mean_image is not None:
             decoder.start_at(likelihood.initial_output(mean_image))

@@ -70,7 +70,7 @@ def encode(
     seed: int = 0,
 ) -> Any:
     """:func:`features` of a model and a guide."""
-    if model.needs_labels:
+    if model.labels == "required":
         raise InputError(f"{type(model).__name__} has no features of images without their labels")
     shape = tuple(model.image_shape)
     if not len(x) or tuple(x.shape[1:]) != shape:

@@ -108,3 +108,18 @@ def _concrete(kind: type) -> set[str]:
     below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
     not_chosen = getattr(kind, "__abstractmethods__", None) or not getattr(kind, "chosen_by_name", True)
     return below if not_chosen else below | {kind.__name__}
+
+
+def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:
+    """The value of an option on the command line, and the words without it.
+
+    Raises:
+        InputError: where the option has no value.
+    """
+    at = next(i for i, word in enumerate(argv) if word.partition("=")[0] == option)
+    _, equals, value = argv[at].partition("=")
+    if equals:
+        return value, argv[:at] + argv[at + 1 :]
+    if at + 1 == len(argv):
+        raise InputError(f"{option} needs the run folder")
+    return argv[at + 1], argv[:at] + argv[at + 2 :]

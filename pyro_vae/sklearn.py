@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pyro_vae.build import sees_binary
-from pyro_vae.checks import check
 from pyro_vae.data import Binarizer, DataSet, Images
 from pyro_vae.data.images import described
 from pyro_vae.encoding import encode
@@ -20,7 +19,10 @@ from pyro_vae.errors import InputError
 from pyro_vae.models import VAE
 from pyro_vae.options import settings_of
 from pyro_vae.runs import RunFolder, load
-from pyro_vae.svi import fit, held_out_terms
+from pyro_vae.svi import fit
+from pyro_vae.training.held_out import held_out_terms
+from pyro_vae.training.prepare import prepare
+from pyro_vae.training.session import open_session
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -126,9 +128,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         data = self._split(self._images(X), random.permutation(len(X)))
         settings = settings_of(self._options(len(data.train), int(random.randint(2**31 - 1))))
-        check(settings.config, data)
+        prepared = prepare(settings.config, data)
         with TemporaryDirectory() as folder:
-            fit(settings.config, data, RunFolder.create(Path(folder), settings.text), quiet=True)
+            fit(*open_session(prepared, RunFolder.create(Path(folder), settings.text), quiet=True))
             run = load(folder)
             self.trace_ = [row for row in run.folder.read_trace() if row.split != "test"]
         if not isinstance(run.model, VAE):

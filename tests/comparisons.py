@@ -36,7 +36,7 @@ class WithoutPictures(Work):
     """The work of a process that draws nothing, which takes longer than so small a run."""
 
     def __call__(self, trial):
-        from pyro_vae.log import Log
+        from pyro_vae.training.log import Log
 
         Log.pictures = lambda *_: None
         super().__call__(trial)

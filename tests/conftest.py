@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pyro_vae import svi
-from pyro_vae.log import Log
 from pyro_vae.runs import RunFolder
+from pyro_vae.training.log import Log
 
 # Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
 torch.set_num_threads(1)

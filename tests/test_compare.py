@@ -16,7 +16,7 @@ from comparisons import NETWORK, SMALL, WithoutPictures, compare
 from rich.console import Console
 
 import pyro_vae
-from pyro_vae import svi
+from pyro_vae import lifecycle, svi
 from pyro_vae.compare import command
 from pyro_vae.compare.cluster import run_on_ray
 from pyro_vae.compare.dashboard import Dashboard
@@ -43,14 +43,14 @@ def grid(tmp_path, monkeypatch):
 def counted(monkeypatch):
     """The names of the runs that are trained from here on."""
     trained = []
-    for name in ("start", "go_on"):
-        original = getattr(svi, name)
+    for name in ("begin", "reopen"):
+        original = getattr(lifecycle, name)
 
         def spy(what, *rest, original=original, **named):
             trained.append(Path(what if isinstance(what, Path) else what.config.out).name)
             return original(what, *rest, **named)
 
-        monkeypatch.setattr(svi, name, spy)
+        monkeypatch.setattr(lifecycle, name, spy)
     return trained
 
 

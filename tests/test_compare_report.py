@@ -21,7 +21,7 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison") / "out"
     words = ["--guides", "MeanField,FullRank", "--seeds", "2", "--epochs", "2", "--measures", "elbo,iwae,ais,gap"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pyro_vae.log.Log.pictures", lambda *_: None)
+        patch.setattr("pyro_vae.training.log.Log.pictures", lambda *_: None)
         compare(patch, *words, "--out", str(out))
         for run in out.glob("runs/*"):
             (run / "figures" / "prior_samples.png").write_bytes(PIXEL)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from guides import MLPEncoder
 from guides.mean_field import MeanField
-from pyro_vae import checks, svi
+from pyro_vae import svi
 from pyro_vae.data import load_data
 from pyro_vae.distributed import Workers
 from pyro_vae.engine import SVI
@@ -32,6 +32,7 @@ from pyro_vae.objectives import Trace_ELBO
 from pyro_vae.options import settings_of
 from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import random_seed
+from pyro_vae.training.prepare import prepare
 
 SMALL = ["--encoder.hidden_dims", "[16]", "--decoder.hidden_dims", "[16]", "--latent-dim", "3", "--final-samples", "2"]
 DELTA = [*SMALL, "--guide", "Delta", "--likelihood", "Gaussian", "--binarize", "none", "--clip-norm", "5"]
@@ -46,7 +47,7 @@ def work(rank: int, where: str, jobs: list[tuple[str, list[str]]]) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{where}/meeting", rank=rank, world_size=2)
     from pyro_vae.engine import compiled
-    from pyro_vae.log import Log
+    from pyro_vae.training.log import Log
 
     Log.pictures = lambda *_: None  # type: ignore[method-assign]
     compiled.compile_graph = lambda graph, batch: None  # the graph runs operation by operation
@@ -87,7 +88,9 @@ def pair(tmp_path_factory):
         ("taken", [*MEAN_FIELD, *out["noise"]]),
     ]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pyro_vae.svi", "pyro_vae.log", "torch.utils.tensorboard", "sklearn.datasets"])
+    context.set_forkserver_preload(
+        ["pyro_vae.svi", "pyro_vae.training.log", "torch.utils.tensorboard", "sklearn.datasets"]
+    )
     processes = [context.Process(target=work, args=(rank, str(where), jobs)) for rank in (0, 1)]
     for process in processes:
         process.start()
@@ -176,7 +179,7 @@ def test_what_is_wrong_in_one_process_is_known_to_both(pair):
 def test_what_several_processes_cannot_do_is_one_line(options, size, said):
     config = settings_of({"likelihood": "Bernoulli", **options}).config
     with pytest.raises(InputError, match=said) as error:
-        checks.check(config, load_data("digits"), Workers(1, size))
+        prepare(config, load_data("digits"), Workers(1, size))
     assert "\n" not in str(error.value)
 
 

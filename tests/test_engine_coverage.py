@@ -83,7 +83,7 @@ def svi_of(captured: bool = False, **options) -> tuple[SVI, tuple]:
     generator = torch.Generator().manual_seed(3)
     x = torch.rand(8, *SHAPE, generator=generator).bernoulli()
     y = torch.randint(CLASSES, (8,), generator=generator)
-    return svi, (x, y) if model.takes_labels else (x,)
+    return svi, (x, y) if model.labels != "ignored" else (x,)
 
 
 def records(steps: int = 3, **options) -> torch.Tensor:

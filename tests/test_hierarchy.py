@@ -8,13 +8,13 @@ from torch import Tensor
 
 import pyro_vae
 from guides import BottomUp, Guide, MeanField, MLPEncoder, TopDown
+from pyro_vae import train as train_in_python
 from pyro_vae.build import build
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, LocalOptimization, ais, bounds_at, iwae, optimize_posterior, simulate
 from pyro_vae.models import VAE, Bernoulli, Gaussian, HierarchicalPrior, LinearDecoder, MixturePrior, MLPDecoder
 from pyro_vae.options import settings_of
 from pyro_vae.runs import load
-from pyro_vae.svi import train as train_in_python
 from pyro_vae.testing import check_guide
 from pyro_vae.testing.density import check_density
 

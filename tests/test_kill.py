@@ -19,7 +19,7 @@ def work(argv: list[str]) -> None:
     import torch
 
     from pyro_vae import svi
-    from pyro_vae.log import Log
+    from pyro_vae.training.log import Log
 
     torch.set_num_threads(1)
     Log.pictures = lambda *_: None  # type: ignore[method-assign]  # drawing is most of a short life otherwise
@@ -46,7 +46,9 @@ def numbers(path: Path) -> list[list[str]]:
 
 def test_killed_at_twenty_random_moments_the_trace_is_that_of_an_undisturbed_run(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pyro_vae.svi", "pyro_vae.log", "torch.utils.tensorboard", "sklearn.datasets"])
+    context.set_forkserver_preload(
+        ["pyro_vae.svi", "pyro_vae.training.log", "torch.utils.tensorboard", "sklearn.datasets"]
+    )
     began = time.monotonic()
     assert live(context, [*FLAGS, "--out", str(tmp_path / "whole")], None) == 0
     span = time.monotonic() - began

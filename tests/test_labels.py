@@ -12,7 +12,7 @@ from torch.distributions.utils import _standard_normal
 
 from guides import GUIDES, Guide, MeanField, MLPEncoder
 from guides.labelled import LabelGuide, M2Guide
-from pyro_vae import features, load
+from pyro_vae import features, load, resume
 from pyro_vae.data import Images, hide_labels, join_labelled, load_data
 from pyro_vae.engine import SVI
 from pyro_vae.engine.compiled import Compiled
@@ -21,7 +21,7 @@ from pyro_vae.estimators import label_bounds
 from pyro_vae.evaluate import main as evaluate
 from pyro_vae.models import M2, Bernoulli, ConditionalVAE, Gaussian, LinearDecoder, MLPDecoder, StandardNormal
 from pyro_vae.objectives import TraceEnum_ELBO
-from pyro_vae.svi import go_on, main
+from pyro_vae.svi import main
 
 SHAPE, CLASSES, DIM = (1, 3, 3), 4, 2
 
@@ -228,7 +228,7 @@ def test_a_semi_supervised_run_learns_and_resumes_bit_by_bit(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     main([*SEMI, "--epochs", "6", "--out", str(whole)])
     main([*SEMI, "--epochs", "3", "--out", str(parts)])
-    go_on(parts, ["--epochs", "6"])
+    resume(parts, epochs=6)
     first, second = load(whole), load(parts)
     assert [row[:8] for row in first.folder.read_trace()] == [row[:8] for row in second.folder.read_trace()]
     for a, b in zip(first.guide.parameters(), second.guide.parameters(), strict=True):

@@ -9,8 +9,8 @@ import torch
 from scipy import stats
 
 import guides
+import pyro_vae
 from guides import GUIDES, MLPEncoder
-from pyro_vae import svi
 from pyro_vae.build import build
 from pyro_vae.errors import InputError
 from pyro_vae.models import FlowPrior, MixturePrior, Prior, StandardNormal, VampPrior
@@ -134,7 +134,7 @@ def test_another_prior_changes_no_other_first_weight():
 )
 def test_vamp_prior_refuses_guides_it_cannot_be_made_of(guide, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        svi.train(prior="VampPrior", guide=guide, out=tmp_path / "run")
+        pyro_vae.train(prior="VampPrior", guide=guide, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

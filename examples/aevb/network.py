@@ -25,10 +25,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import pyro_vae
+from pyro_vae import resume
 from pyro_vae.data import load_data
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run, RunFolder
-from pyro_vae.svi import go_on
 
 TITLES = {"mnist": "MNIST", "mnist-gray": "MNIST, gray targets", "frey_faces": "Frey Faces"}
 HIDDEN = {"mnist": 500, "frey_faces": 200}
@@ -121,7 +121,7 @@ def trained_for(folder: Path, samples: float, count: int, **options: Any) -> Run
             **options,
         )
     elif epochs_of(folder) < epochs or not RunFolder(folder).read_metrics().get("finished"):
-        go_on(folder, ["--epochs", str(max(epochs, epochs_of(folder)))])
+        resume(folder, epochs=max(epochs, epochs_of(folder)))
     return pyro_vae.load(folder, "last")
 
 

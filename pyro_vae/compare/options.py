@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
-from pyro_vae.build import build, sees_binary
-from pyro_vae.checks import check
 from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
@@ -16,6 +14,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
+from pyro_vae.training.prepare import prepare
 
 MEASURED = "elbo,iwae,importance,units,gap"
 
@@ -148,8 +147,7 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         config = settings.config
         if config.likelihood is None:
             config = settings_from(settings.text, likelihood=data.likelihood).config
-        check(config, data)
-        binary[arm] = sees_binary(config, build(config, data.image_shape, num_classes=data.num_classes)[0])
+        binary[arm] = prepare(config, data).binarizer.binary
     if len(set(binary.values())) > 1:
         zeros, gray = ([arm for arm in binary if binary[arm] is seen] for seen in (True, False))
         raise InputError(

@@ -44,12 +44,12 @@ class Work:
         Raises:
             InputError: where the run cannot be trained or measured, in one line.
         """
-        from pyro_vae import svi
         from pyro_vae.evaluate import evaluate
+        from pyro_vae.lifecycle import complete
 
         torch.set_num_threads(self.threads)
         with said_to(self.logs / f"{trial.name}.txt"):
-            folder = svi.complete(trial.path, settings_from(trial.text))
+            folder = complete(trial.path, settings_from(trial.text))
             if "environment" not in folder.read_metrics():
                 folder.update_metrics(environment=environment(trial.device))
             evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device)
@@ -68,7 +68,7 @@ def said_to(path: Path) -> Iterator[None]:
 
 def environment(device: str) -> dict[str, Any]:
     """The machine and the versions that a run was trained with."""
-    from pyro_vae.checks import choose_device
+    from pyro_vae.device import choose_device
 
     where = choose_device(device)
     cuda = where.type == "cuda"

@@ -20,12 +20,15 @@ last 5,000 of its training images; elsewhere one permutation (NumPy's PCG64, see
 train, in this order. Whole numbers of 8 bits become [0, 1]; floating-point arrays are taken as they are.
 """
 
+from pyro_vae.data.batches import Batch, Batches
 from pyro_vae.data.images import Binarizer, DataSet, Images, binarize, rows_at_once
 from pyro_vae.data.labels import few, hide_labels, join_labelled
 from pyro_vae.data.sources import DATA_SETS, load_data
 
 __all__ = [
     "DATA_SETS",
+    "Batch",
+    "Batches",
     "Binarizer",
     "DataSet",
     "Images",

@@ -18,8 +18,8 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from pyro_vae.build import sees_binary
-from pyro_vae.checks import choose_device
 from pyro_vae.data import Binarizer, DataSet, Images, load_data
+from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.estimators import Annealing, LocalOptimization, told_apart

@@ -85,7 +85,7 @@ class Bench:
         size = (measure.piece or count) * (PIECES_ON_CUDA if self.x.is_cuda else 1)
         pieces, seconds = self.ledger.begun(self.source, name, settings)
         try:
-            if self.run.model.needs_labels:
+            if self.run.model.labels == "required":
                 model = type(self.run.model).__name__
                 raise NotDefined(f"{model} says nothing of an image without its label, and here images have none")
             # a run that was measured on one device and goes on on another has pieces of both sizes

@@ -5,23 +5,22 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from guides import Guide
+from guides.base import LabelUse
 
 
 class Model(nn.Module, ABC):
     """A generative story p(x, z) = p(z) p(x|z), a Pyro model.
 
-    Where it ``takes_labels``, both the model and the guide that it makes by :meth:`around` take the images' labels as
-    ``y=``, ``(N,)``, and the decoder that it is built with has room for one number a class beside z.
+    Unless it ignores ``labels``, both the model and the guide that it makes by :meth:`wrap_guide` take the images'
+    labels as ``y=``, ``(N,)``, -1 for one that is not seen, and the decoder has room for one number a class beside z.
 
     Attributes:
         latent_dim: the number D of latent dimensions.
         image_shape: the event shape of one image: channels, height, width.
     """
 
-    #: whether a step of training is given the images' labels, -1 where they are not seen
-    takes_labels: bool = False
-    #: whether nothing can be said of an image whose label is not known
-    needs_labels: bool = False
+    #: what the model does with labels: nothing; it uses those that are seen; or it has no meaning without them
+    labels: LabelUse = "ignored"
 
     latent_dim: int
     image_shape: tuple[int, ...]
@@ -36,7 +35,7 @@ class Model(nn.Module, ABC):
         """
 
     def wrap_guide(self, guide: Guide) -> Guide:
-        """The guide of this model, made of the guide that was chosen by name; here that guide itself."""
+        """Adapt the chosen guide to this model; by default return it unchanged."""
         return guide
 
     def set_num_images(self, num_images: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from guides import Guide
+from guides.base import LabelUse
 from guides.labelled import LabelGuide, M2Guide
 from pyro_vae.models.base import Model
 from pyro_vae.models.decoders import Decoder
@@ -42,8 +43,7 @@ class ConditionalVAE(Model):
         torch.Size([3, 1, 8, 8])
     """
 
-    takes_labels = True
-    needs_labels = True
+    labels: LabelUse = "required"
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):
         super().__init__()
@@ -114,7 +114,7 @@ class M2(ConditionalVAE):
         Kingma, Rezende, Mohamed & Welling 2014, Semi-supervised Learning with Deep Generative Models, section 3.
     """
 
-    needs_labels = False
+    labels = "optional"
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior, alpha: float = 1.0):
         super().__init__(decoder, likelihood, prior)

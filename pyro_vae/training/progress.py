@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 SECONDS_BETWEEN_LINES = 2.0
 
 
-class Watch:
+class ProgressBar:
     """Shows the course of a run.
 
     Args:

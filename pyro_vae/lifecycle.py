@@ -1,0 +1,85 @@
+"""Train, resume, or both: a run from Python, in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+from pyro_vae.options import Settings, settings_from, settings_of
+from pyro_vae.run_options import RunOptions
+from pyro_vae.runs import Run, RunFolder, load
+from pyro_vae.svi import fit
+from pyro_vae.training.session import begin, reopen
+
+
+def train(*, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
+    """Train a run with the options of the command line.
+
+    Args:
+        quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the run folder is as ever.
+        options: the fields of :class:`~pyro_vae.config.Config`. A class is given by its name, by its import path, or
+            as ``{"class_path": ..., "init_args": {...}}``.
+
+    Returns:
+        The model, the guide, the configuration and the folder, with the best weights.
+
+    Raises:
+        InputError: where an option cannot work, or ``out`` holds a run already.
+
+    >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
+    """
+    return _trained(settings_of(dict(options)), quiet)
+
+
+def resume(folder: Path | str, *, epochs: int | None = None, device: str | None = None, quiet: bool = False) -> Run:
+    """Train a run on from where it stands, bit by bit as if it had never stopped.
+
+    Args:
+        folder: the run folder.
+        epochs: the number of epochs in all; by default the run's own.
+        device: by default the run's own.
+        quiet: as for :func:`train`.
+
+    Raises:
+        InputError: where the folder is no run, is damaged, or has more epochs behind it.
+    """
+    changes = {"--epochs": epochs, "--device": device}
+    words = [word for option, value in changes.items() if value is not None for word in (option, str(value))]
+    return _resumed(Path(folder), words, quiet)
+
+
+def train_or_resume(folder: Path | str, *, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
+    """The run in a folder, finished: begun where there is none, else resumed, or left as it is.
+
+    A cell of a notebook that calls it can be run again. A run that is there keeps its own options.
+
+    Args:
+        folder: the run folder.
+        quiet: as for :func:`train`.
+        options: as for :func:`train`, but for ``out``.
+
+    Raises:
+        InputError: as :func:`train` and :func:`resume` do.
+    """
+    return load(complete(Path(folder), settings_of(dict(options)), quiet).path)
+
+
+def complete(folder: Path, settings: Settings, quiet: bool = False) -> RunFolder:
+    """What :func:`train_or_resume` does, from settings."""
+    run = RunFolder(folder)
+    if not (folder / "config.yaml").exists():
+        _trained(settings_from(settings.text, out=str(folder)), quiet)
+    elif not run.read_metrics().get("finished"):
+        _resumed(folder, (), quiet)
+    return run
+
+
+def _trained(settings: Settings, quiet: bool) -> Run:
+    with begin(settings, quiet) as session:
+        fit(*session)
+    return load(session.recorder.folder.path)
+
+
+def _resumed(folder: Path, changes: Sequence[str], quiet: bool = False) -> Run:
+    with reopen(folder, changes, quiet) as session:
+        fit(*session)
+    return load(folder)

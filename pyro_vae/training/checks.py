@@ -1,0 +1,110 @@
+"""What cannot work is found before anything is written."""
+
+import copy
+
+import pyro
+import torch
+
+from guides import Guide
+from pyro_vae.build import class_of, labels_of, likelihood_of
+from pyro_vae.config import Config
+from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.distributed import Workers
+from pyro_vae.errors import InputError
+from pyro_vae.models import Model
+from pyro_vae.objectives import Objective
+from pyro_vae.seeds import seeded
+
+
+def bounds_nothing(model: Model, data: DataSet, binarizer: Binarizer) -> bool:
+    """Whether a likelihood of zeros and ones is shown gray values, of which it is no likelihood."""
+    likelihood = likelihood_of(model)
+    gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")  # NumPy's and torch's
+    return likelihood is not None and likelihood.binary and gray and not binarizer.binary
+
+
+def check_numbers(config: Config, data: DataSet, device: torch.device, workers: Workers) -> None:
+    """Options that do not fit the device, the number of images or each other.
+
+    Raises:
+        InputError: says which.
+    """
+    if config.engine == "cudagraph" and device.type != "cuda":
+        raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
+    if config.batch_size * workers.size > len(data.train):
+        times = f" in each of {workers.size} processes" if workers.size > 1 else ""
+        raise InputError(f"--batch_size {config.batch_size}{times} is more than the {len(data.train)} training images")
+    if config.patience is not None and config.validation == 0:
+        raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+
+
+def check_labels(config: Config, data: DataSet) -> None:
+    """Labels that the model needs and the data do not have, or the other way round.
+
+    Raises:
+        InputError: says which.
+    """
+    name = getattr(class_of(config.model), "__name__", "the model")
+    use = labels_of(config)
+    if use == "ignored":
+        if config.labels is not None:
+            raise InputError(f"--labels hides labels from models of labels, and {name} sees none in any case")
+        return
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    for split, images in splits.items():
+        if images.labels is None:
+            raise InputError(f"{name} is a model of labels, and {data.name} has no labels")
+        if use == "required":
+            if config.labels is not None:
+                raise InputError(f"{name} needs the label of every image, so --labels can hide none: M2 infers them")
+            if (images.labels < 0).any():
+                raise InputError(f"{name} needs the label of every image, and not all {split} images have one")
+    assert data.train.labels is not None
+    seen = int((data.train.labels >= 0).sum())
+    if not 0 < (seen if config.labels is None else config.labels) <= seen:
+        raise InputError(f"--labels must be at least 1 and at most the {seen} training images that have a label")
+
+
+def check_processes(objective: Objective, workers: Workers) -> None:
+    """An objective that no single process can compute.
+
+    Raises:
+        InputError: says why.
+    """
+    if objective.free_bits and workers.size > 1:
+        raise InputError("free bits look at the KL of a whole minibatch, and here no process has it: train with one")
+
+
+def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
+    """Pixels outside the range of the likelihood.
+
+    Raises:
+        InputError: names both ranges.
+    """
+    likelihood = likelihood_of(model)
+    wanted = (0.0, 1.0) if binarizer.binary else likelihood.pixel_range if likelihood is not None else None
+    if wanted is not None and not wanted[0] <= data.low <= data.high <= wanted[1]:
+        raise InputError(
+            f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"
+            f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
+        )
+
+
+def try_once(model: Model, guide: Guide, objective: Objective, data: DataSet, binarizer: Binarizer) -> None:
+    """One pass over two images with all of Pyro's checks on, which finds what is wrong in a user's own guide.
+
+    A copy of model and guide makes the pass: what they keep between passes is not touched.
+
+    Raises:
+        InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
+    """
+    x = data.train.batch(slice(0, 2))
+    x = binarizer(x, torch.Generator(x.device))
+    labels = data.train.labels
+    given = {"y": labels[:2]} if model.labels != "ignored" and labels is not None else {}
+    model, guide = copy.deepcopy((model, guide))
+    with seeded(0), pyro.validation_enabled(True):
+        try:
+            objective.differentiable_loss(model, guide, x, **given)
+        except ValueError as error:
+            raise InputError(" ".join(str(error).split())) from error

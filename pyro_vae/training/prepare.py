@@ -1,0 +1,95 @@
+"""Everything that a run needs, made once and checked before anything is written."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch.optim import Optimizer
+
+from guides import Guide
+from pyro_vae.build import build, sees_binary
+from pyro_vae.config import Config
+from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
+from pyro_vae.device import choose_device
+from pyro_vae.distributed import ALONE, Workers
+from pyro_vae.errors import InputError
+from pyro_vae.models import Model
+from pyro_vae.objectives import Objective
+from pyro_vae.optim import lr_factor, make_optimizer
+from pyro_vae.schedules import BetaSchedule
+from pyro_vae.seeds import random_seed
+from pyro_vae.training.checks import check_labels, check_numbers, check_pixels, check_processes, try_once
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run is made of, with its first weights, on its device.
+
+    Attributes:
+        config: the options, with the likelihood settled.
+        device: where training happens.
+        data: the images on the device; labels that the run does not see are hidden.
+        model: the Pyro model.
+        guide: the Pyro guide.
+        objective: what SVI maximises.
+        optimizer: moves the parameters of both.
+        beta: the weight of the KL term over the run.
+        binarizer: from stored images to those that the likelihood sees.
+        workers: the processes that train the run together.
+    """
+
+    config: Config
+    device: torch.device
+    data: DataSet
+    model: Model
+    guide: Guide
+    objective: Objective
+    optimizer: Optimizer
+    beta: BetaSchedule
+    binarizer: Binarizer
+    workers: Workers
+
+    @property
+    def batches(self) -> Batches:
+        """The minibatches of the training images."""
+        config = self.config
+        with_labels = self.model.labels != "ignored"
+        size, labelled_size = config.batch_size, config.labelled_batch_size
+        images = self.data.train
+        return Batches(images, self.binarizer, size, config.seed, with_labels, labelled_size, self.workers)
+
+    def course(self, step: int, steps: int) -> tuple[float, float]:
+        """Beta and the learning rate at a step of the run's ``steps`` in all; the first is step 0."""
+        progress = step / max(1, steps - 1)
+        return self.beta(progress), self.config.lr * lr_factor(self.config.lr_schedule, progress)
+
+
+def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared:
+    """Make all that a run needs, and find what cannot work.
+
+    Args:
+        config: the options, with the likelihood settled.
+        data: the images, in memory or on disk.
+        workers: the processes that train the run together.
+
+    Raises:
+        InputError: says in one line what cannot work.
+    """
+    device = choose_device(config.device, workers)
+    check_numbers(config, data, device, workers)
+    check_labels(config, data)
+    try:
+        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
+        objective, beta = config.objective(), config.beta()
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise InputError(" ".join(str(error).split())) from error
+    check_processes(objective, workers)
+    binarizer = Binarizer(sees_binary(config, model))
+    check_pixels(model, data, binarizer)
+    try_once(model, guide, objective, data, binarizer)
+    data = data.on(device)
+    if config.labels is not None:
+        data = replace(data, train=hide_labels(data.train, config.labels, random_seed(config.seed, "labels")))
+    model.to(device), guide.to(device)
+    parameters = [*model.parameters(), *guide.parameters()]
+    optimizer = make_optimizer(config.optimizer, parameters, config.lr, config.weight_decay)
+    return Prepared(config, device, data, model, guide, objective, optimizer, beta, binarizer, workers)

@@ -1,0 +1,155 @@
+"""What is kept of a run after every epoch, and at its end."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from pyro_vae.errors import InputError
+from pyro_vae.runs import Run, RunFolder, TraceRow, load
+from pyro_vae.training.checks import bounds_nothing
+from pyro_vae.training.held_out import held_out_terms
+from pyro_vae.training.log import Log
+from pyro_vae.training.prepare import Prepared
+from pyro_vae.training.progress import ProgressBar
+from pyro_vae.training.state import TrainingState
+
+
+class Recorder:
+    """Keeps the run folder complete, and says how the run goes. Within it, the progress bar is shown.
+
+    Args:
+        prepared: the run.
+        folder: its folder, which exists.
+        rows: the trace so far.
+        state: where the run stands.
+        quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the folder is as ever. The main
+            process alone is not quiet.
+    """
+
+    def __init__(self, prepared: Prepared, folder: RunFolder, rows: list[TraceRow], state: TrainingState, quiet: bool):
+        quiet = quiet or not prepared.workers.main
+        self.prepared, self.folder = prepared, folder
+        self.steps = len(prepared.batches)
+        self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
+        self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
+
+    def __enter__(self) -> Self:
+        self.bar.__enter__()
+        if bounds_nothing(self.prepared.model, self.prepared.data, self.prepared.binarizer):
+            self.bar.say(
+                "note: Bernoulli on gray values is not a density, so the reported ELBO is not a lower bound on log p(x)"
+            )
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.__exit__(*exception)
+
+    def step(self) -> None:
+        """One more step is done."""
+        self.bar.step()
+
+    def after_epoch(self, state: TrainingState, trained: Tensor, spent: tuple[float, float]) -> TrainingState:
+        """Write the epoch's rows and the checkpoints, and a line to read. Returns the state to go on from.
+
+        Args:
+            state: before the epoch.
+            trained: the mean log-likelihood and KL (nats per image) and gradient norm of its steps, ``(3,)``.
+            spent: the seconds and the core-seconds that it took.
+
+        Raises:
+            InputError: where a held-out ELBO is no longer finite.
+        """
+        config, model, guide = self.prepared.config, self.prepared.model, self.prepared.guide
+        state = state.after_epoch(self.steps, *spent)
+        model.eval(), guide.eval()
+        terms = {"train": trained, **self._held_out(state)}
+        beta, lr = self.prepared.course(state.step - 1, config.epochs * self.steps)
+        rate = len(self.prepared.data.train) / spent[0]
+        for split, (log_likelihood, kl, *norm) in ((split, term.tolist()) for split, term in terms.items()):
+            course = (beta, norm[0] if norm else None, lr, state.seconds, rate)
+            self.log.add(TraceRow(state.step, state.epoch, split, log_likelihood - kl, log_likelihood, kl, *course))
+
+        log_likelihood, kl = terms["validation"].tolist()
+        # A point has no ELBO; its weights are chosen by what it is trained for.
+        chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
+        best = chosen_by > state.best_elbo
+        state = state.with_best(chosen_by) if best else state
+        data = self.prepared.data
+        about = {"image_shape": data.image_shape, "num_classes": data.num_classes}
+        kept: dict[str, Any] = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
+        kept["state"] = state.to_dict()
+        if best:
+            self.folder.save("best", kept)
+        self.log.write(model, guide)
+        # Last, so that a run killed before this line does the epoch again and writes the same.
+        self.folder.save("last", {**kept, "optimizer": self.prepared.optimizer.state_dict()})
+        self.bar.epoch(state.epoch, {split: self.log.elbo(split) for split in ("train", "test")}, rate)
+        return state
+
+    def _held_out(self, state: TrainingState) -> dict[str, Tensor]:
+        run = self.prepared
+        terms = {}
+        for split, images in {"validation": run.data.validation, "test": run.data.test}.items():
+            found = held_out_terms(run.model, run.guide, images, run.binarizer, run.config.eval_samples)
+            terms[split] = torch.stack([found.log_likelihood.mean(), found.kl.mean()])
+            if not terms[split].isfinite().all():
+                raise diverged(f"the {split} ELBO after step {state.step}", self.folder)
+        return terms
+
+    def check_finite(self, record: Tensor, first_step: int) -> None:
+        """Find the first step of an epoch whose bound or gradient is no longer finite.
+
+        Args:
+            record: log-likelihood, KL and gradient norm of each step, ``(steps, 3)``.
+            first_step: how many steps came before.
+
+        Raises:
+            InputError: names the step and the site.
+        """
+        bad = ~record.isfinite()
+        if not bad.any():
+            # The last step's update is in no record yet.
+            parameters: Sequence[Tensor] = [*self.prepared.model.parameters(), *self.prepared.guide.parameters()]
+            if not all(p.isfinite().all() for p in parameters):
+                raise diverged(f"the weights after step {first_step + len(record)}", self.folder)
+            return
+        step = int(bad.any(1).nonzero()[0])
+        sites = ("site 'x', log p(x|z)", "site 'z', log q(z|x) - log p(z)", "the gradient")
+        site = sites[int(bad[step].nonzero()[0])]
+        raise diverged(f"the ELBO at step {first_step + step + 1}, {site}", self.folder)
+
+    def finish(self, state: TrainingState) -> None:
+        """The test ELBO and the pictures of the best weights, and the last words."""
+        run = self.prepared
+        best = load(self.folder.path, "best", run.device)
+        samples = run.config.final_samples
+        test = held_out_terms(best.model, best.guide, run.data.test, run.binarizer, samples)
+        self.log.pictures(best.model, best.guide)
+        result = self.log.finish(test, samples, state.best_epoch, state.seconds, state.core_seconds)
+        self.bar.say(_summary(run, state, result, best))
+
+
+def diverged(what: str, folder: RunFolder) -> InputError:
+    """The error of a run whose numbers are no longer finite."""
+    good = folder.checkpoint("last")
+    kept = f"{good} is from before it" if good.exists() else "no epoch was finished before it"
+    return InputError(f"no longer finite: {what}; {kept}. A smaller --lr or --clip-norm 1 may help")
+
+
+def _summary(run: Prepared, state: TrainingState, result: dict[str, Any], best: Run) -> str:
+    """What a run says at its end: how good it is, where it lies, and what to type next."""
+    why = " (out of patience)" if state.epoch < run.config.epochs else ""
+    name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
+    folder = best.folder
+    return (
+        f"{state.epoch} epochs in {state.seconds:.1f} s of training on {run.device}{why}\n"
+        f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
+        f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
+        f" {result['samples']} samples of z, {result['images']} images, best weights: epoch {result['epoch']})\n"
+        f"run folder: {folder.path}\n"
+        f"look at:    {folder.figures}/*.png\n"
+        f"next:       python -m pyro_vae.traces {folder.path}\n"
+        f"            tensorboard --logdir {folder.path.parent}"
+    )

@@ -1,0 +1,162 @@
+"""How a run begins, and how it is resumed: from options or a folder to a session that can be trained."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyro_vae.build import class_of
+from pyro_vae.config import Config
+from pyro_vae.data import DATA_SETS, load_data
+from pyro_vae.distributed import Workers, join
+from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
+from pyro_vae.runs import RunFolder, TraceRow, set_weights, write_atomic
+from pyro_vae.schedules import Constant
+from pyro_vae.training.prepare import Prepared, prepare
+from pyro_vae.training.recorder import Recorder
+from pyro_vae.training.state import TrainingState
+
+
+class Session(NamedTuple):
+    """A run that is ready to be trained, from where it stands."""
+
+    prepared: Prepared
+    state: TrainingState
+    recorder: Recorder
+
+
+def open_session(prepared: Prepared, folder: RunFolder, quiet: bool = False) -> Session:
+    """A session in a folder that exists, from its last checkpoint where it has one.
+
+    Args:
+        prepared: the run; its weights and optimizer take the checkpoint's state.
+        folder: its folder.
+        quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
+
+    Raises:
+        InputError: where the folder's files do not belong to the run.
+    """
+    rows, state = prepared.workers.in_turn(lambda: _restore(folder, prepared))
+    return Session(prepared, state, Recorder(prepared, folder, rows, state, quiet))
+
+
+@contextmanager
+def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
+    """A new run. An interrupt within says how to resume it.
+
+    Raises:
+        InputError: where the options cannot work, before anything is written.
+    """
+    with join() as workers:
+        config = settings.config
+        data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation))
+        out = config.out or workers.on_main(lambda: _free_folder(config))
+        # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
+        settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
+        if config.data_root is not None:
+            settled["data_root"] = str(config.data_root.resolve())
+        if config.likelihood is None:
+            settled["likelihood"] = data.likelihood
+        settings = settings_from(settings.text, **settled)
+        prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
+        folder = workers.on_main(lambda: RunFolder.create(out, _headed(settings.text, workers)))
+        with _says_how_to_resume(folder, workers):
+            yield open_session(prepared, folder, quiet)
+
+
+@contextmanager
+def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False) -> Iterator[Session]:
+    """The run in a folder, from where it stands; of its options, only epochs and device may be other ones.
+
+    Args:
+        path: the run folder.
+        changes: words of the command line, such as ``["--epochs", "400"]``.
+        quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
+
+    Raises:
+        InputError: where the folder is no run, is damaged, or other options are changed.
+    """
+    with join() as workers:
+        folder = RunFolder(path)
+        prepared = workers.in_turn(lambda: _prepared_again(folder, changes, workers))
+        with _says_how_to_resume(folder, workers):
+            yield open_session(prepared, folder, quiet)
+
+
+def _headed(text: str, workers: Workers) -> str:
+    """The text of ``config.yaml``, which says of how many processes the run is where these are more than one."""
+    return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
+
+
+def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers) -> Prepared:
+    """The run in a folder, prepared; what changes is in its config.yaml afterwards."""
+    saved = settings_from(folder.config_text())
+    parser = make_parser()
+    given = parse_arguments(parser, ["--config", str(folder.path / "config.yaml"), *changes])
+    if given.out is not None:
+        raise InputError("--resume goes on in the run's own folder, so --out has no place beside it")
+    settings = settle(parser, given)
+    allowed = {"epochs": settings.config.epochs, "device": settings.config.device}
+    if settings_from(saved.text, **allowed).text != settings.text:
+        raise InputError("--resume takes its options from the run; only --epochs and --device may be changed")
+    if settings.config.epochs != saved.config.epochs:
+        _check_epochs(folder, saved.config, settings.config.epochs)
+    config = settings.config
+    prepared = prepare(config, load_data(config.data, config.data_root, config.validation), workers)
+    if settings.text != saved.text:
+        write_atomic(folder.path / "config.yaml", _headed(settings.text, workers))
+    return prepared
+
+
+def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
+    """Another number of epochs must leave config.yaml one that repeats the run."""
+    done = max((row.epoch for row in folder.read_trace()), default=0)
+    if epochs < done:
+        raise InputError(f"{folder.path} has {done} epochs behind it, so --epochs cannot be {epochs}")
+    if config.lr_schedule != "constant" or not isinstance(config.beta(), Constant):
+        raise InputError("--epochs cannot change in a run whose learning rate or beta follows a schedule over them")
+
+
+def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], TrainingState]:
+    """The trace up to the last checkpoint and the state there; weights and optimizer are set."""
+    workers, shape = prepared.workers, prepared.data.image_shape
+    if not folder.checkpoint("last").exists():
+        return [], TrainingState(processes=workers.size)
+    saved = folder.restore("last")
+    state = TrainingState.from_dict(saved["state"])
+    if state.processes != workers.size:
+        command = f"{Workers(size=state.processes).command} -m pyro_vae.svi --resume {folder.path}"
+        raise InputError(f"{folder.path} is a run of {state.processes} process(es), not {workers.size}: {command}")
+    rows = [row for row in folder.read_trace() if row.epoch <= state.epoch]
+    if not rows or rows[-1].epoch != state.epoch:
+        raise InputError(f"{folder.path}: trace.csv does not reach epoch {state.epoch} of its checkpoint")
+    if tuple(saved["image_shape"]) != shape:
+        shapes = f"{tuple(saved['image_shape'])}, and those of {prepared.data.name} are {shape}"
+        raise InputError(f"{folder.path} was trained on images of shape {shapes}")
+    set_weights(prepared.model, prepared.guide, saved, folder.checkpoint("last"))
+    prepared.optimizer.load_state_dict(saved["optimizer"])
+    return rows, state
+
+
+@contextmanager
+def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
+    try:
+        with plain_interrupts():
+            yield
+    except KeyboardInterrupt:
+        if workers.main:
+            again = f"{workers.command} -m pyro_vae.svi --resume {folder.path}"
+            print(f"\nstopped; every finished epoch is saved. Go on with: {again}", file=sys.stderr)
+        raise
+
+
+def _free_folder(config: Config) -> Path:
+    """runs/DATA-GUIDE-NUMBER with the first number that is free."""
+    guide = getattr(class_of(config.guide), "__name__", "guide")
+    stem = f"{Path(config.data).resolve().stem}-{guide}"
+    number = 1
+    while (path := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return path

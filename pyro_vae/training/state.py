@@ -1,0 +1,71 @@
+"""What training goes on from, beside the weights and the optimizer."""
+
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a run stands after an epoch.
+
+    Attributes:
+        epoch, step: how many are done.
+        seconds: the time that training took.
+        core_seconds: the processor's time of it, over all threads.
+        best_elbo, best_epoch: the highest validation ELBO, nats per image, and its epoch.
+        processes: how many train the run together.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    core_seconds: float = 0.0
+    best_elbo: float = -math.inf
+    best_epoch: int = 0
+    processes: int = 1
+
+    def after_epoch(self, steps: int, seconds: float, core_seconds: float) -> Self:
+        """One epoch later."""
+        return replace(
+            self,
+            epoch=self.epoch + 1,
+            step=self.step + steps,
+            seconds=self.seconds + seconds,
+            core_seconds=self.core_seconds + core_seconds,
+        )
+
+    def with_best(self, elbo: float) -> Self:
+        """The same, where this epoch's validation ELBO is the highest so far."""
+        return replace(self, best_elbo=elbo, best_epoch=self.epoch)
+
+    def ends(self, epochs: int, patience: int | None) -> bool:
+        """Whether the last epoch is done, or the validation ELBO has not risen for ``patience`` epochs."""
+        impatient = patience is not None and self.epoch - self.best_epoch >= patience
+        return self.epoch >= epochs or impatient
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Self:
+        """The state that a checkpoint holds; runs of older versions did not count core-seconds or processes."""
+        return cls(**{"core_seconds": math.nan, **saved})
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time and the processor's time since it was made."""
+
+    seconds: float
+    core_seconds: float
+
+    @classmethod
+    def started(cls) -> Self:
+        return cls(time.perf_counter(), time.process_time())
+
+    def read(self) -> tuple[float, float]:
+        """Seconds and core-seconds since the start."""
+        return time.perf_counter() - self.seconds, time.process_time() - self.core_seconds
