@@ -8,7 +8,7 @@ import torch
 from looks import check_figure, rendered
 from matplotlib.colors import to_rgb
 
-from pyro_vae import pictures, plots
+from pyro_vae import pictures, plots, train
 from pyro_vae.compare.pictures import findings_picture
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.data import Binarizer, load_data
@@ -20,7 +20,6 @@ from pyro_vae.evaluate.pictures import (
     k_hat_picture,
     units_picture,
 )
-from pyro_vae.svi import train
 
 WHITE, BLACK = np.ones(3), np.zeros(3)
 # Machado, Oliveira & Fernandes 2009, severity 1: linear RGB as the colour-blind see it.

@@ -134,7 +134,7 @@ def require_log_joint(model: nn.Module, x: Tensor, figure: str, guide: nn.Module
         NotDefined: where the two differ at one draw of z for each image, or the guide's program has a mask or a scale.
     """
     is_program = getattr(type(model), "forward", nn.Module.forward) is not nn.Module.forward
-    if not is_program or getattr(model, "needs_labels", False):
+    if not is_program or getattr(model, "labels", "ignored") == "required":
         return  # log_joint is then all that there is, or is not asked without labels
     with forked(), pyro.validation_enabled(False):
         if guide is not None:
