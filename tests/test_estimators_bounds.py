@@ -190,17 +190,20 @@ def test_ais_from_the_posterior_has_no_noise(case):
 
 
 def test_the_step_size_comes_to_the_acceptance_asked_for(case):
-    from pyro_vae.estimators import hmc
-    from pyro_vae.estimators.ais import _Path
+    from functools import partial
+
+    from pyro_vae.estimators.ais import path_from
+    from pyro_vae.estimators.annealing import Path, sigmoid_schedule
+    from pyro_vae.estimators.hmc import score
 
     model, x, _, _ = case
     settings = Annealing(chains=50, temperatures=200, leapfrog_steps=5, acceptance=0.8)
     torch.manual_seed(0)
     with torch.no_grad():
-        path = _Path(model.log_joint, model.prior(), x, settings)
-        path.forward(4, lambda: None, steer=True)
-        z = model.exact_posterior(x).sample((50,))
-        _, acceptance = hmc.transition(path.rescore(z), path.betas[-1], path.step_sizes[-1], 5, path.rescore)
+        rescore = partial(score, path_from(model, model.prior(), x))
+        path = Path(sigmoid_schedule(200), len(x), settings)
+        path.forward(rescore(model.prior().sample((4, len(x)))), rescore, lambda: None, steer=True)
+        _, acceptance = path.move(rescore(model.exact_posterior(x).sample((50,))), 200, rescore)
     assert acceptance.mean().item() == pytest.approx(0.8, abs=0.1)
     assert path.step_sizes[-1].mean() < path.step_sizes[20].mean()
 
@@ -209,11 +212,12 @@ def test_hmc_leaves_the_posterior_where_it_is(case):
     from functools import partial
 
     from pyro_vae.estimators import hmc
+    from pyro_vae.estimators.ais import path_from
 
     model, x, _, _ = case
     x = x[:3]
     torch.manual_seed(0)
-    rescore = partial(hmc.score, model.log_joint, model.prior(), x)
+    rescore = partial(hmc.score, path_from(model, model.prior(), x))
     exact = model.exact_posterior(x)
     at = rescore(exact.sample((4000,)) * 0 + exact.mean)  # all chains in the middle: they must spread as they should
     for _ in range(30):

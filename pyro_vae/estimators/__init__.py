@@ -6,10 +6,12 @@ expected in evaluation mode, as :func:`pyro_vae.load` gives them.
 """
 
 from pyro_vae.estimators.aggregate import AggregatePosterior, aggregate_posterior, mmd
-from pyro_vae.estimators.ais import Annealing, Bracket, ais, bracket
+from pyro_vae.estimators.ais import Bracket, ais, bracket
+from pyro_vae.estimators.annealing import Annealing
 from pyro_vae.estimators.bounds import ElboEstimate, elbo, iwae
 from pyro_vae.estimators.calibration import Calibration, calibration
 from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.evidence import Annealed, Evidence, anneal, bracket_evidence, log_evidence
 from pyro_vae.estimators.gap import (
     GapSplit,
     LocalBounds,
@@ -19,33 +21,41 @@ from pyro_vae.estimators.gap import (
     optimize_posterior,
     split_gap,
 )
+from pyro_vae.estimators.gaussian_fit import GaussianFit
 from pyro_vae.estimators.gradients import GradientQuality, gradient_quality
 from pyro_vae.estimators.importance import Importance, importance, pareto_k
 from pyro_vae.estimators.labels import label_bounds
 from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensions
+from pyro_vae.estimators.modes import Search
 from pyro_vae.estimators.ood import told_apart
 from pyro_vae.estimators.sampling import NotDefined, posterior_draws, simulate
 
 __all__ = [
     "ActiveUnits",
     "AggregatePosterior",
+    "Annealed",
     "Annealing",
     "Bracket",
     "Calibration",
     "ElboEstimate",
     "Estimate",
+    "Evidence",
     "GapSplit",
+    "GaussianFit",
     "GradientQuality",
     "Importance",
     "LocalBounds",
     "LocalOptimization",
     "NotDefined",
     "Optimum",
+    "Search",
     "active_units",
     "aggregate_posterior",
     "ais",
+    "anneal",
     "bounds_at",
     "bracket",
+    "bracket_evidence",
     "calibration",
     "elbo",
     "gradient_quality",
@@ -53,6 +63,7 @@ __all__ = [
     "iwae",
     "kl_of_dimensions",
     "label_bounds",
+    "log_evidence",
     "mmd",
     "optimize_posterior",
     "pareto_k",

@@ -1,7 +1,6 @@
 """Annealed importance sampling, and the bracket that bidirectional Monte Carlo puts around it on simulated images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +9,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
+from pyro_vae.estimators.annealing import Annealing, Path, sigmoid_schedule
 from pyro_vae.estimators.estimate import Estimate, log_mean
-from pyro_vae.estimators.hmc import LogJoint, Point, score, transition
+from pyro_vae.estimators.hmc import Densities, score
 from pyro_vae.estimators.sampling import Progress, images_at_once, prior_of, silent
 from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
@@ -20,88 +20,14 @@ from pyro_vae.seeds import batch_seed, seeded
 Start = Callable[[Tensor], dist.TorchDistribution]  #: images to a distribution over z that scores any z
 
 
-@dataclass(frozen=True)
-class Annealing:
-    """How long and how finely to anneal.
+def path_from(model: Model, start: dist.TorchDistribution, x: Tensor) -> Densities:
+    """Both ends of the path from ``start`` to p(x, z)."""
 
-    Attributes:
-        chains: independent chains for each image.
-        temperatures: distributions between the start and the posterior; the bracket closes as they grow.
-        leapfrog_steps: gradient evaluations of each HMC transition.
-        acceptance: the mean acceptance to which the step size of each temperature and image is steered.
-        pilot_chains: chains of the pilot run that chooses the step sizes. The weights come from other chains, which
-            take the sizes as they are; were they adapted on the way, the weights would no longer be unbiased.
+    def densities(z: Tensor) -> tuple[Tensor, Tensor]:
+        first = start.log_prob(z)
+        return first, model.log_joint(x, z) - first
 
-    Raises:
-        ValueError: where a count is below 1 or the acceptance is not a probability.
-    """
-
-    chains: int = 16
-    temperatures: int = 1000
-    leapfrog_steps: int = 10
-    acceptance: float = 0.65
-    pilot_chains: int = 2
-
-    def __post_init__(self) -> None:
-        if min(self.chains, self.temperatures, self.leapfrog_steps, self.pilot_chains) < 1:
-            raise ValueError(f"chains, temperatures, leapfrog_steps and pilot_chains are at least 1: {self}")
-        if not 0 < self.acceptance < 1:
-            raise ValueError(f"acceptance lies between 0 and 1, not {self.acceptance}")
-
-
-def sigmoid_schedule(temperatures: int, sharpness: float = 4.0) -> Tensor:
-    r"""Inverse temperatures from 0 to 1, ``(temperatures + 1,)``, dense at both ends.
-
-    :math:`\beta_t` is :math:`\sigma(\delta (2t/T - 1))`, shifted and scaled to run from 0 to 1 (Wu et al. 2017).
-
-    >>> sigmoid_schedule(4)
-    tensor([0.0000, 0.1050, 0.5000, 0.8950, 1.0000])
-    """
-    s = torch.sigmoid(sharpness * torch.linspace(-1, 1, temperatures + 1, dtype=torch.double))
-    return ((s - s[0]) / (s[-1] - s[0])).float()
-
-
-class _Path:
-    """The distributions between p_0(z) and p(x, z) for a batch of images, with an HMC step size for each."""
-
-    def __init__(self, log_joint: LogJoint, start: dist.TorchDistribution, x: Tensor, settings: Annealing):
-        self.start, self.images, self.settings = start, len(x), settings
-        self.rescore: Callable[[Tensor], Point] = partial(score, log_joint, start, x)
-        self.betas = sigmoid_schedule(settings.temperatures).to(x.device)
-        self.step_sizes = torch.full((settings.temperatures + 1, self.images, 1), 0.5, device=x.device)
-
-    def _gain(self, at: Point, t: int) -> Tensor:
-        """log f_t - log f_(t-1) at the chains' places."""
-        return ((self.betas[t] - self.betas[t - 1]) * (at.log_joint - at.log_start)).double()
-
-    def forward(self, chains: int, tick: Callable[[], None], steer: bool = False) -> Tensor:
-        """log weights ``(C, N)`` of chains from p_0 up to the posterior; in expectation exp of them is p(x).
-
-        Args:
-            steer: adapt the step sizes on the way and leave them for later runs; the weights are then not for use.
-        """
-        settings = self.settings
-        shape = (chains, self.images) if self.start.batch_shape == () else (chains,)
-        at = self.rescore(self.start.sample(shape))
-        log_weight = self._gain(at, 1)
-        for t in range(1, settings.temperatures):
-            at, acceptance = transition(at, self.betas[t], self.step_sizes[t], settings.leapfrog_steps, self.rescore)
-            if steer:
-                change = 0.1 * (acceptance.mean(0) - settings.acceptance)
-                self.step_sizes[t + 1 :] = (self.step_sizes[t] * change.exp()[:, None]).clamp(1e-4, 2.0)
-            log_weight = log_weight + self._gain(at, t + 1)
-            tick()
-        return log_weight
-
-    def reverse(self, z: Tensor, tick: Callable[[], None]) -> Tensor:
-        """log weights ``(C, N)`` of chains from posterior draws down to p_0; in expectation exp of -them is 1/p(x)."""
-        at = self.rescore(z)
-        log_weight = self._gain(at, self.settings.temperatures)
-        for t in range(self.settings.temperatures - 1, 0, -1):
-            at, _ = transition(at, self.betas[t], self.step_sizes[t], self.settings.leapfrog_steps, self.rescore)
-            log_weight = log_weight + self._gain(at, t)
-            tick()
-        return log_weight
+    return densities
 
 
 def _run(
@@ -124,12 +50,18 @@ def _run(
             progress(done, total)
 
         with seeded(batch_seed(seed, first)), pyro.validation_enabled(False), torch.no_grad():
-            path = _Path(model.log_joint, start(images), images, settings)
-            path.forward(settings.pilot_chains, tick, steer=True)
-            forward.append(path.forward(settings.chains, tick))
+            origin = start(images)
+            rescore = partial(score, path_from(model, origin, images))
+            path = Path(sigmoid_schedule(settings.temperatures).to(x.device), len(images), settings)
+
+            def drawn(chains: int) -> Tensor:
+                return origin.sample((chains, len(images)) if origin.batch_shape == () else (chains,))
+
+            path.forward(rescore(drawn(settings.pilot_chains)), rescore, tick, steer=True)
+            forward.append(path.forward(rescore(drawn(settings.chains)), rescore, tick)[0])
             if z is not None:
                 exact = z[first : first + size].expand(settings.chains, -1, -1)
-                reverse.append(path.reverse(exact, tick))
+                reverse.append(path.reverse(rescore(exact), rescore, tick))
     progress(total, total)
     return torch.cat(forward, -1), torch.cat(reverse, -1) if reverse else None
 
@@ -179,6 +111,14 @@ class Bracket(NamedTuple):
     upper: Estimate
     gap: Estimate
 
+    @classmethod
+    def between(cls, lower: Estimate, upper: Estimate) -> "Bracket":
+        """The bracket of two bounds on the same images."""
+        assert lower.per_image is not None
+        assert upper.per_image is not None
+        difference = upper.per_image - lower.per_image
+        return cls(lower, upper, Estimate.over(difference, "bidirectional Monte Carlo", lower.samples, "upper"))
+
 
 def bracket(
     model: Model,
@@ -203,8 +143,4 @@ def bracket(
     """
     forward, reverse = _run(model, x, z, settings, start, seed, progress)
     assert reverse is not None
-    lower, upper = _bound(forward, settings, lower=True), _bound(reverse, settings, lower=False)
-    assert lower.per_image is not None
-    assert upper.per_image is not None
-    gap = Estimate.over(upper.per_image - lower.per_image, "bidirectional Monte Carlo", settings.chains, "upper")
-    return Bracket(lower, upper, gap)
+    return Bracket.between(_bound(forward, settings, lower=True), _bound(reverse, settings, lower=False))

@@ -26,6 +26,8 @@ class Estimate:
             deviation; None where it was not estimated.
         unit: of value and errors; most often nats per image.
         per_image: the figure of each image, ``(images,)``, where there is one; not written to JSON.
+        per_image_error: how far each may be off because the draws are finite, one standard deviation, ``(images,)``,
+            where it was estimated; not written to JSON.
     """
 
     value: float
@@ -37,6 +39,7 @@ class Estimate:
     sampling_error: float | None = None
     unit: str = "nats per image"
     per_image: Tensor | None = field(default=None, repr=False, compare=False)
+    per_image_error: Tensor | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def over(
@@ -56,7 +59,8 @@ class Estimate:
         """
         figures = per_image.detach().double().cpu()
         n = len(figures)
-        error = sampling_deviation.double().square().sum().sqrt().item() / n if sampling_deviation is not None else None
+        errors = None if sampling_deviation is None else sampling_deviation.detach().double().cpu()
+        error = None if errors is None else errors.square().sum().sqrt().item() / n
         return cls(
             value=figures.mean().item(),
             standard_error=figures.std().item() / sqrt(n) if n > 1 else None,
@@ -67,6 +71,7 @@ class Estimate:
             sampling_error=error,
             unit=unit,
             per_image=figures,
+            per_image_error=errors,
         )
 
     @classmethod
@@ -75,6 +80,9 @@ class Estimate:
         first = parts[0]
         figures = [p.per_image for p in parts if p.per_image is not None]
         joined = cls.over(torch.cat(figures), first.estimator, first.samples, first.bound, unit=first.unit)
+        errors = [p.per_image_error for p in parts if p.per_image_error is not None]
+        if len(errors) == len(parts):
+            joined = replace(joined, per_image_error=torch.cat(errors))
         sums = [p.sampling_error * p.images for p in parts if p.sampling_error is not None]
         if len(sums) == len(parts):
             joined = replace(joined, sampling_error=sqrt(sum(s**2 for s in sums)) / joined.images)
@@ -82,7 +90,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None, since JSON has no word for it."""
-        record = {k: v for k, v in asdict(self).items() if k != "per_image"}
+        record = {k: v for k, v in asdict(self).items() if not k.startswith("per_image")}
         return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in record.items()}
 
     @classmethod

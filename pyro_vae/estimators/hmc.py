@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-LogJoint = Callable[[Tensor, Tensor], Tensor]
+LogJoint = Callable[[Tensor, Tensor], Tensor]  #: images and z to log p(x, z)
+#: places ``(C, N, D)`` to log p_0 and log p(x, z) / p_0 there, ``(C, N)`` each
+Densities = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Point(NamedTuple):
@@ -15,31 +16,30 @@ class Point(NamedTuple):
 
     z: Tensor
     log_start: Tensor  #: log p_0(z), ``(C, N)``
-    log_joint: Tensor  #: log p(x, z), ``(C, N)``
+    log_ratio: Tensor  #: log p(x, z) / p_0(z), ``(C, N)``
     grad_start: Tensor
-    grad_joint: Tensor
+    grad_ratio: Tensor
 
     def log_density(self, beta: Tensor) -> Tensor:
-        """log f_beta(z) = (1 - beta) log p_0(z) + beta log p(x, z), not normalised."""
-        return torch.lerp(self.log_start, self.log_joint, beta)
+        """log f_beta(z) = log p_0(z) + beta log p(x, z) / p_0(z), not normalised."""
+        return self.log_start + beta * self.log_ratio
 
     def gradient(self, beta: Tensor) -> Tensor:
         """Its gradient in z."""
-        return torch.lerp(self.grad_start, self.grad_joint, beta)
+        return self.grad_start + beta * self.grad_ratio
 
 
-def score(log_joint: LogJoint, start: dist.TorchDistribution, x: Tensor, z: Tensor) -> Point:
+def score(densities: Densities, z: Tensor) -> Point:
     """Both log densities at z and their gradients; one pass through the decoder and back.
 
     Both are kept apart because they do not depend on beta: a move along the path costs no further pass.
     """
     z = z.detach().requires_grad_()
     with torch.enable_grad():
-        joint = log_joint(x, z)
-        first = start.log_prob(z)
-        (grad_joint,) = torch.autograd.grad(joint.sum(), z)
-        (grad_start,) = torch.autograd.grad(first.sum(), z)
-    return Point(z.detach(), first.detach(), joint.detach(), grad_start, grad_joint)
+        start, ratio = densities(z)
+        (grad_start,) = torch.autograd.grad(start.sum(), z, retain_graph=True)
+        (grad_ratio,) = torch.autograd.grad(ratio.sum(), z)
+    return Point(z.detach(), start.detach(), ratio.detach(), grad_start, grad_ratio)
 
 
 def transition(
