@@ -244,7 +244,8 @@ def test_heavy_tails_get_a_heavy_base():
     assert plan.proposal.freedom.isfinite().double().mean() > 0.5
     found = log_evidence(model, None, x)
     assert found.value == pytest.approx(truth, abs=0.03)
-    light = Rotated(1)  # a Gumbel
+    light = linear_gaussian(3)
+    x, _ = simulate(light, 20)
     with torch.no_grad():
         proposal = propose(light, None, x, settings.search, settings.fit, 16)
         assert plan_for(light.log_joint, proposal, x, settings.annealing).proposal.freedom.isinf().all()

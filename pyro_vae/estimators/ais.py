@@ -17,6 +17,7 @@ from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
+DEFAULT = Annealing()
 Start = Callable[[Tensor], dist.TorchDistribution]  #: images to a distribution over z that scores any z
 
 
@@ -51,14 +52,11 @@ def _run(
 
         with seeded(batch_seed(seed, first)), pyro.validation_enabled(False), torch.no_grad():
             origin = start(images)
+            shape = (len(images),) if origin.batch_shape == () else ()
             rescore = partial(score, path_from(model, origin, images))
             path = Path(sigmoid_schedule(settings.temperatures).to(x.device), len(images), settings)
-
-            def drawn(chains: int) -> Tensor:
-                return origin.sample((chains, len(images)) if origin.batch_shape == () else (chains,))
-
-            path.forward(rescore(drawn(settings.pilot_chains)), rescore, tick, steer=True)
-            forward.append(path.forward(rescore(drawn(settings.chains)), rescore, tick)[0])
+            path.forward(rescore(origin.sample((settings.pilot_chains, *shape))), rescore, tick, steer=True)
+            forward.append(path.forward(rescore(origin.sample((settings.chains, *shape))), rescore, tick)[0])
             if z is not None:
                 exact = z[first : first + size].expand(settings.chains, -1, -1)
                 reverse.append(path.reverse(rescore(exact), rescore, tick))
@@ -76,7 +74,7 @@ def _bound(log_weight: Tensor, settings: Annealing, lower: bool) -> Estimate:
 def ais(
     model: Model,
     x: Tensor,
-    settings: Annealing = Annealing(),
+    settings: Annealing = DEFAULT,
     start: Start | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -124,7 +122,7 @@ def bracket(
     model: Model,
     x: Tensor,
     z: Tensor,
-    settings: Annealing = Annealing(),
+    settings: Annealing = DEFAULT,
     start: Start | None = None,
     seed: int = 0,
     progress: Progress = silent,

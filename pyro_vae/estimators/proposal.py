@@ -180,7 +180,7 @@ def shares(elbo: Tensor, chains: int) -> Tensor:
     """How many of the chains each component gets, ``(N, S)``: by its mass, at least :data:`LEAST_CHAINS`.
 
     >>> shares(torch.tensor([[0.0, -0.1, -5.0], [0.0, -torch.inf, -torch.inf]]), 16)
-    tensor([[ 7,  7,  2],
+    tensor([[ 6,  8,  2],
             [16,  0,  0]])
     """
     there = elbo.isfinite()
