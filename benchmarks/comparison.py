@@ -42,7 +42,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("comparisons/mnist"), help="the folder of the comparison")
     parser.add_argument("--guides", default="MeanField,Householder,RealNVP,IAF")
     parser.add_argument("--seeds", default="3")
-    parser.add_argument("--note", default="", help="what else a reader of this run's numbers must know")
     options = parser.parse_args()
     command = ["--data", "mnist", "--guides", options.guides, "--seeds", options.seeds, "--latent-dim", "20"]
     command += ["--epochs", "30", *NETWORK, "--evaluate.gap_images", "100"]
@@ -62,8 +61,8 @@ def main() -> None:
         f" on {machine()}.\n\n"
         f"Nats per image on dynamically binarised MNIST; {elbo['images']:,} test images for the ELBO and"
         f" {gap['images']} for the gap. [ ] are {found['confidence']:.0%} intervals. {found['method']}\n\n"
-        f"![Differences to {found['baseline']}, and the inference gap, split]({picture})\n\n"
-        f"{table(columns, list(map(row, found['arms'])))}\n\n{words}\n\n{options.note}",
+        f"![Differences to {found['baseline']}]({picture})\n\n"
+        f"{table(columns, list(map(row, found['arms'])))}\n\n{words}",
     )
 
 

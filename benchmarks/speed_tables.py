@@ -78,7 +78,7 @@ def targets(cases: list[dict[str, Any]]) -> str:
     cases can judge none.
     """
     lines = []
-    for case in (case for case in cases if case["guide"] == "MeanField"):
+    for case in cases:
         times = milliseconds(case)
         for target in TARGETS:
             here = (target.batch_size, target.particles) == (case["batch_size"], case["particles"])
@@ -89,5 +89,5 @@ def targets(cases: list[dict[str, Any]]) -> str:
             least = times.get(FLOOR, 0.0) / times[target.theirs]
             if ratio > target.most and "bf16" not in target.ours and least > target.most:
                 verdict += f": the products alone take {least:.2f}"
-            lines.append([target.words, f"{target.most:.2f}", f"{ratio:.2f}", verdict])
+            lines.append([f"{case['guide']}: {target.words}", f"{target.most:.2f}", f"{ratio:.2f}", verdict])
     return table(["target, as a ratio of step times", "at most", "found", "verdict"], lines) if lines else ""

@@ -133,15 +133,18 @@ def main() -> None:
         "What Cremer, Li & Duvenaud 2018 found, looked for here",
         f"`python -m benchmarks.suboptimality --data-root DIR --images {options.images}` on {machine()}, after the runs"
         f" of the table of guides; the first {options.images} test images of dynamically binarised MNIST in one draw;"
-        " nats per image, ± the standard error over images; one seed.\n\n"
-        "**A larger encoder shrinks the amortization gap.** MeanField with three encoders, everything else alike. The"
-        " last column is the paired difference of the amortization gap from that of the encoder of 500.\n\n"
+        " nats per image, ± the standard error over images. One seed: each model is trained once, and no error here"
+        " counts how another training of it would end.\n\n"
+        "**Does a larger encoder shrink the amortization gap?** MeanField with three encoders, everything else alike."
+        " The last column is the paired difference of the amortization gap from that of the encoder of 500.\n\n"
         + table(["hidden layers", BOUND, "approximation gap", "amortization gap", "difference"], first)
-        + "\n\n**A model learns to suit its guide.** The best ELBO that two families reach on models trained with three"
-        " guides, each posterior optimised for each image. If the model of a flow has posteriors that a factorised"
-        " Gaussian fits worse, the last column, what correlations are worth, is larger there: it is"
+        + "\n\n**Does a model learn to suit its guide?** The best ELBO that two families reach on models trained with"
+        " three guides, each posterior optimised for each image. If the model of a flow has posteriors that a"
+        " factorised Gaussian fits worse, the last column, what correlations are worth, is larger there: it is"
         f" {difference(lacks['IAF'], lacks['MeanField'])} larger with IAF and"
-        f" {difference(lacks['Householder'], lacks['MeanField'])} with Householder than with MeanField (paired).\n\n"
+        f" {difference(lacks['Householder'], lacks['MeanField'])} with Householder than with MeanField (paired over"
+        " images). Best of its own: lambda alone is optimised; of a guide with networks in its posterior, such as IAF,"
+        " this is not the best of the family.\n\n"
         + table(
             ["model trained with", BOUND, "best MeanField", "best FullRank", "best of its own", "FullRank's gain"],
             second,

@@ -123,7 +123,9 @@ def table(found: dict[int, Findings], point: dict[int, estimators.Estimate], dra
         f" E[x given z, theta] over {draws} draws of theta, mean over pixels and 100 draws of z. log p(x) in nats per"
         f" image, a density of gray values in [0, 1], on the same {point[min(point)].images} test digits, +- standard"
         f" error over images: importance-weighted with {samples} samples of z, a lower bound; predictive: of the mean"
-        f" of p(x given theta) over {draws} draws. Seed 0; the VAE stops where its validation ELBO is best.\n"
+        f" of p(x given theta) over {draws} draws. Seed 0, one run each; the VAE stops where its validation ELBO is"
+        " best. So few samples leave the bounds loose, by an amount that differs between columns: of columns that"
+        " differ by a nat or two, no order is shown.\n"
     )
 
 

@@ -51,7 +51,8 @@ class Config:
         weight_decay: the optimizer's. AEVB's prior N(0, I) on the weights is 1 / (number of training images).
         clip_norm: gradients are scaled down to this norm.
         patience: stop when the validation ELBO has not risen for so many epochs.
-        eval_samples: samples of z for each image in the test and validation rows of the trace.
+        eval_samples: samples of z for each image in the test and validation rows of the trace. Validation rows, by
+            which the best weights are chosen, take more where the validation images are few: 2,500 samples in all.
         final_samples: samples of z for each image in the test ELBO of metrics.json.
         seed: the run's random numbers are a function of it.
         device: auto takes CUDA where there is one.

@@ -7,7 +7,8 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from guides import MeanField, MLPEncoder
-from pyro_vae.estimators import Annealing, Estimate, NotDefined, ais, bracket, elbo, iwae, simulate
+from pyro_vae.estimators import Annealing, Estimate, NotDefined, ais, bracket, elbo, importance, iwae, simulate
+from pyro_vae.estimators.estimate import log_mean
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
 
@@ -171,6 +172,42 @@ def test_the_bracket_contains_the_evidence_and_closes(case, bracketed):
     assert wide.upper.value > truth + 0.3
     assert wide.gap.value > 5 * bracketed.gap.value
     assert wide.gap.value == pytest.approx(wide.upper.value - wide.lower.value, abs=1e-9)
+
+
+def test_the_error_of_few_chains_is_that_of_repeats(case):
+    """Chains whose weights spread over nats: the delta method states two thirds of the spread between seeds."""
+    model, x, _, _ = case
+    few = Annealing(chains=8, temperatures=6, leapfrog_steps=2)
+    found = [ais(model, x[:10], few, seed=seed) for seed in range(60)]
+    spread = torch.stack([f.per_image for f in found]).var(0).mean().sqrt().item() / 10**0.5
+    stated = sum(f.sampling_error**2 for f in found) ** 0.5 / 60**0.5
+    assert spread > 0.1
+    assert stated == pytest.approx(spread, rel=0.2)
+    alone = ais(model, x[:2], Annealing(chains=1, temperatures=3, leapfrog_steps=2))
+    assert alone.sampling_error is None
+
+
+@pytest.mark.parametrize(("count", "kept"), [(8, 8), (8, 4), (400, 60)])
+@pytest.mark.parametrize("spread", [0.5, 2.0, 3.0])
+def test_the_jackknife_of_a_log_mean_is_its_spread(count, kept, spread):
+    weights = spread * torch.randn(count, 4000, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    largest = weights.topk(kept, 0).values
+    mean, deviation = log_mean(weights.logsumexp(0), (2 * weights).logsumexp(0), count, largest)
+    assert deviation.square().mean().sqrt().item() == pytest.approx(mean.std().item(), rel=0.1)
+
+
+def test_a_bound_of_heavy_weights_says_so(case):
+    model, x, _, _ = case
+    narrow = iwae(model, Scaled(model, 0.25), x, 1000)
+    assert narrow.unreliable == importance(model, Scaled(model, 0.25), x, 1000).unreliable.value > 0.8
+    assert str(narrow).endswith(" !")
+    assert "k-hat above 0.7 for" in narrow.caution
+    exact = iwae(model, Scaled(model, 1.1), x, 1000)
+    assert (exact.unreliable, exact.caution) == (0.0, "")
+    assert iwae(model, Scaled(model), x, 20).unreliable is None
+    halves = Estimate.join([narrow, exact])
+    assert halves.unreliable == narrow.unreliable / 2
+    assert Estimate.from_dict(halves.to_dict()).unreliable == halves.unreliable
 
 
 def test_weights_are_unbiased_however_short_the_path(case):

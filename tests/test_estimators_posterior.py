@@ -1,12 +1,18 @@
 """k-hat, effective sample size and calibration ranks, right for the exact posterior and loud for a wrong one."""
 
+import sys
+
 import numpy as np
+import pyro.distributions as dist
 import pytest
 import torch
 from evaluation_cases import OwnSamplesOnly, Point, Scaled, linear_gaussian
 
 from pyro_vae.estimators import NotDefined, calibration, importance, pareto_k, simulate
 from pyro_vae.estimators.calibration import uniformity
+from pyro_vae.estimators.importance import tail_length
+
+calibration_module = sys.modules["pyro_vae.estimators.calibration"]
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,21 @@ def test_pareto_k_finds_the_shape_of_a_pareto_tail(k):
     assert found.shape == (10,)
 
 
+@pytest.mark.parametrize(("k", "found"), [(0.3, 0.5), (0.5, 0.85)])
+def test_k_hat_of_gaussian_weights_is_biased_upwards_as_its_docstring_says(k, found):
+    """q = N(0, (1 - k) I), p = N(0, I) in 20 dimensions: the weights' index is k; 2,000 draws give far more."""
+    z = torch.randn(2000, 60, 20, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    k_hat = pareto_k(k * z.square().sum(-1) / 2)
+    assert k_hat.mean().item() == pytest.approx(found, abs=0.06)
+    assert k_hat.mean().item() > k + 0.1
+
+
+def test_k_hat_needs_the_largest_weights_only():
+    weights = 2 * torch.randn(3000, 5, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    largest = weights.topk(tail_length(3000), 0).values
+    torch.testing.assert_close(pareto_k(largest, 3000), pareto_k(weights), rtol=1e-9, atol=0)
+
+
 def test_k_hat_is_the_chunk_and_batch_invariant_figure_of_each_image(case):
     model, x = case
     a = importance(model, Scaled(model, 0.8), x, 200, chunk=50).k_hat.per_image
@@ -90,6 +111,21 @@ def test_ranks_of_halved_scales_heap_at_the_ends(case, guide_class):
     ends = ((found.ranks < 8) | (found.ranks >= 120)).double().mean().item()
     # Under the exact posterior an eighth; here P(|N(0, 1)| > 1.53 / 2), with the draws' own noise
     assert ends == pytest.approx(0.45, abs=0.03)
+
+
+def test_the_prior_in_place_of_the_posterior_passes(case):
+    """Uniform ranks are necessary only, as the docstring and the estimator's words say."""
+
+    class Prior(Scaled):
+        def amortize(self, x):
+            return torch.zeros(len(x), 4)
+
+        def posterior(self, lam):
+            return dist.Normal(lam, 1.0).to_event(1)
+
+    model, _ = case
+    assert min(calibration(model, Prior(model), num_images=600, seed=seed).p_value for seed in range(3)) > 1e-3
+    assert "necessary condition only" in calibration_module.__doc__
 
 
 def test_too_wide_a_posterior_is_found_too(case):

@@ -46,8 +46,8 @@ def test_a_target_below_the_products_own_time_says_so():
     measured = case(pyro=10.0, numpyro=6.0, compiled=5.0, binarising=5.0, onednn=4.0)
     assert targets([case(100, compiled=1.0)]) == ""
     found = {line[0]: line[3] for line in verdicts(measured)}
-    assert found["float32 beside plain Pyro, neither binarising"] == "not met: the products alone take 0.40"
-    assert found["float32 beside NumPyro, both binarising"] == "not met"
+    assert found["MeanField: float32 beside plain Pyro, neither binarising"] == "not met: the products alone take 0.40"
+    assert found["MeanField: float32 beside NumPyro, both binarising"] == "not met"
 
 
 def test_fifty_particles_are_judged_in_their_own_case():

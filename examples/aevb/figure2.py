@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from network import PAPER, TITLES, Curve, arguments, curve, ended, trained, whole_decades, write
+from network import TITLES, Curve, arguments, curve, ended, trained, whole_decades, write
 
 from pyro_vae.plots import COLOURS
 
@@ -33,7 +33,7 @@ def name_decades(axes: Axes) -> None:
 
 
 def picture(curves: Curves) -> Figure:
-    """A panel for each run, a row for each data set, with the paper's end value where it shows one."""
+    """A panel for each run, a row for each data set."""
     rows = [data for data in ROWS if any(data == name for name, _ in curves)] or [ROWS[0]]
     across = max(1, *(sum(data == name for name, _ in curves) for data in ROWS))
     figure = Figure(figsize=(max(4.0, 2.6 * across + 0.4), 2.6 * len(rows) + 0.4), layout="constrained")
@@ -46,8 +46,6 @@ def picture(curves: Curves) -> Figure:
             axes.set_visible(True)
             for split, style, colour in (("test", "-", COLOURS[0]), ("train", ":", COLOURS[1])):
                 axes.plot(*splits[split], style, color=colour, marker="." if len(splits[split].bound) == 1 else None)
-            if (data, dims) in PAPER:
-                axes.axhline(PAPER[data, dims], color="0.4", ls="--", lw=1)
             axes.set(title=f"{TITLES[data]}, {dims} latent", xscale="log", xlabel="training samples evaluated")
             axes.set_xlim(*whole_decades(*splits["test"].samples[[0, -1]]))
             axes.grid(color="0.92")
@@ -56,11 +54,10 @@ def picture(curves: Curves) -> Figure:
         if here:
             # What lies below are the first epochs, which would press all the rest together.
             ends = [c.bound[-1] for splits in here.values() for c in splits.values()]
-            ends += [PAPER[data, dims] for dims in here if (data, dims) in PAPER]
             room = 0.1 * (max(ends) - min(ends)) + abs(max(ends)) * 0.05
             row[0].set_ylim(min(ends) - 2 * room, max(ends) + room)
             row[0].set_ylabel("bound, nats per image")
-    names = {"test": ("-", COLOURS[0]), "train": (":", COLOURS[1]), "the paper's end, by eye": ("--", "0.4")}
+    names = {"test": ("-", COLOURS[0]), "train": (":", COLOURS[1])}
     lines = [Line2D([], [], ls=style, color=colour) for style, colour in names.values()]
     figure.legend(lines, list(names), loc="outside lower center", ncols=3, frameon=False)
     return figure

@@ -29,8 +29,6 @@ from pyro_vae.runs import Run
 HALTS = {"cpu": [1e5, 2e5, 5e5, 1e6, 2e6], "paper": [1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 4e7, 6e7]}
 HIDDEN, LATENT_DIM = 100, 3
 IMAGES = 1000  #: of each split, as in the paper
-#: at the right end of the paper's figure, by training images and split; by eye, from memory, good to 5 nats
-PAPER = {(1000, "train"): -112, (1000, "test"): -140, (55000, "train"): -127, (55000, "test"): -128}
 
 
 def few_images(out: Path, count: int, root: Path | None) -> str:
@@ -87,22 +85,19 @@ def picture(runs: dict[int, dict[float, dict[str, Any]]]) -> Figure:
 
 
 def results(runs: dict[int, dict[float, dict[str, Any]]], samples: int) -> str:
-    """The estimate at each halt, and the paper's at its end."""
+    """The estimate at each halt. The paper prints no numbers to stand beside it."""
     head = ["training images", "samples", "log p(x), training images", "log p(x), test images"]
     rows = []
     for count, found in runs.items():
         for at, splits in found.items():
             cells = [f"{splits[s]['value']:.1f} +- {splits[s]['standard_error']:.1f}" for s in ("train", "test")]
             rows.append([f"{count:,}", rounded(at), *cells])
-        if (count, "test") in PAPER:
-            rows.append([f"{count:,}", "the paper's end", *(f"about {PAPER[count, s]}" for s in ("train", "test"))])
     return (
         f"{table(head, rows)}\n"
         f"Nats per image on the first {IMAGES:,} images of either split (fewer where there are fewer), one fixed draw"
         f" of their binarisation, +- standard error over images; {samples:,} importance samples for each, which gives a"
         " lower bound in expectation. Seed 0. The paper has 50,000 training images, does not say how it binarised them,"
-        " ends at 6e7 samples and prints no numbers: its rows were read off its figure by eye, from memory [m], and are"
-        " rough. Runs of fewer samples end below them, while log p(x) still rises.\n"
+        " ends at 6e7 samples and prints no numbers.\n"
     )
 
 

@@ -99,7 +99,7 @@ def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, f
 def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
     """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost, using how much?"""
     sentences = []
-    base, moved = reports[baseline].cost, reports[baseline].directions
+    base, moved = reports[baseline].results, reports[baseline].directions
     for arm, report in reports.items():
         if arm == baseline:
             continue
@@ -114,9 +114,10 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
             sentence = (
                 f"{arm}: ELBO {found.verdict} than {baseline}'s by {abs(found.value):.2f} nats per image ({span})"
             )
-        if base is not None and report.cost is not None:
-            times = f"{report.cost.seconds / base.seconds:.2g}"
-            sentence += ", at the same training time" if times == "1" else f", at {times} times its training time"
+        times = [result.hours / base[seed].hours for seed, result in report.results.items() if seed in base]
+        if times:
+            span = f"{min(times):.2g}" if len(times) == 1 else f"{min(times):.2g} to {max(times):.2g}"
+            sentence += f"; core or GPU hours of training {span} times its own, seed by seed"
         if report.directions is not None and moved is not None:
             sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
         if found.seeds == 1:

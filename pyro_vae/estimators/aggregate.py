@@ -1,29 +1,39 @@
 """The aggregate posterior q(z), the mean of q(z|x) over images, against the prior."""
 
+from dataclasses import replace
+from math import log
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from guides import Guide
-from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.estimate import Bound, Estimate
 from pyro_vae.estimators.sampling import Progress, posterior_draws, prior_of, require, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
+CEILING = 0.7  #: nats; so near to log N, an image's own term makes up half of the mixture at its z, and N says nothing
+
 
 class AggregatePosterior(NamedTuple):
-    """The KL of the ELBO taken apart: kl = mutual_information + marginal_kl, nats per image.
+    """The KL of the ELBO taken apart: kl = mutual information + marginal KL, nats per image, each between two bounds.
 
     Attributes:
         kl: E_x KL(q(z|x) || p(z)).
-        mutual_information: of image and z under q; not above log N, hence a lower bound where many images would do.
-        marginal_kl: KL(q(z) || p(z)): what a better prior could still win; an upper bound for the same reason.
+        mutual_information: a lower bound on that of image and z under q; it cannot exceed log N.
+        mutual_information_upper: an upper bound on it.
+        marginal_kl: an upper bound on KL(q(z) || p(z)), what a better prior could still win: kl - mutual_information.
+            Where the lower bound on the information has come to its ceiling (:data:`CEILING`), this is kl - log N,
+            whatever q(z) is; ``estimator`` says so and there is no standard error.
+        marginal_kl_lower: a lower bound on it: kl - mutual_information_upper, and 0 where that is negative.
     """
 
     kl: Estimate
     mutual_information: Estimate
+    mutual_information_upper: Estimate
     marginal_kl: Estimate
+    marginal_kl_lower: Estimate
 
 
 @torch.no_grad()
@@ -35,9 +45,12 @@ def aggregate_posterior(
     seed: int = 0,
     progress: Progress = silent,
 ) -> AggregatePosterior:
-    r"""The surgery of the ELBO, with q(z) the mixture over all N images given.
+    r"""The surgery of the ELBO, with q(z) the mixture over the N images given.
 
-    Each draw of each image is scored under the posterior of every image, N^2 S densities, in chunks of images.
+    Each draw of each image is scored under the posterior of every image, N^2 S densities, in chunks of images. With its
+    own term in the mixture, the information is bounded from below in expectation; without it, from above. The two
+    bounds part where N is small against the exponential of the information. Standard errors count what an image does as
+    a term of the mixture, too.
 
     Args:
         x: images ``(N, *image_shape)``.
@@ -46,15 +59,21 @@ def aggregate_posterior(
 
     Raises:
         NotDefined: where the guide has no density, or scores only its own samples, or the model has no prior.
+        ValueError: for one image.
 
     References:
         Hoffman & Johnson 2016, ELBO surgery: yet another way to carve up the variational evidence lower bound,
         equations 4 and 6.
+        Poole, Ozair, van den Oord, Alemi & Tucker 2019, On Variational Bounds of Mutual Information, section 2.1,
+        equation 3 and the bound below it.
     """
     require(guide, "the aggregate posterior", any_z=True)
     n, prior = len(x), prior_of(model, "the aggregate posterior")
     lam = guide.amortize(x)
-    kls, informations = [], []
+    if n < 2:
+        raise ValueError("the aggregate posterior needs two images or more")
+    kls, informations, withouts = [], [], []
+    weight_of = torch.zeros(n, dtype=torch.double, device=x.device)
     size = max(1, 1_000_000 // (n * num_samples * guide.latent_dim))
     for start in range(0, n, size):
         with seeded(batch_seed(seed, start)):
@@ -63,18 +82,35 @@ def aggregate_posterior(
         everywhere = z.flatten(0, 1)[:, None].expand(-1, n, -1)
         log_q = guide.posterior(lam).log_prob(everywhere).unflatten(0, (num_samples, rows)).double()
         own = log_q[:, torch.arange(rows), torch.arange(start, start + rows)]
-        mixture = log_q.logsumexp(-1) - torch.tensor(n).log()
-        informations.append(own - mixture)
+        total = log_q.logsumexp(-1, keepdim=True)
+        informations.append(own - total[..., 0] + log(n))
+        weight_of += (log_q - total).exp().sum((0, 1)) / num_samples
+        log_q[:, torch.arange(rows), torch.arange(start, start + rows)] = -torch.inf
+        withouts.append(own - log_q.logsumexp(-1) + log(n - 1))
         kls.append(own - prior.log_prob(z).double())
         progress(min(start + size, n), n)
-    kl, information = torch.cat(kls, 1), torch.cat(informations, 1)
+    kl, information, without = (torch.cat(parts, 1).mean(0) for parts in (kls, informations, withouts))
     how = f"mean over draws of q, q(z) the mixture of {n} images"
+    others = f"{how} but the own one"
 
-    def part(values: Tensor, bound: str | None = None) -> Estimate:
-        deviation = values.std(0) / num_samples**0.5 if num_samples > 1 else None
-        return Estimate.over(values.mean(0), how, num_samples, bound, deviation)  # type: ignore[arg-type]
+    def part(values: Tensor, words: str, bound: Bound | None = None, sign: int = 0) -> Estimate:
+        error = (values + sign * weight_of).std().item() / n**0.5  # by the infinitesimal jackknife over images
+        return replace(Estimate.over(values, words, num_samples, bound), standard_error=error)
 
-    return AggregatePosterior(part(kl), part(information, "lower"), part(kl - information, "upper"))
+    upper = part(kl - information, how, "upper", 1)
+    if information.mean() > log(n) - CEILING:
+        words = f"kl - log {n}, whatever q(z) is: too few images for more"
+        upper = replace(upper, standard_error=None, estimator=words)
+    lower = part(kl - without, others, "lower", 1)
+    if lower.value < 0:
+        lower = replace(lower, value=0.0, standard_error=None, estimator="a KL is at least 0: too few images for more")
+    return AggregatePosterior(
+        part(kl, how),
+        part(information, how, "lower", -1),
+        part(without, others, "upper", -1),
+        upper,
+        lower,
+    )
 
 
 @torch.no_grad()

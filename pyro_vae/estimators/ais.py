@@ -66,7 +66,8 @@ def _run(
 
 def _bound(log_weight: Tensor, settings: Annealing, lower: bool) -> Estimate:
     sign = 1 if lower else -1
-    mean, deviation = log_mean((sign * log_weight).logsumexp(0), (sign * 2 * log_weight).logsumexp(0), len(log_weight))
+    signed = sign * log_weight
+    mean, deviation = log_mean(signed.logsumexp(0), (2 * signed).logsumexp(0), len(signed), signed)
     how = f"{'AIS' if lower else 'reverse AIS'}, HMC, {settings.temperatures} temperatures"
     return Estimate.over(sign * mean, how, len(log_weight), "lower" if lower else "upper", deviation)
 
@@ -82,7 +83,8 @@ def ais(
     r"""log p(x) by annealed importance sampling with HMC transitions, a lower bound in expectation; no guide in it.
 
     The path is :math:`f_\beta(z) = p_0(z)^{1-\beta} p(x, z)^\beta` with the inverse temperatures of
-    :func:`sigmoid_schedule`.
+    :func:`sigmoid_schedule`. ``sampling_error`` is the jackknife's over chains and is about the estimate's own
+    expectation, which with few chains lies below log p(x): see :func:`bracket` for how far. One chain gives no error.
 
     Args:
         x: images ``(N, *image_shape)``.

@@ -1,5 +1,6 @@
 """Bounds on log p(x) from draws of the guide: the ELBO, and the importance-weighted bound."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.importance import tail_length, unreliable
 from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import chunks_of_traces, chunks_of_weights, terms_of
 from pyro_vae.objectives.sites import is_scaled
@@ -82,9 +84,10 @@ def iwae(
 ) -> Estimate:
     r"""The K-sample bound :math:`\log \frac1K \sum_k p(x, z_k) / q(z_k|x)`, a lower bound on log p(x) in expectation.
 
-    Draws are scored in chunks and only their running logsumexp is kept, so that memory does not grow with K. Its
-    ``sampling_error`` is the delta method's, from the spread of the weights; where the weights have no variance in
-    truth (k-hat above 0.5) it is too small.
+    Draws are scored in chunks and only their running logsumexp and the largest of them are kept, so that memory grows
+    with the root of K. Its ``sampling_error`` is the jackknife's, from the spread of the weights; where the weights
+    have no variance in truth (an index above 0.5) it is too small. ``unreliable`` is the share of images whose k-hat,
+    from the same draws, is above 0.7.
 
     Args:
         x: images ``(N, *image_shape)``.
@@ -100,10 +103,11 @@ def iwae(
     """
     figure = "the importance-weighted bound"
     require(guide, figure)
-    firsts, seconds = [], []
-    size = images_at_once(x, BLOCK)
+    firsts, seconds, tails = [], [], []
+    size, kept = images_at_once(x, BLOCK), tail_length(num_samples)
     for start in range(0, len(x), size):
         images = x[start : start + size]
+        largest = torch.empty(0, len(images), dtype=torch.double, device=x.device)
         first = torch.full((len(images),), -torch.inf, dtype=torch.double, device=x.device)
         second = first.clone()
         with seeded(batch_seed(seed, start)):
@@ -111,9 +115,13 @@ def iwae(
             for log_weight in chunks_of_weights(model, guide, images, num_samples, chunk, figure):
                 first = torch.logaddexp(first, log_weight.logsumexp(0))
                 second = torch.logaddexp(second, (2 * log_weight).logsumexp(0))
+                largest = torch.cat([largest, log_weight])
+                largest = largest.topk(min(kept, len(largest)), 0).values
                 done += len(log_weight)
                 progress(start + len(images) * done // num_samples, len(x))
         firsts.append(first)
         seconds.append(second)
-    bound, deviation = log_mean(torch.cat(firsts), torch.cat(seconds), num_samples)
-    return Estimate.over(bound, f"iwae_{num_samples}", num_samples, "lower", deviation)
+        tails.append(largest)
+    bound, deviation = log_mean(torch.cat(firsts), torch.cat(seconds), num_samples, torch.cat(tails, -1))
+    found = Estimate.over(bound, f"iwae_{num_samples}", num_samples, "lower", deviation)
+    return replace(found, unreliable=unreliable(torch.cat(tails, -1), num_samples))

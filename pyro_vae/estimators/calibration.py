@@ -1,4 +1,8 @@
-"""Simulation-based calibration: is the amortized posterior right on images that the model itself draws?"""
+"""Simulation-based calibration: is the amortized posterior right on images that the model itself draws?
+
+It is a necessary condition only: q(z|x) = p(z), which ignores x, has uniform ranks too. A pass says something where
+:func:`~pyro_vae.estimators.active_units` shows that q depends on x.
+"""
 
 from typing import NamedTuple
 
@@ -62,6 +66,9 @@ def calibration(
     progress: Progress = silent,
 ) -> Calibration:
     """Simulation-based calibration of the amortized guide; no density is needed, only draws.
+
+    A small p-value shows that q is not the posterior; a large one does not show that it is. The ranks compare q with
+    p(z|x) on average over the model's images, and a guide that ignores x and gives the prior passes.
 
     Args:
         num_images: images drawn from the model, N.

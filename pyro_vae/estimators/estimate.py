@@ -23,8 +23,10 @@ class Estimate:
         images: how many images.
         bound: "lower" or "upper" where the estimator's expectation is a bound on what is meant and not equal to it.
         sampling_error: how far ``value`` may be off for these very images because the draws are finite, one standard
-            deviation; None where it was not estimated.
+            deviation about the estimator's own expectation; None where it was not estimated.
         unit: of value and errors; most often nats per image.
+        unreliable: the share of images whose weights have a k-hat above 0.7. For these ``sampling_error`` is too small,
+            and a bound may be far from what it bounds. None where the figure is no mean of weights.
         per_image: the figure of each image, ``(images,)``, where there is one; not written to JSON.
         per_image_error: how far each may be off because the draws are finite, one standard deviation, ``(images,)``,
             where it was estimated; not written to JSON.
@@ -38,6 +40,7 @@ class Estimate:
     bound: Bound | None = None
     sampling_error: float | None = None
     unit: str = "nats per image"
+    unreliable: float | None = None
     per_image: Tensor | None = field(default=None, repr=False, compare=False)
     per_image_error: Tensor | None = field(default=None, repr=False, compare=False)
 
@@ -86,7 +89,15 @@ class Estimate:
         sums = [p.sampling_error * p.images for p in parts if p.sampling_error is not None]
         if len(sums) == len(parts):
             joined = replace(joined, sampling_error=sqrt(sum(s**2 for s in sums)) / joined.images)
-        return joined
+        shares = [p.unreliable * p.images for p in parts if p.unreliable is not None]
+        return replace(joined, unreliable=sum(shares) / joined.images) if len(shares) == len(parts) else joined
+
+    @property
+    def caution(self) -> str:
+        """What a reader of the value must know of its weights, in words; empty where nothing is known against them."""
+        if not self.unreliable:
+            return ""
+        return f"k-hat above 0.7 for {self.unreliable:.0%} of images: sampling error too small, bound perhaps loose"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None, since JSON has no word for it."""
@@ -101,15 +112,35 @@ class Estimate:
     def __str__(self) -> str:
         error = "" if self.standard_error is None else f" ± {self.standard_error:.3g}"
         sign = {"lower": "≥ ", "upper": "≤ ", None: ""}[self.bound]
-        return f"{sign}{self.value:.4g}{error}"
+        return f"{sign}{self.value:.4g}{error}{' !' if self.caution else ''}"
 
 
-def log_mean(log_sum: Tensor, log_square_sum: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """log of the mean of ``count`` weights and its standard deviation by the delta method.
+def log_mean(log_sum: Tensor, log_square_sum: Tensor, count: int, largest: Tensor) -> tuple[Tensor, Tensor | None]:
+    """log of the mean of ``count`` weights and its standard deviation by the jackknife.
+
+    The delta method's is too small where a few weights have most of the sum, as 8 chains of annealing do. The jackknife
+    leaves out each weight in turn. It is exact for the largest weights, and linear in the others.
 
     Args:
-        log_sum: log of the sum of the weights, any shape.
-        log_square_sum: log of the sum of their squares.
+        log_sum: log of the sum of the weights, ``(...)``.
+        log_square_sum: log of the sum of their squares, ``(...)``.
+        largest: the log weights, or the largest of them, ``(M, ...)``.
+
+    Returns:
+        The log mean, and its standard deviation about its expectation; None for one weight, which shows no spread.
+
+    References:
+        Efron & Stein 1981, The Jackknife Estimate of Variance.
     """
-    relative_variance = ((log_square_sum - 2 * log_sum).exp() - 1 / count).clamp(min=0)
-    return log_sum - log(count), relative_variance.sqrt()
+    mean = log_sum - log(count)
+    if count < 2:
+        return mean, None
+    share = (largest - log_sum).exp()
+    rest = (1 - share.sum(0)).clamp(min=0)
+    top = share.argmax(0, keepdim=True)
+    without_top = share.scatter(0, top, 0.0).sum(0, keepdim=True) + rest
+    change = torch.log1p(-share.clamp(max=0.5)).scatter(0, top, without_top.clamp(min=1e-300).log())
+    squares_of_rest = ((log_square_sum - 2 * log_sum).exp() - share.square().sum(0)).clamp(min=0)
+    sum_of_squares, total = change.square().sum(0) + squares_of_rest, change.sum(0) - rest
+    variance = (count - 1) / count * (sum_of_squares - total.square() / count)
+    return mean, variance.clamp(min=0).sqrt()

@@ -1,6 +1,6 @@
 """The inference gap, log p(x) - elbo, split into what the family lacks and what amortization loses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyro
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.importance import unreliable
 from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
@@ -172,10 +173,11 @@ def bounds_at(
         log_weights.append(torch.cat(draws))
     weights = torch.cat(log_weights, -1)
     mean, deviation = weights.mean(0), weights.std(0) / num_samples**0.5
-    bound, spread = log_mean(weights.logsumexp(0), (2 * weights).logsumexp(0), num_samples)
+    bound, spread = log_mean(weights.logsumexp(0), (2 * weights).logsumexp(0), num_samples, weights)
+    heavy = unreliable(weights, num_samples)
     return LocalBounds(
         Estimate.over(mean, "mean over draws of q", num_samples, "lower", deviation),
-        Estimate.over(bound, f"iwae_{num_samples}", num_samples, "lower", spread),
+        replace(Estimate.over(bound, f"iwae_{num_samples}", num_samples, "lower", spread), unreliable=heavy),
     )
 
 

@@ -21,7 +21,9 @@ class GradientQuality(NamedTuple):
         squared_norm: |E g|^2, without the part that noise adds.
         snr: sqrt(squared_norm / variance), of the gradient as a whole.
         parameter_snr: |E g_i| / std(g_i) of each parameter that the noise reaches, then the mean over parameters; what
-            Rainforth et al. plot. With R repeats it cannot be seen below about 1 / sqrt(R).
+            Rainforth et al. plot. An absolute value is biased upwards by noise. The jackknife takes that bias out where
+            the ratio is well above 1 / sqrt(R), and about half of it below: measured with R = 100, +14 % becomes +5 %
+            at a ratio of 0.19, and +5 % becomes -1 % at 0.27.
     """
 
     variance: Estimate
@@ -89,6 +91,7 @@ def gradient_quality(
         figures(sums.sum(0) - sums[f], squares.sum(0) - squares[f], repeats - sizes[f].item()) for f in range(folds)
     ]
     jackknife = torch.stack(without)
+    whole[3] = folds * whole[3] - (folds - 1) * jackknife[:, 3].mean()
     errors = ((folds - 1) / folds * (jackknife - jackknife.mean(0)).square().sum(0)).sqrt()
     particles = getattr(objective, "num_particles", 1)
     how = f"{type(objective).__name__}, {repeats} repeats on one batch"

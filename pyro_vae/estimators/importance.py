@@ -1,6 +1,5 @@
 """How well q stands in for the posterior, read off its importance weights: k-hat and effective sample size."""
 
-from math import log10
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,8 @@ from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, requir
 from pyro_vae.estimators.scoring import chunks_of_weights
 from pyro_vae.seeds import batch_seed, seeded
 
+LIMIT = 0.7  #: of k-hat; the mean of weights with a heavier tail does not settle in any number of draws one can afford
+FEWEST = 25  #: draws that a tail can be fitted to
 EQUAL = 1e-3  #: nats; weights that differ by less differ by the rounding of float32 log densities alone
 
 
@@ -23,8 +24,15 @@ class Importance(NamedTuple):
     Attributes:
         k_hat: the shape of the weights' tail, the mean over images; below 0.5 their variance is finite, and up to 0.7
             estimates from them are usable.
-        unreliable: the share of images whose k-hat exceeds min(1 - 1 / log10(S), 0.7).
+        unreliable: the share of images whose k-hat exceeds :data:`LIMIT`, 0.7. (Vehtari et al. lower it to
+            1 - 1 / log10(S) where S is below 2,200; here it is one limit everywhere.)
         effective_samples: (sum w)^2 / sum w^2 as a share of the draws, the mean over images.
+
+    k-hat describes the tail that S draws reach, not the limit. The weights have a finite mean, p(x), so that their true
+    index is at most 1: a k-hat above 1 is no tail index. It says only that S draws do not reach the tail.
+    k-hat is biased upwards: for the weights of two Gaussians in 20 dimensions, with indices 0.3 and 0.5, it is 0.50 and
+    0.85 on average with 2,000 draws, and still 0.45 and 0.78 with 200,000. Above 0.7 it warns; it does not prove that
+    the index is above 0.7.
     """
 
     k_hat: Estimate
@@ -32,15 +40,19 @@ class Importance(NamedTuple):
     effective_samples: Estimate
 
 
-def k_hat_limit(num_samples: int) -> float:
-    """The k-hat above which so many draws do not estimate reliably (Vehtari et al. 2024, section 3.2.4)."""
-    return min(1 - 1 / log10(num_samples), 0.7)
+def tail_length(count: int) -> int:
+    """How many of ``count`` weights k-hat is fitted to, and one more, the threshold (Vehtari et al., appendix H)."""
+    return min(int(0.2 * count), int(3 * count**0.5)) + 2
 
 
-def pareto_k(log_weight: Tensor) -> Tensor:
+def pareto_k(log_weight: Tensor, count: int | None = None) -> Tensor:
     """Pareto-smoothed importance sampling's k-hat of each column, ``(S, N) -> (N,)``.
 
     Equal weights have no tail; their k-hat is given as 0.
+
+    Args:
+        log_weight: log weights.
+        count: where they are only the largest of so many, :func:`tail_length` of them at least.
 
     >>> torch.manual_seed(0); k = 0.4
     <torch._C.Generator object at ...>
@@ -52,8 +64,15 @@ def pareto_k(log_weight: Tensor) -> Tensor:
     varied = np.ptp(columns, axis=-1) > EQUAL
     k_hat = np.zeros(len(columns))
     if varied.any():
-        _, k_hat[varied] = array_stats.psislw(-columns[varied])  # arviz takes minus the log weights, as its LOO does
+        for i in varied.nonzero()[0]:  # arviz takes minus the log weights, as its LOO does; what lies below is not read
+            below = np.full((count or len(columns[i])) - len(columns[i]), columns[i].min())
+            _, k_hat[i] = array_stats.psislw(-np.concatenate([columns[i], below]))
     return torch.from_numpy(k_hat)
+
+
+def unreliable(log_weight: Tensor, count: int) -> float | None:
+    """The share of columns of :func:`pareto_k` above :data:`LIMIT`; None where there are too few weights for a tail."""
+    return (pareto_k(log_weight, count) > LIMIT).double().mean().item() if count >= FEWEST else None
 
 
 def importance(
@@ -84,8 +103,8 @@ def importance(
         Vehtari, Simpson, Gelman, Yao & Gabry 2024, Pareto Smoothed Importance Sampling, section 3.2.4.
     """
     require(guide, "k-hat")
-    if num_samples < 25:
-        raise ValueError(f"k-hat needs at least 25 draws for each image, not {num_samples}")
+    if num_samples < FEWEST:
+        raise ValueError(f"k-hat needs at least {FEWEST} draws for each image, not {num_samples}")
     k_hats, shares = [], []
     size = images_at_once(x, BLOCK)
     for start in range(0, len(x), size):
@@ -96,10 +115,11 @@ def importance(
         log_sum, log_squares = log_weight.logsumexp(0), (2 * log_weight).logsumexp(0)
         shares.append((2 * log_sum - log_squares).exp() / num_samples)
         progress(min(start + size, len(x)), len(x))
-    k_hat, limit = torch.cat(k_hats), k_hat_limit(num_samples)
-    above = (k_hat > limit).double()
+    k_hat = torch.cat(k_hats)
+    above = (k_hat > LIMIT).double()
+    how = "PSIS k-hat, biased upwards; above 1 it is no tail index; mean over images"
     return Importance(
-        Estimate.over(k_hat, "PSIS k-hat, mean over images", num_samples, unit="k-hat"),
-        Estimate.over(above, f"share of images with k-hat above {limit:.2f}", num_samples, unit="share of images"),
+        Estimate.over(k_hat, how, num_samples, unit="k-hat"),
+        Estimate.over(above, f"share of images with k-hat above {LIMIT}", num_samples, unit="share of images"),
         Estimate.over(torch.cat(shares), "effective sample size / draws", num_samples, unit="share of draws"),
     )

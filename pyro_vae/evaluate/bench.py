@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import NotDefined
-from pyro_vae.estimators.importance import k_hat_limit
+from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.estimators.latent import THRESHOLD
 from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
@@ -128,8 +128,7 @@ class Bench:
         elif name == "importance" and self.source == "test":
             estimate = found.figures["k_hat"]
             assert estimate.per_image is not None
-            limit = k_hat_limit(estimate.samples)
-            picture, figure = "k_hat", pictures.k_hat_picture(estimate.per_image.numpy(), limit)
+            picture, figure = "k_hat", pictures.k_hat_picture(estimate.per_image.numpy(), LIMIT)
         elif name == "units":
             picture, figure = "active_units", pictures.units_picture(found.arrays["activity"].numpy(), THRESHOLD)
         else:

@@ -21,7 +21,10 @@ def table(runs: dict[str, Findings], width: int = 200) -> Table:
     """
     shown = Table(title="evaluation, nats per image where no unit is given")
     shown.title_justify = shown.caption_justify = "left"
-    shown.caption = "± standard error; ≥ a lower bound, ≤ an upper bound; metrics.json has all settings"
+    shown.caption = (
+        "± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above 0.7 for some images;"
+        " metrics.json has all settings"
+    )
     head = ["on", "figure", *(Path(run).name for run in runs), "samples", "images", "by"]
     sections = [
         [[source, *row] for name in entries for row in _rows([found[source][name] for found in runs.values()], name)]
@@ -54,7 +57,9 @@ def _rows(entries: list[Entry], name: str) -> list[list[str]]:
     for figure, estimate in figures.items():
         values = [str(entry.figures[figure]) if figure in entry.figures else "-" for entry in entries]
         unit = "" if estimate.unit == "nats per image" else f"[{estimate.unit}] "
-        by = unit + estimate.estimator + (f" (-: {reasons})" if reasons else "")
+        cautions = [entry.figures[figure].caution for entry in entries if figure in entry.figures]
+        caution = "; " + max(cautions) if any(cautions) else ""
+        by = unit + estimate.estimator + caution + (f" (-: {reasons})" if reasons else "")
         rows.append([figure, *values, f"{estimate.samples:,}", f"{estimate.images:,}", by])
     return rows
 

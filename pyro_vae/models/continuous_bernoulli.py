@@ -23,7 +23,7 @@ class ContinuousBernoulli(dist.ContinuousBernoulli):
         """Nats, of the broadcast shape of ``value`` and the logits."""
         # The integral is exp(eta / 2) sinh(h) / h with h = |eta| / 2.
         half = self.logits.abs() / 2
-        h = half.clamp_min(_SERIES)
+        h = torch.where(half < _SERIES, _SERIES, half)  # not clamp, which halves the gradient at its limit
         exact = h + torch.log1p(-torch.exp(-2 * h)) - torch.log(2 * h)
         series = half**2 / 6 - half**4 / 180
         return (value - 0.5) * self.logits - torch.where(half < _SERIES, series, exact)
