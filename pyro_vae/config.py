@@ -8,6 +8,7 @@ from typing import Literal
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
 from guides.mean_field import MeanField
+from pyro_vae.data.layout import Layout
 from pyro_vae.engine import EngineName, Precision
 from pyro_vae.errors import InputError
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
@@ -28,6 +29,8 @@ class Config:
         data_root: where downloaded data sets are kept; by default the environment variable PYRO_VAE_DATA, then a folder
             of the user's cache.
         validation: how many validation images stay out of training; by default all of them. 0 trains on them as well.
+        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto is
+            the one that its shape tells.
         binarize: gray images become zeros and ones by a fresh draw at every step (dynamic), or stay as they are (none);
             auto is dynamic for a binary likelihood.
         labels: of how many training images a model of labels sees the label, as many of each class as can be, drawn for
@@ -65,6 +68,7 @@ class Config:
     data: str = "digits"
     data_root: Path | None = None
     validation: int | None = None
+    layout: Layout = "auto"
     binarize: Literal["auto", "dynamic", "none"] = "auto"
     labels: int | None = None
     labelled_batch_size: int = 20

@@ -4,18 +4,23 @@ The module is not called ``features``: a module of that name would hide the func
 imported it.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from guides import Guide
+from pyro_vae.build import likelihood_of, sees_binary
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
+from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
 from pyro_vae.seeds import batch_seed, seeded
 
@@ -33,12 +38,14 @@ def features(
     """What the guide of a run says of images: posterior means, standard deviations or samples.
 
     Means and standard deviations are exact where the posterior knows its own (the Gaussian guides and their mixtures,
-    and Delta, whose mean is the code), else estimated from samples. The encoder sees ``x`` as it is given: gray images
-    are not binarised here, even where training did.
+    and Delta, whose mean is the code), else estimated from samples. Gray images are not binarised here, even where
+    training did. Whole numbers are read as the training images were: those of 8 bits that became [0, 1] in training
+    become it here.
 
     Args:
         run: a run folder, or what :func:`pyro_vae.load` gave back.
-        x: images ``(N, *image_shape)``, a tensor or an array.
+        x: images ``(N, *image_shape)``, a tensor or an array: stored as the training images were, or floating-point
+            pixels on the scale that training saw.
         statistic: "mean", "std" or "samples".
         num_samples: how many samples of z for each image; by default one as the answer, 256 to estimate a moment.
         batch_size: images encoded at once. It changes no exact answer.
@@ -49,14 +56,70 @@ def features(
         on the device of ``x`` for a tensor.
 
     Raises:
-        InputError: where ``x`` holds no images, or of another shape than the run's, or ``statistic`` is no such thing,
-            or the model needs labels.
+        InputError: where ``x`` holds no images, or of another shape or on another scale than the run's, or
+            ``statistic`` is no such thing, or the model needs labels.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
     """
-    model, guide = load(run)[:2] if isinstance(run, Path | str) else run[:2]
-    return encode(model, guide, x, statistic, num_samples, batch_size, seed)
+    run = load(run) if isinstance(run, Path | str) else run
+    return encode(run.model, run.guide, _of_run(x, run), statistic, num_samples, batch_size, seed)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images ``(N, ...)`` of a caller, read a batch at a time.
+
+    Attributes:
+        images: a tensor or an array, which may live on disk.
+        divisor: what a stored number is divided by.
+        low, high: where the pixels must lie.
+    """
+
+    images: Any
+    divisor: float = 1.0
+    low: float = -math.inf
+    high: float = math.inf
+
+    def batch(self, rows: slice) -> Tensor:
+        """The pixels of these rows, float32.
+
+        Raises:
+            InputError: where they are on another scale, or no numbers.
+        """
+        part = self.images[rows]
+        part = part.detach() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
+        x = part.to(torch.float32) / self.divisor
+        if not x.isfinite().all():
+            raise InputError("x holds NaN or infinite values")
+        least, most = x.min().item(), x.max().item()
+        slack = 1e-4 * (self.high - self.low) if math.isfinite(self.high - self.low) else 0.0  # of rounding
+        if not self.low - slack <= least <= most <= self.high + slack:
+            raise InputError(
+                f"x has pixels from {least:g} to {most:g}, and the run saw them in [{self.low:g}, {self.high:g}]:"
+                " scale them alike"
+            )
+        return x
+
+
+def _of_run(x: Any, run: Run) -> Source:
+    """Images read as the run's training images were.
+
+    Raises:
+        InputError: where nothing says what their numbers mean.
+    """
+    images = x if isinstance(x, Tensor) else np.asarray(x)
+    kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
+    likelihood, stored = likelihood_of(run.model), run.stored
+    bounds = (-math.inf, math.inf) if likelihood is None or likelihood.pixel_range is None else likelihood.pixel_range
+    if sees_binary(run.config, run.model) or (stored is not None and not stored.dtype.startswith("float")):
+        bounds = (0.0, 1.0)
+    if "float" in kind or (kind == "bool" and bounds == (0.0, 1.0)):
+        return Source(images, 1.0, *bounds)
+    if stored is None or kind != stored.dtype:
+        known = "" if stored is None else f" {stored.dtype}, as training saw them, or"
+        raise InputError(f"x holds {kind}, whose scale is not known: give{known} floating-point pixels")
+    return Source(images, stored.divisor, *bounds)
 
 
 @torch.no_grad()
@@ -69,31 +132,30 @@ def encode(
     batch_size: int = 1000,
     seed: int = 0,
 ) -> Any:
-    """:func:`features` of a model and a guide."""
+    """:func:`features` of a model and a guide, of pixels as the model sees them.
+
+    Args:
+        x: a :class:`Source`, or a tensor or an array of pixels.
+    """
     if model.labels == "required":
         raise InputError(f"{type(model).__name__} has no features of images without their labels")
-    shape = tuple(model.image_shape)
-    if not len(x) or tuple(x.shape[1:]) != shape:
-        raise InputError(
-            f"x must hold at least one image and be of shape (N, {str(shape)[1:-1]}), not {tuple(x.shape)}"
-        )
+    source = x if isinstance(x, Source) else Source(x)
+    statistic, num_samples, batch_size, seed = plain((statistic, num_samples, batch_size, seed))
+    expected, shape = tuple(model.image_shape), tuple(source.images.shape)
+    if not shape or not shape[0] or shape[1:] != expected:
+        raise InputError(f"x must hold at least one image and be of shape (N, {str(expected)[1:-1]}), not {shape}")
     if statistic not in _READERS:
         raise InputError(f"no statistic {statistic!r}; there are {', '.join(_READERS)}")
     read = _READERS[statistic]
     count = num_samples or (1 if statistic == "samples" else 256)
     device = next(guide.parameters()).device
-    images = torch.as_tensor(x)
     parts = []
-    for start, batch in _batches(images, batch_size):
+    for start in range(0, shape[0], batch_size):
         with seeded(batch_seed(seed, start)), exact(device):
-            q = guide.posterior(guide.amortize(batch.to(device, torch.float32)))
+            q = guide.posterior(guide.amortize(source.batch(slice(start, start + batch_size)).to(device)))
             parts.append(read(q, count))
     rows = torch.cat(parts, dim=-2)
-    return rows.to(images.device) if isinstance(x, Tensor) else rows.cpu().numpy()
-
-
-def _batches(images: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
-    return ((start, images[start : start + size]) for start in range(0, len(images), size))
+    return rows.to(source.images.device) if isinstance(source.images, Tensor) else rows.cpu().numpy()
 
 
 def _draw(q: Distribution, count: int) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 from pyro_vae.options import Settings, settings_from, settings_of
+from pyro_vae.plain import plain
 from pyro_vae.run_options import RunOptions
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.svi import fit
@@ -43,7 +44,7 @@ def resume(folder: Path | str, *, epochs: int | None = None, device: str | None 
         InputError: where the folder is no run, is damaged, or has more epochs behind it.
     """
     changes = {"--epochs": epochs, "--device": device}
-    words = [word for option, value in changes.items() if value is not None for word in (option, str(value))]
+    words = [word for option, value in changes.items() if value is not None for word in (option, str(plain(value)))]
     return _resumed(Path(folder), words, quiet)
 
 

@@ -8,7 +8,6 @@ import re
 from argparse import ArgumentError
 from collections.abc import Callable
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -16,6 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vae.config import KINDS, Config
 from pyro_vae.errors import InputError
+from pyro_vae.plain import plain
 
 
 class Settings(NamedTuple):
@@ -57,8 +57,7 @@ def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
 def settings_of(options: dict[str, Any]) -> Settings:
     """Options given in Python, or read from YAML: names for classes, or ``{"class_path": ..., "init_args": ...}``."""
     parser = make_parser()
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in options.items()}
-    return settle(parser, _in_one_line(lambda: parser.parse_object(plain)))
+    return settle(parser, _in_one_line(lambda: parser.parse_object(plain(options))))
 
 
 def settings_from(text: str, **changes: Any) -> Settings:

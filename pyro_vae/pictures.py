@@ -74,9 +74,10 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
     figures = {
         "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|z] at z ~ q(z|x)"),
         "prior_samples": plots.image_square(means(prior.sample((100,))), "E[x|z] at z drawn from the prior p(z)"),
-        "interpolation": _interpolation(z, means, shown(x[: 2 * PAIRS])),
         "latent": _scatter(z, data),
     }
+    if len(z) > 1:
+        figures["interpolation"] = _interpolation(z, means, shown(x[: 2 * PAIRS]))
     if model.latent_dim == 2:
         plane, quantiles = latent_plane(SIDE)
         figures["manifold"] = plots.manifold(means(plane.to(z.device)), quantiles.numpy())
@@ -87,14 +88,16 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
 def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
     """What a model of labels draws of each label, and test images under every label in their own style."""
     x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+    classes = data.classes
     assert data.test.labels is not None
+    assert classes is not None
     # The label that an image has: the guide's, where the guide says one.
     y = guide.log_label(x).argmax(-1) if isinstance(guide, M2Guide) else data.test.labels[: len(x)]
     every = torch.arange(model.num_classes, device=x.device)[:, None]
 
     def under_each_label(z: Tensor) -> dict[str, np.ndarray]:
         means = _shown(model.given(z, every).mean, data)
-        return {f"y = {label}": row for label, row in enumerate(means)}
+        return {f"y = {label}": row for label, row in zip(classes, means, strict=True)}
 
     z = guide.given(x, y).sample()
     rows = {"test image": _shown(x[:SHOWN], data)}
@@ -144,14 +147,17 @@ def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray], images: np.
 
 def _scatter(z: Tensor, data: DataSet) -> Figure:
     points = z.cpu().numpy()
-    labels = None if data.test.labels is None else data.test.labels[: len(z)].cpu().numpy()
+    numbers = None if data.test.labels is None else data.test.labels[: len(z)].cpu().numpy()
+    labels = None if numbers is None else _named(numbers, data.classes)
     title = "One draw of z ~ q(z|x) for each test image"
     if points.shape[1] == 1:
-        points = np.column_stack([points[:, 0], np.zeros(len(points)) if labels is None else labels])
+        points = np.column_stack([points[:, 0], np.zeros(len(points)) if numbers is None else numbers])
         return plots.latent_scatter(points, labels, ("$z_1$ (prior standard deviations)", "label"), title)
     if points.shape[1] == 2:
         names = ("$z_1$ (prior standard deviations)", "$z_2$ (prior standard deviations)")
         return plots.latent_scatter(points, labels, names, title)
+    if np.ptp(points, axis=0).max() == 0:  # one image, or one code for all: nothing varies
+        return plots.latent_scatter(points[:, :2], labels, ("$z_1$", "$z_2$"), title)
     centred = points - points.mean(0)
     _, spread, directions = np.linalg.svd(centred, full_matrices=False)
     share = spread**2 / (spread**2).sum()
@@ -159,3 +165,15 @@ def _scatter(z: Tensor, data: DataSet) -> Figure:
     if share[:2].sum() < 0.5:
         title += f"\n{share[:2].sum():.0%} of the variance is shown: what overlaps here may lie apart in z"
     return plots.latent_scatter(centred @ directions[:2].T, labels, components, title)
+
+
+def _named(numbers: np.ndarray, classes: tuple[str, ...] | None) -> np.ndarray:
+    """Numbers of classes ``(N,)`` as the labels that they stand for, -1 where one is not known.
+
+    Names that are text stay numbers where there are more of them than markers: a scale of colours has no words.
+    """
+    if classes is None or not classes:
+        return numbers
+    if all(name.lstrip("-").isdecimal() for name in classes):
+        return np.append(np.array([int(name) for name in classes]), -1)[numbers]
+    return np.array([*classes, "?"])[numbers] if len(classes) < len(plots.MARKERS) else numbers

@@ -69,9 +69,8 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str, columns: Mapping[int,
     names = max(TextPath((0, 0), name, size=13).get_extents().width for name in rows) / 72 + 0.2
     title = fill(title, int(7.5 * (inches + names)))
     above = 0.3 * title.count("\n") + (0.3 if columns else 0) + 0.45
-    figure = Figure(
-        figsize=(inches + names, inches * len(rows) * height / (across * width) + above), layout="constrained"
-    )
+    tall = min(inches * len(rows) * height / (across * width), max(12, TILE * len(rows)), 50)
+    figure = Figure(figsize=(inches + names, tall + above), layout="constrained")
     axes = figure.subplots()
     show_tiles(axes, images.reshape(-1, *images.shape[2:]), len(rows))
     axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=13)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from guides import Encoder, Guide
+from pyro_vae.data.layout import Layout
 from pyro_vae.engine import EngineName
 from pyro_vae.engine.precision import Precision
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
@@ -24,6 +25,7 @@ class RunOptions(TypedDict, total=False):
     data: str
     data_root: Path | str | None
     validation: int | None
+    layout: Layout
     binarize: Literal["auto", "dynamic", "none"]
     labels: int | None
     labelled_batch_size: int

@@ -15,6 +15,8 @@ from torch import Tensor
 from guides import Guide
 from pyro_vae.build import build
 from pyro_vae.config import Config
+from pyro_vae.data import Stored
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
 from pyro_vae.options import settings_from
@@ -60,6 +62,10 @@ class Run(NamedTuple):
     guide: Guide
     config: Config
     folder: "RunFolder"
+    #: what the labels 0, ..., C - 1 stand for; None where the data have none, or the run is too old to say
+    classes: tuple[str, ...] | None = None
+    #: how the training images are stored; None where the run is too old to say
+    stored: Stored | None = None
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -233,6 +239,7 @@ def set_weights(model: Model, guide: Guide, state: dict[str, Any], source: Path)
         raise InputError(f"the weights in {source} do not fit its config.yaml: {said[:300]}") from error
 
 
+@torch_defaults()
 def load(path: Path | str, which: str | None = None, device: str | torch.device = "cpu") -> Run:
     """The model, the guide and the configuration of a run, in evaluation mode.
 
@@ -256,4 +263,6 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
         raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
     model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"))
     set_weights(model, guide, state, folder.checkpoint(which))
-    return Run(model.to(device).eval(), guide.to(device).eval(), config, folder)
+    classes = None if state.get("classes") is None else tuple(state["classes"])
+    stored = Stored(*state["stored"]) if "stored" in state else None
+    return Run(model.to(device).eval(), guide.to(device).eval(), config, folder, classes, stored)

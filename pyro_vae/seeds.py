@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from pyro_vae.defaults import torch_defaults
+
 #: what a run draws random numbers for
 STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
 
@@ -23,13 +25,17 @@ def random_seed(seed: int, stream: str, epoch: int = 0, rank: int = 0) -> int:
 
 def batch_seed(seed: int, start: int) -> int:
     """A seed for the batch that begins at image ``start``, unlike those of the neighbouring seeds."""
-    return (seed * 1_000_003 + start) * 0x9E3779B1 % 2**63
+    return (int(seed) * 1_000_003 + start) * 0x9E3779B1 % 2**63
 
 
 @contextmanager
 def forked() -> Iterator[None]:
-    """The caller's generators, those of all CUDA devices too, are left where they were, whatever is seeded within."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
+    """The caller's generators, those of all CUDA devices too, are left where they were, whatever is seeded within.
+
+    torch's default type and device are its own within: random numbers of another type are other numbers.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices), torch_defaults():
         yield
 
 

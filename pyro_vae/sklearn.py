@@ -14,10 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, DataSet, Images
 from pyro_vae.data.images import described
+from pyro_vae.data.layout import channels_of
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.encoding import encode
 from pyro_vae.errors import InputError
 from pyro_vae.models import VAE
 from pyro_vae.options import settings_of
+from pyro_vae.plain import plain
 from pyro_vae.runs import RunFolder, load
 from pyro_vae.svi import fit
 from pyro_vae.training.held_out import held_out_terms
@@ -45,7 +48,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         of pixels between 0 and 1 (Bernoulli, ContinuousBernoulli) want False.
     image_shape : tuple of int or None, default=None
         Channels, height and width of a row that is an image; None is 1 x 1 x n_features. Convolutional networks,
-        given by ``options``, need it.
+        given by ``options``, need it. With ``options={"layout": "channels_last"}`` it is height, width and channels.
     epochs : int, default=100
         Passes over the training rows.
     batch_size : int, default=100
@@ -114,11 +117,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             ValueError: where an option or a value of ``X`` will not do; the message says which.
         """
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
-        if self.image_shape is not None and prod(self.image_shape) != X.shape[1]:
-            raise ValueError(f"image_shape {tuple(self.image_shape)} does not make {X.shape[1]} features")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction must be between 0 and 1, not {self.validation_fraction}")
-        random = check_random_state(self.random_state)
+        given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
+        self._set_shape(given["image_shape"], (given["options"] or {}).get("layout", "auto"), X.shape[1])
+        if not 0 < given["validation_fraction"] < 1:
+            raise ValueError(f"validation_fraction must be between 0 and 1, not {given['validation_fraction']}")
+        random = check_random_state(given["random_state"])
         wide = X.astype(np.float64)
         self.offset_ = wide.mean(0) if self.standardize else np.zeros(X.shape[1])
         spread = wide.std(0)
@@ -126,8 +129,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         constant = spread <= 10 * np.finfo(X.dtype).eps * np.abs(self.offset_)
         self.scale_ = np.where(constant, 1.0, spread) if self.standardize else np.ones(X.shape[1])
 
-        data = self._split(self._images(X), random.permutation(len(X)))
-        settings = settings_of(self._options(len(data.train), int(random.randint(2**31 - 1))))
+        data = self._split(self._images(X), random.permutation(len(X)), given["validation_fraction"])
+        settings = settings_of(_options(given, len(data.train), int(random.randint(2**31 - 1))))
         prepared = prepare(settings.config, data)
         with TemporaryDirectory() as folder:
             fit(*open_session(prepared, RunFolder.create(Path(folder), settings.text), quiet=True))
@@ -139,29 +142,27 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._binary, self._samples = sees_binary(run.config, run.model), run.config.final_samples
         return self
 
-    def _options(self, rows: int, seed: int) -> dict[str, Any]:
-        if taken := sorted({"data", "data_root", "validation", "out", "seed"} & set(self.options or {})):
-            raise InputError(f"options cannot hold {', '.join(taken)}: here they come from X and the other parameters")
-        gaussian = {"class_path": "Gaussian", "init_args": {"squash": False}}
-        return {
-            "engine": "eager",
-            "latent_dim": self.latent_dim,
-            "guide": self.guide,
-            "likelihood": self.likelihood or gaussian,
-            "epochs": self.epochs,
-            "batch_size": min(self.batch_size, rows),
-            "lr": self.lr,
-            "seed": seed,
-            **(self.options or {}),
-        }
+    def _set_shape(self, shape: Any, layout: str, features: int) -> None:
+        """How a row becomes an image: its shape, and whether its channels are last."""
+        self._shape = (1, 1, features) if shape is None else tuple(shape)
+        self._channels_last = layout == "channels_last" and shape is not None
+        if prod(self._shape) != features:
+            raise ValueError(f"image_shape {self._shape} does not make {features} features")
+        if shape is None or len(self._shape) != 3 or layout != "auto":
+            return
+        if channels_of(self._shape) == "channels_last":
+            raise InputError(
+                f"image_shape is channels, height, width, and {self._shape} looks like height, width, channels:"
+                " say which by options={'layout': 'channels_first'} or options={'layout': 'channels_last'}"
+            )
 
     def _images(self, X: np.ndarray) -> np.ndarray:
         """Rows as standardised images ``(n_samples, C, H, W)``, float32."""
-        rows = ((X - self.offset_) / self.scale_).astype(np.float32)
-        return rows.reshape(len(X), *(self.image_shape or (1, 1, X.shape[1])))
+        rows = ((X - self.offset_) / self.scale_).astype(np.float32).reshape(len(X), *self._shape)
+        return np.ascontiguousarray(np.moveaxis(rows, -1, 1)) if self._channels_last else rows
 
-    def _split(self, images: np.ndarray, order: np.ndarray) -> DataSet:
-        held_out = min(max(1, round(self.validation_fraction * len(images))), len(images) - 1)
+    def _split(self, images: np.ndarray, order: np.ndarray, fraction: float) -> DataSet:
+        held_out = min(max(1, round(fraction * len(images))), len(images) - 1)
         train, validation = (Images(images[rows]) for rows in (order[held_out:], order[:held_out]))
         return described("X", train, validation, validation, "Gaussian")
 
@@ -175,6 +176,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
         return encode(self.model_, self.guide_, self._images(X)).astype(X.dtype)
 
+    @torch_defaults()
     @torch.no_grad()
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """The means E[x|z] of latent vectors ``(n_samples, latent_dim)``, in units of the features."""
@@ -184,6 +186,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             raise ValueError(f"Z must be of shape (n_samples, {self._n_features_out}), not {tuple(z.shape)}")
         device = next(self.model_.parameters()).device
         means = self.model_.likelihood(self.model_.decode(z.to(device))).mean
+        means = means.movedim(1, -1) if self._channels_last else means
         return means.flatten(1).cpu().numpy() * self.scale_ + self.offset_
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -207,3 +210,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _options(given: dict[str, Any], rows: int, seed: int) -> dict[str, Any]:
+    """The options of a training on so many rows, of the transformer's parameters."""
+    further = given["options"] or {}
+    if taken := sorted({"data", "data_root", "validation", "out", "seed"} & set(further)):
+        raise InputError(f"options cannot hold {', '.join(taken)}: here they come from X and the other parameters")
+    gaussian = {"class_path": "Gaussian", "init_args": {"squash": False}}
+    return {
+        "engine": "eager",
+        "latent_dim": given["latent_dim"],
+        "guide": given["guide"],
+        "likelihood": given["likelihood"] or gaussian,
+        "epochs": given["epochs"],
+        "batch_size": min(given["batch_size"], rows),
+        "lr": given["lr"],
+        "seed": seed,
+        **further,
+    }

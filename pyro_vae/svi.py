@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyro_vae.cli import run_command
 from pyro_vae.data import Batches
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import current
 from pyro_vae.engine import SVI
 from pyro_vae.engine.precision import exact
@@ -46,6 +47,7 @@ def run_epoch(svi: SVI, prepared: Prepared, batches: Batches, epoch: int, record
     return record
 
 
+@torch_defaults()
 def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> TrainingState:
     """Train a model and a guide until the last epoch or the end of patience.
 

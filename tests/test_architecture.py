@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
-    {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
+    {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
+    {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},
     {"guides", "pyro_vae.schedules", "pyro_vae.optim"},
     {"pyro_vae.models"},

@@ -63,7 +63,7 @@ def test_frey_faces_are_upright_images_of_28_by_20(mnist_root):
     ("array", "shape", "first"),
     [
         (np.arange(20 * 6, dtype=np.uint8).reshape(20, 2, 3), (1, 2, 3), 1 / 255),
-        (np.arange(20 * 18).reshape(20, 3, 2, 3).astype(np.float32) / 400, (3, 2, 3), 1 / 400),
+        (np.arange(20 * 30).reshape(20, 3, 2, 5).astype(np.float32) / 600, (3, 2, 5), 1 / 600),
         (np.arange(20 * 90, dtype=np.float64).reshape(20, 6, 5, 3) / 2000, (3, 6, 5), 3 / 2000),
         (np.arange(20 * 6).reshape(20, 2, 3) % 2 == 1, (1, 2, 3), 1.0),
     ],

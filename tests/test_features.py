@@ -1,6 +1,7 @@
 """Features of a run against its own posterior."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +92,80 @@ def test_what_is_refused():
 def test_the_function_is_not_hidden_by_a_module_of_its_name():
     assert find_spec("pyro_vae.features") is None
     assert pyro_vae.features is pyro_vae.encoding.features
+
+
+def trained_on(path: Path, array: np.ndarray, train, *flags: str) -> Path:
+    np.save(path / "a.npy", array)
+    return train("run", "--data", str(path / "a.npy"), "--batch-size", "8", "--epochs", "1", *flags).path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("flags", [(), ("--likelihood", "Gaussian", "--likelihood.squash", "false")])
+def test_whole_numbers_are_read_as_the_training_images_were(tmp_path, train, dtype, flags):
+    most = np.iinfo(dtype).max
+    array = np.random.default_rng(0).integers(0, most, (40, 4, 5), dtype=dtype, endpoint=True)
+    run = trained_on(tmp_path, array, train, *flags)
+    x = array[:, None]
+    expected = pyro_vae.features(run, x / np.float32(most))
+    for given in (
+        x,
+        np.asfortranarray(x),
+        x[::-1][::-1],
+        torch.from_numpy(x),
+        np.load(tmp_path / "a.npy", "r")[:, None],
+    ):
+        np.testing.assert_array_equal(pyro_vae.features(run, given), expected)
+    assert isinstance(pyro_vae.features(run, torch.from_numpy(x)), torch.Tensor)
+    # On another scale, or of a type whose scale the run does not know, they are refused.
+    with pytest.raises(InputError, match=r"pixels from .* to .* saw them in \[0, 1\]: scale them alike"):
+        pyro_vae.features(run, x.astype(np.float32))
+    other = np.uint16 if dtype == np.uint8 else np.uint8
+    for kind in (other, np.int64, np.int8):
+        with pytest.raises(InputError, match=f"x holds {np.dtype(kind).name}, .* give {np.dtype(dtype).name}"):
+            pyro_vae.features(run, (x // most).astype(kind))
+
+
+def test_digits_are_divided_by_their_own_16(train):
+    from sklearn.datasets import load_digits
+
+    run = train("run", "--epochs", "1").path
+    images = load_digits().images[:5, None]
+    expected = pyro_vae.features(run, images / 16)
+    np.testing.assert_array_equal(pyro_vae.features(run, images.astype(np.uint8)), expected)
+    with pytest.raises(InputError, match="from 0 to 16"):
+        pyro_vae.features(run, images)
+
+
+def test_a_run_on_floating_point_numbers_knows_no_whole_ones(tmp_path, train):
+    array = np.random.default_rng(0).normal(size=(40, 4, 5)).astype(np.float32)
+    run = trained_on(tmp_path, array, train, "--likelihood", "Gaussian", "--likelihood.squash", "false")
+    x = array[:, None]
+    expected = pyro_vae.features(run, x)
+    for given in (x.astype(np.float64), x.astype(">f4"), 3 * x - 2 * x, x[..., ::-1][..., ::-1]):
+        np.testing.assert_allclose(pyro_vae.features(run, given), expected, rtol=1e-4, atol=1e-5)
+    assert np.isfinite(pyro_vae.features(run, 3 * x)).all(), "the training data's range is no bound"
+    for kind in (np.uint8, np.int64, bool, np.complex64):
+        with pytest.raises(InputError, match=f"x holds {np.dtype(kind).name}, whose scale is not known"):
+            pyro_vae.features(run, np.ones((2, 1, 4, 5), kind))
+    with pytest.raises(InputError, match="NaN or infinite"):
+        pyro_vae.features(run, np.where(x > 2, np.nan, x))
+
+
+def test_zeros_and_ones_are_pixels_of_a_run_on_them(tmp_path, train):
+    array = np.random.default_rng(0).random((40, 4, 5)) > 0.5
+    run = trained_on(tmp_path, array, train)
+    x = array[:, None]
+    np.testing.assert_array_equal(pyro_vae.features(run, x), pyro_vae.features(run, x.astype(float)))
+
+
+def test_a_run_of_an_older_version_says_nothing_of_whole_numbers(tmp_path, train):
+    folder = train("run", "--epochs", "1")
+    state = folder.restore("best")
+    for name in ("stored", "classes"):
+        del state[name]
+    folder.save("best", state)
+    run = pyro_vae.load(folder.path)
+    assert (run.stored, run.classes) == (None, None)
+    assert pyro_vae.features(run, np.ones((2, 1, 8, 8))).shape == (2, 3)
+    with pytest.raises(InputError, match="whose scale is not known: give floating-point pixels"):
+        pyro_vae.features(run, np.ones((2, 1, 8, 8), np.uint8))

@@ -5,9 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy.stats import loguniform, randint
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -136,3 +138,52 @@ def test_what_is_refused(digits, fitted):
     assert point.transform(digits).shape == (400, 2)
     with pytest.raises(ValueError, match="no ELBO"):
         point.score(digits)
+
+
+def test_a_grid_and_a_random_search_run_over_numpy_numbers(digits):
+    X = digits[:60]
+    vae = VAETransformer(epochs=1, random_state=np.int64(0), options=SMALL)
+    grid = {"latent_dim": np.arange(1, 3), "lr": np.array([1e-3, 1e-2], np.float32)}
+    found = GridSearchCV(vae, grid, cv=2, error_score="raise").fit(X)
+    assert found.best_estimator_.transform(X).shape == (60, found.best_params_["latent_dim"])
+    assert np.isfinite(found.cv_results_["mean_test_score"]).all()
+    space = {"latent_dim": randint(1, 4), "lr": loguniform(1e-4, 1e-2), "standardize": np.array([True, False])}
+    found = RandomizedSearchCV(vae, space, n_iter=2, cv=2, random_state=0, error_score="raise").fit(X)
+    assert found.best_estimator_.transform(X).shape[0] == 60
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.array, torch.tensor])
+def test_numbers_of_numpy_and_pytorch_are_plain_ones(digits, kind):
+    encoder = {"class_path": "MLPEncoder", "init_args": {"hidden_dims": (kind(8), kind(4))}}
+    decoder = {"class_path": "MLPDecoder", "init_args": {"hidden_dims": [8]}}
+    plain = {"epochs": 1, "batch_size": 50, "latent_dim": 2, "random_state": 0}
+    shape = {int: (1, 8, 8), np.int64: np.array([1, 8, 8])}
+    given = {name: kind(value) for name, value in plain.items()}
+    given["validation_fraction"] = np.float32(0.25)
+
+    def features_of(encoder, shape, **options):
+        options = {"options": {"encoder": encoder, "decoder": decoder, "final_samples": 2}, **options}
+        return VAETransformer(image_shape=shape, **options).fit(digits[:100]).transform(digits)
+
+    simple = {"class_path": "MLPEncoder", "init_args": {"hidden_dims": [8, 4]}}
+    expected = features_of(simple, shape[int], **plain, validation_fraction=0.25)
+    np.testing.assert_array_equal(features_of(encoder, shape[np.int64], **given), expected)
+
+
+def test_rows_whose_channels_are_last_need_the_layout():
+    rng = np.random.default_rng(0)
+    images = rng.random((60, 3, 6, 5))
+    first, last = images.reshape(60, -1), images.transpose(0, 2, 3, 1).reshape(60, -1)
+    encoder = {"class_path": "ConvEncoder", "init_args": {"channels": [4], "hidden_dim": 8}}
+    options = {"encoder": encoder, "decoder.hidden_dims": [8], "final_samples": 2}
+    vae = VAETransformer(2, epochs=2, random_state=0, image_shape=(3, 6, 5), options=options).fit(first)
+    with pytest.raises(ValueError, match="looks like height, width, channels"):
+        clone(vae).set_params(image_shape=(6, 5, 3)).fit(last)
+    layout = {**options, "layout": "channels_last"}
+    other = clone(vae).set_params(image_shape=(6, 5, 3), options=layout).fit(last)
+    np.testing.assert_allclose(other.transform(last), vae.transform(first), rtol=1e-5, atol=1e-6)
+    z = vae.transform(first[:4])
+    back = vae.inverse_transform(z).reshape(4, 3, 6, 5).transpose(0, 2, 3, 1).reshape(4, -1)
+    np.testing.assert_allclose(other.inverse_transform(z), back, rtol=1e-5, atol=1e-6)
+    told = {**options, "layout": "channels_first"}
+    assert clone(vae).set_params(image_shape=(6, 5, 3), options=told).fit(last).model_.image_shape == (6, 5, 3)

@@ -141,7 +141,7 @@ def _evaluation(given: Namespace) -> Options:
 
 def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path) -> list[Trial]:
     first = next(iter(settled.values())).config
-    data = load_data(first.data, first.data_root, first.validation)
+    data = load_data(first.data, first.data_root, first.validation, first.layout)
     binary = {}
     for arm, settings in settled.items():
         config = settings.config

@@ -13,17 +13,23 @@ or a folder of pictures
 
 A ``.npz`` file holds images ``x`` and, where there are any, labels ``y``; with ``x_train``, ``y_train``, ``x_test``,
 ``y_test`` and, if wanted, ``x_validation`` and ``y_validation`` in their place, its splits are its own (validation is
-else the last tenth of its training images). A label of -1 is one that is not known.
+else the last tenth of its training images). Labels are whole numbers or text; they are numbered 0, ..., C - 1 in
+ascending order, and the run keeps what each number stands for. A label of -1 is one that is not known.
+
+An array with four axes is read with its channels first or last where one end alone is 1, 3 or 4 (or 2); else
+``--layout`` must say which. What a folder of pictures is read as, says :func:`~pyro_vae.data.folder.folder_images`.
 
 The splits never change: the test images are the data set's own where it has them, and the validation images are the
 last 5,000 of its training images; elsewhere one permutation (NumPy's PCG64, seed 0) is cut into test, validation and
-train, in this order. Whole numbers of 8 bits become [0, 1]; floating-point arrays are taken as they are.
+train, in this order. Whole numbers of 8 bits are divided by 255, those of 16 bits by 65,535; floating-point arrays are
+taken as they are.
 """
 
 from pyro_vae.data.batches import Batch, Batches
-from pyro_vae.data.images import Binarizer, DataSet, Images, binarize, rows_at_once
+from pyro_vae.data.images import Binarizer, DataSet, Images, Stored, binarize, rows_at_once
 from pyro_vae.data.labels import few, hide_labels, join_labelled
-from pyro_vae.data.sources import DATA_SETS, load_data
+from pyro_vae.data.layout import Layout
+from pyro_vae.data.sources import DATA_SETS, is_array_file, load_data
 
 __all__ = [
     "DATA_SETS",
@@ -32,9 +38,12 @@ __all__ = [
     "Binarizer",
     "DataSet",
     "Images",
+    "Layout",
+    "Stored",
     "binarize",
     "few",
     "hide_labels",
+    "is_array_file",
     "join_labelled",
     "load_data",
     "rows_at_once",

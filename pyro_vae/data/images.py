@@ -1,11 +1,11 @@
 """Images in memory, on a device or on disk, and batches of them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -22,9 +22,10 @@ class Images:
     Attributes:
         pixels: ``(N, C, H, W)``, a tensor on the device where training happens, or an array that may live on disk.
         divisor: what a stored value is divided by: 255 for 8 bits.
-        labels: ``(N,)``, or None where there are none; -1 stands for a label that is not seen.
+        labels: ``(N,)``, numbers of classes, or None where there are none; -1 stands for a label that is not seen.
         rows: which rows of ``pixels`` belong to this split, in its order; None for all.
         device: where batches are wanted.
+        classes: the names of the classes 0, ..., C - 1; None for the numbers up to the largest label.
     """
 
     pixels: Pixels
@@ -32,6 +33,7 @@ class Images:
     labels: Tensor | None = None
     rows: np.ndarray | None = None
     device: torch.device | str = "cpu"
+    classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels) if self.rows is None else len(self.rows)
@@ -94,7 +96,14 @@ class Images:
 def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return psutil.virtual_memory().available
+
+
+class Stored(NamedTuple):
+    """How images are stored: NumPy's name of the type of a number, and what it is divided by to be a pixel."""
+
+    dtype: str
+    divisor: float
 
 
 @dataclass(frozen=True)
@@ -123,10 +132,24 @@ class DataSet:
         return self.train.image_shape
 
     @property
-    def num_classes(self) -> int | None:
-        """One more than the largest label; None where a split has no labels."""
+    def classes(self) -> tuple[str, ...] | None:
+        """What the labels 0, ..., C - 1 are called; None where a split has no labels."""
         labels = [split.labels for split in (self.train, self.validation, self.test)]
-        return None if any(y is None for y in labels) else 1 + max(int(y.max()) for y in labels if y is not None)
+        if any(y is None for y in labels):
+            return None
+        if self.train.classes is not None:
+            return self.train.classes
+        return tuple(map(str, range(1 + max(int(y.max()) for y in labels if y is not None))))
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the labels are of; None where a split has no labels."""
+        return None if self.classes is None else len(self.classes)
+
+    @property
+    def stored(self) -> Stored:
+        """How the training images are stored."""
+        return Stored(str(self.train.pixels.dtype).removeprefix("torch."), self.train.divisor)
 
     def on(self, device: torch.device) -> Self:
         """The same with its pixels on the device."""
@@ -160,6 +183,8 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
         raise InputError(f"{name}: every pixel of every image is {low:g}: there is nothing to learn")
     if train.divisor == 255 and round(high * 255) == 1:
         raise InputError(f"{name}: whole numbers of 8 bits that are only 0 and 1: store them as bool, or times 255")
+    if train.divisor == 65535 and round(high * 65535) <= 255:
+        raise InputError(f"{name}: whole numbers of 16 bits that are at most {high * 65535:.0f}: store them as uint8")
     mean = (total / len(train)).to(torch.float32)
     return DataSet(name, train, validation, test, likelihood, mean, low, high)
 

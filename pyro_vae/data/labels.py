@@ -1,4 +1,4 @@
-"""Few labels: which images keep theirs, and how these are met at every step."""
+"""Labels as numbers 0, ..., C - 1; few labels: which images keep theirs, and how these are met at every step."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +8,37 @@ import torch
 from torch import Tensor
 
 from pyro_vae.data.images import Images
+from pyro_vae.errors import InputError
+
+
+def numbered(labels: Sequence[np.ndarray], name: str) -> tuple[list[Tensor], tuple[str, ...]]:
+    """Labels of several splits as the numbers of their classes, and the names of the classes in this order.
+
+    Classes are the labels that occur, in ascending order: whole numbers that begin at 1 or leave some out, or text.
+    A label of -1 stays -1, for it is not known.
+
+    Args:
+        labels: for each split the labels ``(N,)``.
+        name: what they are called in an error.
+
+    Raises:
+        InputError: where labels are neither whole numbers nor text, or whole numbers below -1.
+
+    >>> numbered([np.array([3, -1, 7]), np.array([7])], "x")
+    ([tensor([ 0, -1,  1]), tensor([1])], ('3', '7'))
+    """
+    for array in labels:
+        if array.dtype.kind not in "iubU":
+            raise InputError(f"{name} holds labels {array.dtype}; needed is a whole number or a text for each image")
+        if array.dtype.kind == "i" and array.size and array.min() < -1:
+            raise InputError(f"{name} holds the label {array.min()}; below 0 there is only -1, a label not known")
+    if len({array.dtype.kind == "U" for array in labels}) > 1:
+        raise InputError(f"{name} holds labels that are text in one split and numbers in another")
+    # A label of 64 bits without a sign may be too large for one with a sign, so no common type is taken.
+    known = sorted({label for array in labels for label in array.tolist()} - {-1})
+    order = {label: number for number, label in enumerate(known)} | {-1: -1}
+    mapped = [torch.tensor([order[label] for label in array.tolist()], dtype=torch.int64) for array in labels]
+    return mapped, tuple(str(int(label) if isinstance(label, bool) else label) for label in known)
 
 
 def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -2,22 +2,21 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from pyro_vae.data.arrays import read_arrays
+from pyro_vae.data.folder import folder_images
 from pyro_vae.data.images import DataSet, Images, described
+from pyro_vae.data.layout import Layout
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.errors import InputError
 
 NO_NETWORK = "--data digits needs no download"
 FREY_URL = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
-CHANNELS = (1, 3, 4)  #: gray, RGB, RGB with opacity
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 
 
 def default_root() -> Path:
@@ -27,7 +26,8 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_vae"
 
 
-def load_data(name: str, root: Path | None = None, validation: int | None = None) -> DataSet:
+@torch_defaults()
+def load_data(name: str, root: Path | None = None, validation: int | None = None, layout: Layout = "auto") -> DataSet:
     """The data set of this name, or the one in this file or folder.
 
     Args:
@@ -35,17 +35,22 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
         root: where downloaded files are looked for and kept; by default :func:`default_root`.
         validation: how many of the validation images stay out of training; None keeps all of them out, 0 trains on
             them as well, as some published protocols do (they are then no longer unseen).
+        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto is
+            the one that its shape tells.
 
     Raises:
         InputError: where there is no such data, it cannot be downloaded, or its images are not fit to train on.
     """
     root = default_root() if root is None else root
+    array = is_array_file(name)
+    if layout != "auto" and not array:
+        raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
     if name in DATA_SETS:
         train, held_out, test, likelihood = DATA_SETS[name](name, root)
     elif Path(name).is_dir():
-        train, held_out, test, likelihood = _split(_folder(Path(name)), name)
-    elif Path(name).suffix in (".npy", ".npz"):
-        train, held_out, test, likelihood = _array_splits(Path(name))
+        train, held_out, test, likelihood = _split(folder_images(Path(name)), name)
+    elif array:
+        train, held_out, test, likelihood = _array_splits(Path(name), layout)
     else:
         near = get_close_matches(name, DATA_SETS, n=3, cutoff=0.4) or list(DATA_SETS)
         raise InputError(
@@ -58,13 +63,18 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
     return described(name, train, held_out, test, likelihood)
 
 
+def is_array_file(name: str) -> bool:
+    """Whether a data set's name is the path of a ``.npy`` or ``.npz`` file."""
+    return name not in DATA_SETS and Path(name).suffix in (".npy", ".npz") and not Path(name).is_dir()
+
+
 def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
     """Both splits after the first images of ``held_out`` went to training."""
     given = held_out.take(np.arange(len(held_out) - keep))
     kept = held_out.take(np.arange(len(held_out) - keep, len(held_out))) if keep else held_out
     rows = np.concatenate([s.rows if s.rows is not None else np.arange(len(s)) for s in (train, given)])
     labels = None if train.labels is None or given.labels is None else torch.cat([train.labels, given.labels])
-    return Images(train.pixels, train.divisor, labels, rows), kept
+    return Images(train.pixels, train.divisor, labels, rows, classes=train.classes), kept
 
 
 Splits = tuple[Images, Images, Images, str]
@@ -154,94 +164,18 @@ def _frey_faces(name: str, root: Path) -> Splits:
     return _split(images, name, validation=200, test=200)
 
 
-def _array_splits(path: Path) -> Splits:
+def _array_splits(path: Path, layout: str) -> Splits:
     """Splits of the file's own, where it names them as Keras does (x_train, y_train, x_test, ...), else made here."""
-    try:
-        loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        if path.suffix == ".npy":
-            return _split(_images(loaded, None, str(path)), str(path))
-        arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as an array: {error}") from error
-    if "x_train" not in arrays or "x_test" not in arrays:
-        x, y = (
-            next((arrays[key] for key in keys if key in arrays), None)
-            for keys in (("x", "images", "data", "arr_0"), ("y", "labels", "targets"))
-        )
-        if x is None:
-            raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; the images must be called x or images")
-        return _split(_labelled(x, y, path), str(path))
-    train, test = (_labelled(arrays[f"x_{part}"], arrays.get(f"y_{part}"), path) for part in ("train", "test"))
-    if "x_validation" in arrays:
-        validation = _labelled(arrays["x_validation"], arrays.get("y_validation"), path)
-    else:
+    images, splits = read_arrays(path, layout)
+    if splits is None:
+        assert images is not None
+        return _split(images, str(path))
+    train, validation, test = splits
+    if validation is None:
         rows = np.arange(len(train))
         held_out = max(1, len(train) // 10)
         train, validation = train.take(rows[:-held_out]), train.take(rows[-held_out:])
-    if len({(part.image_shape, part.pixels.dtype) for part in (train, validation, test)}) > 1:
-        raise InputError(f"{path}: its splits hold images of different shapes or types")
     return train, validation, test, "Bernoulli" if train.pixels.dtype == bool else "Gaussian"
-
-
-def _labelled(x: np.ndarray, y: np.ndarray | None, path: Path) -> Images:
-    """Images with the labels that belong to them."""
-    images = _images(x, None, str(path))
-    if y is None:
-        return images
-    if y.shape != (len(images),) or y.dtype.kind not in "iub":
-        raise InputError(f"{path} holds labels {y.dtype} {y.shape}; needed is a whole number for each image")
-    return replace(images, labels=torch.from_numpy(y.astype(np.int64)))
-
-
-def _images(array: np.ndarray, labels: torch.Tensor | None, name: str) -> Images:
-    """An array of any usual layout as images ``(N, C, H, W)``.
-
-    Raises:
-        InputError: where the array's shape or type is not one of images.
-    """
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
-        array = np.moveaxis(array, -1, 1)
-    elif array.ndim == 4 and {array.shape[1], array.shape[-1]} in ({3, 4}, {1, 3}, {1, 4}):
-        raise InputError(f"{name} has shape {array.shape}, whose channels may come first or last: move them first")
-    elif array.ndim != 4:
-        raise InputError(f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C")
-    if array.size == 0:
-        raise InputError(f"{name} is empty: its shape is {array.shape}")
-    if array.dtype == np.uint8:
-        return Images(array, 255.0, labels)
-    if array.dtype in (bool, np.float16, np.float32, np.float64) and array.dtype.isnative:
-        return Images(array, 1.0, labels)
-    raise InputError(f"{name} holds {array.dtype.str}; images are uint8, bool, or float16, 32 or 64 of this machine")
-
-
-def _folder(path: Path) -> Images:
-    from PIL import Image, UnidentifiedImageError
-
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
-    if not files:
-        raise InputError(f"there is no picture in {path}; looked for {', '.join(sorted(PICTURES))}")
-    pictures = []
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                if picture.mode in ("I", "F"):
-                    raise InputError(f"{file} has pixels of mode {picture.mode}, whose range is not known")
-                if picture.mode.startswith("I;16"):
-                    pictures.append(np.asarray(picture, dtype=np.float32) / 65535)
-                else:
-                    pictures.append(np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB")))
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"{file} cannot be read as a picture: {error}") from error
-        if pictures[-1].shape != pictures[0].shape or pictures[-1].dtype != pictures[0].dtype:
-            first, this = ((p.shape, str(p.dtype)) for p in (pictures[0], pictures[-1]))
-            raise InputError(f"pictures must be of one size and kind: {files[0].name} is {first}, {file.name} {this}")
-    # A folder of folders is a labelled set, as for torchvision's ImageFolder.
-    classes = sorted({file.parent for file in files})
-    labels = torch.tensor([classes.index(file.parent) for file in files]) if len(classes) > 1 else None
-    stacked = np.stack(pictures)
-    return _images(np.moveaxis(stacked, -1, 1) if stacked.ndim == 4 else stacked, labels, str(path))
 
 
 DATA_SETS: dict[str, Callable[[str, Path], Splits]] = {

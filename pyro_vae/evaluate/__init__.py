@@ -18,7 +18,8 @@ from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from pyro_vae.build import sees_binary
-from pyro_vae.data import Binarizer, DataSet, Images, load_data
+from pyro_vae.data import Binarizer, DataSet, Images, Layout, is_array_file, load_data
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
@@ -28,9 +29,11 @@ from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
 from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
 from pyro_vae.evaluate.report import Findings, Line, table
 from pyro_vae.options import parse_arguments
+from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
 
 
+@torch_defaults()
 def evaluate(
     runs: Sequence[Path],
     options: Options | None = None,
@@ -49,7 +52,8 @@ def evaluate(
         options: how the figures are estimated.
         measures: the names of those to make; by default all.
         train: the bounds and the gap on training images too, which shows how far the encoder generalises.
-        against: another data set or file of the same shape; do log p(x) and the ELBO tell its images apart?
+        against: another data set or file of the same shape, with the run's layout; do log p(x) and the ELBO tell its
+            images apart?
         data_root: where the data sets are; by default where they were when the run was trained.
         checkpoint: which weights; by default the best there are.
         device: auto takes CUDA where there is one.
@@ -59,7 +63,7 @@ def evaluate(
         InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data do not fit it.
     """
     where = choose_device(device)
-    options = settled(options or Options(), where)
+    options = settled(plain(options or Options()), where)
     loaded = [load(path, checkpoint, where) for path in runs]
     chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
     findings = []
@@ -89,8 +93,8 @@ def _evaluate_one(
 ) -> Findings:
     config = run.config
     root = data_root or config.data_root
-    data = load_data(config.data, root, config.validation)
-    others = None if against is None else _others(against, root, data)
+    data = load_data(config.data, root, config.validation, config.layout)
+    others = None if against is None else _others(against, root, data, config.layout)
     seen = Binarizer(sees_binary(config, run.model))
     ledger = Ledger(run.folder)
     context = {"checkpoint": which, "weights": fingerprint(run.folder, which), "seed": options.seed}
@@ -137,8 +141,8 @@ def _first(images: Images, count: int | None, seen: Binarizer) -> Tensor:
     return next(seen.held_out(images, count))
 
 
-def _others(name: str, root: Path | None, data: DataSet) -> DataSet:
-    others = load_data(name, root)
+def _others(name: str, root: Path | None, data: DataSet, layout: Layout) -> DataSet:
+    others = load_data(name, root, layout=layout if is_array_file(name) else "auto")
     if others.image_shape != data.image_shape:
         raise InputError(
             f"--against {name} has images of shape {others.image_shape}, and the run was trained on {data.image_shape}"

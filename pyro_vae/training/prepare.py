@@ -9,6 +9,7 @@ from guides import Guide
 from pyro_vae.build import build, sees_binary
 from pyro_vae.config import Config
 from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
+from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
@@ -63,6 +64,7 @@ class Prepared:
         return self.beta(progress), self.config.lr * lr_factor(self.config.lr_schedule, progress)
 
 
+@torch_defaults()
 def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared:
     """Make all that a run needs, and find what cannot work.
 

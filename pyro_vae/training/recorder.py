@@ -81,7 +81,8 @@ class Recorder:
         best = chosen_by > state.best_elbo
         state = state.with_best(chosen_by) if best else state
         data = self.prepared.data
-        about = {"image_shape": data.image_shape, "num_classes": data.num_classes}
+        known = {"num_classes": data.num_classes, "classes": data.classes, "stored": data.stored}
+        about = {"image_shape": data.image_shape, **known}
         kept: dict[str, Any] = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
         kept["state"] = state.to_dict()
         if best:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pyro_vae.build import class_of
 from pyro_vae.config import Config
-from pyro_vae.data import DATA_SETS, load_data
+from pyro_vae.data import DATA_SETS, DataSet, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
@@ -51,7 +51,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
     """
     with join() as workers:
         config = settings.config
-        data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation))
+        data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation, config.layout))
         out = config.out or workers.on_main(lambda: _free_folder(config))
         # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
         settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
@@ -104,7 +104,8 @@ def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers)
     if settings.config.epochs != saved.config.epochs:
         _check_epochs(folder, saved.config, settings.config.epochs)
     config = settings.config
-    prepared = prepare(config, load_data(config.data, config.data_root, config.validation), workers)
+    data = load_data(config.data, config.data_root, config.validation, config.layout)
+    prepared = prepare(config, data, workers)
     if settings.text != saved.text:
         write_atomic(folder.path / "config.yaml", _headed(settings.text, workers))
     return prepared
@@ -135,9 +136,25 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
     if tuple(saved["image_shape"]) != shape:
         shapes = f"{tuple(saved['image_shape'])}, and those of {prepared.data.name} are {shape}"
         raise InputError(f"{folder.path} was trained on images of shape {shapes}")
+    if prepared.model.labels != "ignored":
+        _same_classes(saved, prepared.data, folder)
     set_weights(prepared.model, prepared.guide, saved, folder.checkpoint("last"))
     prepared.optimizer.load_state_dict(saved["optimizer"])
     return rows, state
+
+
+def _same_classes(saved: dict[str, Any], data: DataSet, folder: RunFolder) -> None:
+    """Whether the labels of the data stand for what they stood for in a checkpoint.
+
+    Raises:
+        InputError: where they do not; older checkpoints have no names, only a number of classes.
+    """
+    old, new = saved.get("classes"), data.classes or ()
+    if saved["num_classes"] != len(new) or (old is not None and tuple(old) != new):
+        was = f"{saved['num_classes']} classes" if old is None else f"the classes {', '.join(old)}"
+        raise InputError(
+            f"{folder.path} was trained on {was}, and {data.name} now has {', '.join(new)}: train a new run"
+        )
 
 
 @contextmanager

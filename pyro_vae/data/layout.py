@@ -1,0 +1,80 @@
+"""From an array of any usual layout to images: which axis holds the channels, and what a stored number means."""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from pyro_vae.data.images import Images
+from pyro_vae.errors import InputError
+
+Layout = Literal["auto", "channels_first", "channels_last"]
+
+USUAL = (1, 3, 4)  #: channels: gray, RGB, RGB with opacity
+#: stored types, and what their numbers are divided by
+DIVISORS = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+
+
+def channels_of(shape: tuple[int, ...]) -> Layout:
+    """Where the channels are in the shape ``(A, B, C)`` of one image: auto where the shape does not tell.
+
+    An end of 1, 3 or 4 is the channels where the other end is none of these, and an end of 2 where no end is. Where the
+    axis between could be channels or a small side as well, as in the feature maps 64 x 4 x 4, nothing is certain.
+
+    >>> channels_of((3, 28, 20)), channels_of((28, 20, 3)), channels_of((12, 10, 6))
+    ('channels_first', 'channels_last', 'auto')
+    """
+    first, middle, last = shape
+    if first == middle == last == 1:
+        return "channels_first"
+    if (first in USUAL) != (last in USUAL):
+        end = first if first in USUAL else last
+        certain = end == 1 or middle not in (3, 4)
+    elif first not in USUAL and (first == 2) != (last == 2):
+        end, certain = 2, middle > 4
+    else:
+        return "auto"
+    if not certain:
+        return "auto"
+    return "channels_first" if first == end else "channels_last"
+
+
+def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
+    """An array ``(N, H, W)``, ``(N, C, H, W)`` or ``(N, H, W, C)`` as ``(N, C, H, W)``, without a copy.
+
+    Args:
+        layout: of four axes; auto is the one that the shape tells.
+        name: what the array is called in an error.
+
+    Raises:
+        InputError: where the array has other axes, or the layout is auto and the shape could be read in two ways.
+    """
+    if layout not in get_args(Layout):
+        raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
+    if array.ndim == 3:
+        return array[:, None]
+    if array.ndim != 4:
+        raise InputError(f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C")
+    if layout == "auto" and array.size:
+        layout = channels_of(array.shape[1:])
+        if layout == "auto":
+            raise InputError(
+                f"{name} has shape {array.shape}, whose channels may come first or last:"
+                " say which by --layout channels_first or --layout channels_last"
+            )
+    return np.moveaxis(array, -1, 1) if layout == "channels_last" else array
+
+
+def as_images(array: np.ndarray, layout: str, name: str) -> Images:
+    """An array as images: whole numbers of 8 and 16 bits become [0, 1], floating-point numbers stay as they are.
+
+    Raises:
+        InputError: where the array's shape or type is not one of images.
+    """
+    pixels = channels_first(array, layout, name)
+    if pixels.size == 0:
+        raise InputError(f"{name} is empty: its shape is {array.shape}")
+    if array.dtype.name not in DIVISORS or not array.dtype.isnative:
+        raise InputError(
+            f"{name} holds {array.dtype.str}; images are uint8, uint16, bool, or float16, 32 or 64 of this machine"
+        )
+    return Images(pixels, DIVISORS[array.dtype.name])

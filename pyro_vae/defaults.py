@@ -1,0 +1,30 @@
+"""PyTorch's defaults of this process, which a caller may have changed and which decide no number here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+
+
+@contextmanager
+def torch_defaults() -> Iterator[None]:
+    """Within it, new tensors are float32 and on the CPU, as when torch was imported; then the caller's defaults again.
+
+    It is a decorator as well. The type is of the whole process, so other threads see it meanwhile.
+
+    >>> torch.set_default_dtype(torch.float64)
+    >>> with torch_defaults():
+    ...     torch.zeros(1).dtype
+    torch.float32
+    >>> torch.zeros(1).dtype
+    torch.float64
+    >>> torch.set_default_dtype(torch.float32)
+    """
+    dtype = torch.get_default_dtype()
+    elsewhere = torch.get_default_device().type != "cpu"
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu") if elsewhere else nullcontext():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)

@@ -1,0 +1,35 @@
+"""Numbers of NumPy and PyTorch as Python's own: what comes in from Python is made plain at the door."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML could have said it, however deep it is nested.
+
+    NumPy's scalars and 0-dimensional arrays and tensors become numbers, truth values or text; other arrays and tensors
+    become lists; paths become text. Fields of dataclasses are made plain. Anything else stays the object that it is.
+
+    >>> plain({"latent_dim": np.int64(3), "init_args": {"hidden_dims": np.array([8, 4])}, "lr": torch.tensor(0.5)})
+    {'latent_dim': 3, 'init_args': {'hidden_dims': [8, 4]}, 'lr': 0.5}
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist()) if value.dtype.hasobject else value.tolist()
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{field.name: plain(getattr(value, field.name)) for field in fields(value) if field.init}
+        )
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    return value
