@@ -4,15 +4,14 @@ Guides of other packages are found through the entry-point group ``pyro_vae.guid
 ``__init__.pyi``, which ``python tests/test_typed_names.py`` writes.
 """
 
-import warnings
 from importlib import import_module
-from importlib.metadata import entry_points
 from pkgutil import iter_modules
 
 from guides.base import Guide as Guide
 from guides.encoders import ConvEncoder as ConvEncoder
 from guides.encoders import Encoder as Encoder
 from guides.encoders import MLPEncoder as MLPEncoder
+from pyro_vae.plugs import installed
 
 
 def _find() -> dict[str, type[Guide]]:
@@ -20,11 +19,7 @@ def _find() -> dict[str, type[Guide]]:
     for module in iter_modules(__path__, prefix=f"{__name__}."):
         members = vars(import_module(module.name)).values()
         found += [c for c in members if isinstance(c, type) and c.__module__ == module.name]
-    for point in entry_points(group="pyro_vae.guides"):
-        try:
-            found.append(point.load())
-        except Exception as error:  # another package's fault must not take these guides away
-            warnings.warn(f"the guide {point.name!r} of {point.value!r} could not be imported: {error}")
+    found += installed("guide")
     return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide and c.chosen_by_name}
 
 

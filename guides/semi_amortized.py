@@ -22,7 +22,13 @@ def _find(name: str) -> type[Guide]:
     module, _, attribute = name.rpartition(".")
     if not module:
         raise ValueError(f"there is no guide {name!r}; there are {', '.join(guides.GUIDES)}, or module.Class")
-    return getattr(import_module(module), attribute)
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"the family {name!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Guide)):
+        raise ValueError(f"the family {name!r} is no guide: it must be a subclass of guides.Guide")
+    return found
 
 
 class SemiAmortized(Guide):

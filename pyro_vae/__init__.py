@@ -5,7 +5,10 @@
 >>> q = run.guide.posterior(run.guide.amortize(images))        # doctest: +SKIP
 """
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from pyro_vae.engine import capture
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.runs import load
+
+from pyro_vae.errors import InputError
 
 __version__ = "0.1.0"
 
@@ -40,3 +45,28 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that __getat
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def _check_guides() -> None:
+    """The package ``guides`` belongs to this one, and a file of that name in the user's folder would be taken for it.
+
+    Raises:
+        InputError: naming that file; where a command of this project is being started, the process ends instead.
+    """
+    own = Path(__file__).resolve().parent.parent / "guides" / "__init__.py"
+    try:
+        found = find_spec("guides")
+    except ValueError:  # a module without a spec was put in its place
+        found = None
+    if found is not None and found.origin and Path(found.origin).resolve() == own:
+        return
+    where = ascii(found.origin)[1:-1] if found is not None and found.origin else "another module `guides`"
+    message = f"{where} hides the package `guides` of pyro_vae: rename it, or start in another folder"
+    command = Path(sys.argv[0]).name if sys.argv else ""
+    if command in ("-m", "pyro-vae"):  # "-m" while Python looks for the command that it was started with
+        sys.stderr.write(f"error: {message}\n")
+        sys.exit(2)
+    raise InputError(message)
+
+
+_check_guides()

@@ -1,20 +1,13 @@
 """From a run's options to its model and guide."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from guides import Guide
 from guides.base import LabelUse
-from pyro_vae.config import Config, Shape
+from pyro_vae.config import Config, Shape, class_of
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.seeds import forked, random_seed
-
-
-def class_of(factory: Callable) -> Callable:
-    """The class that an option named, of the factory of its objects that the parser made of it."""
-    return getattr(factory, "args", (factory,))[-1]
 
 
 def labels_of(config: Config) -> LabelUse:

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from pyro_vae.distributed import started
 from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.terminal import printable
 
 
 def run_command(main: Callable[[list[str]], None]) -> NoReturn:
@@ -31,5 +32,5 @@ def run_command(main: Callable[[list[str]], None]) -> NoReturn:
 
 def _fail(message: str) -> int:
     if started().main:  # what is wrong in one process of a run is known to all of them
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {printable(message)}", file=sys.stderr)
     return 2

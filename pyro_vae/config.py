@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
@@ -117,6 +117,10 @@ class Config:
         for name in ("weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
+        for option, kind in KINDS.items():
+            factory = getattr(self, option)
+            if factory is not None:
+                check_kind(option, kind, class_of(factory))
 
 
 KINDS: dict[str, type] = {
@@ -129,3 +133,19 @@ KINDS: dict[str, type] = {
     "objective": Objective,
     "beta": BetaSchedule,
 }  #: the options that are classes, by the class that theirs must be
+
+
+def class_of(factory: Callable) -> Callable:
+    """The class that an option named, of the factory of its objects that the parser made of it."""
+    return getattr(factory, "args", (factory,))[-1]
+
+
+def check_kind(option: str, kind: type, found: Any) -> None:
+    """A class option takes a class of its kind and nothing else, such as a function that returns one.
+
+    Raises:
+        InputError: where ``found`` is none.
+    """
+    if not (isinstance(found, type) and issubclass(found, kind)) or getattr(found, "__abstractmethods__", None):
+        path = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', found)}".lstrip(".")
+        raise InputError(f"--{option} takes a class of the kind {kind.__name__}, and {path} is none that can be made")

@@ -34,6 +34,7 @@ def features(
     num_samples: int | None = None,
     batch_size: int = 1000,
     seed: int = 0,
+    trust: bool = False,
 ) -> Any:
     """What the guide of a run says of images: posterior means, standard deviations or samples.
 
@@ -50,6 +51,7 @@ def features(
         num_samples: how many samples of z for each image; by default one as the answer, 256 to estimate a moment.
         batch_size: images encoded at once. It changes no exact answer.
         seed: of the samples.
+        trust: as for :func:`pyro_vae.load`, of a run folder.
 
     Returns:
         ``(N, latent_dim)``, or for samples ``(num_samples, N, latent_dim)``: an array (float32) for an array, a tensor
@@ -62,7 +64,7 @@ def features(
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
     """
-    run = load(run) if isinstance(run, Path | str) else run
+    run = load(run, trust=trust) if isinstance(run, Path | str) else run
     return encode(run.model, run.guide, _of_run(x, run), statistic, num_samples, batch_size, seed)
 
 

@@ -12,11 +12,15 @@ from pyro_vae.svi import fit
 from pyro_vae.training.session import begin, reopen
 
 
-def train(*, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
+def train(
+    *, quiet: bool = False, trust: bool = False, config: Path | str | None = None, **options: Unpack[RunOptions]
+) -> Run:
     """Train a run with the options of the command line.
 
     Args:
         quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the run folder is as ever.
+        trust: the file ``config`` may name any code, which runs (SECURITY.md).
+        config: a file of options that hold where nothing else is given.
         options: the fields of :class:`~pyro_vae.config.Config`. A class is given by its name, by its import path, or
             as ``{"class_path": ..., "init_args": {...}}``.
 
@@ -28,10 +32,17 @@ def train(*, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
-    return _trained(settings_of(dict(options)), quiet)
+    return _trained(settings_of({**({} if config is None else {"config": config}), **options}, trust), quiet)
 
 
-def resume(folder: Path | str, *, epochs: int | None = None, device: str | None = None, quiet: bool = False) -> Run:
+def resume(
+    folder: Path | str,
+    *,
+    epochs: int | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+    trust: bool = False,
+) -> Run:
     """Train a run on from where it stands, bit by bit as if it had never stopped.
 
     Args:
@@ -39,16 +50,19 @@ def resume(folder: Path | str, *, epochs: int | None = None, device: str | None 
         epochs: the number of epochs in all; by default the run's own.
         device: by default the run's own.
         quiet: as for :func:`train`.
+        trust: as for :func:`pyro_vae.load`.
 
     Raises:
         InputError: where the folder is no run, is damaged, or has more epochs behind it.
     """
     changes = {"--epochs": epochs, "--device": device}
     words = [word for option, value in changes.items() if value is not None for word in (option, str(plain(value)))]
-    return _resumed(Path(folder), words, quiet)
+    return _resumed(Path(folder), words, quiet, trust)
 
 
-def train_or_resume(folder: Path | str, *, quiet: bool = False, **options: Unpack[RunOptions]) -> Run:
+def train_or_resume(
+    folder: Path | str, *, quiet: bool = False, trust: bool = False, **options: Unpack[RunOptions]
+) -> Run:
     """The run in a folder, finished: begun where there is none, else resumed, or left as it is.
 
     A cell of a notebook that calls it can be run again. A run that is there keeps its own options.
@@ -56,31 +70,32 @@ def train_or_resume(folder: Path | str, *, quiet: bool = False, **options: Unpac
     Args:
         folder: the run folder.
         quiet: as for :func:`train`.
+        trust: as for :func:`pyro_vae.load`.
         options: as for :func:`train`, but for ``out``.
 
     Raises:
         InputError: as :func:`train` and :func:`resume` do.
     """
-    return load(complete(Path(folder), settings_of(dict(options)), quiet).path)
+    return load(complete(Path(folder), settings_of(dict(options)), quiet, trust).path, trust=trust)
 
 
-def complete(folder: Path, settings: Settings, quiet: bool = False) -> RunFolder:
+def complete(folder: Path, settings: Settings, quiet: bool = False, trust: bool = False) -> RunFolder:
     """What :func:`train_or_resume` does, from settings."""
     run = RunFolder(folder)
     if not (folder / "config.yaml").exists():
-        _trained(settings_from(settings.text, out=str(folder)), quiet)
+        _trained(settings_from(settings.text, trust=True, out=str(folder)), quiet)
     elif not run.read_metrics().get("finished"):
-        _resumed(folder, (), quiet)
+        _resumed(folder, (), quiet, trust)
     return run
 
 
 def _trained(settings: Settings, quiet: bool) -> Run:
     with begin(settings, quiet) as session:
         fit(*session)
-    return load(session.recorder.folder.path)
+    return load(session.recorder.folder.path, trust=True)
 
 
-def _resumed(folder: Path, changes: Sequence[str], quiet: bool = False) -> Run:
-    with reopen(folder, changes, quiet) as session:
+def _resumed(folder: Path, changes: Sequence[str], quiet: bool = False, trust: bool = False) -> Run:
+    with reopen(folder, changes, quiet, trust) as session:
         fit(*session)
-    return load(folder)
+    return load(folder, trust=trust)

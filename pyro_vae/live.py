@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
 from rich import box
 from rich.console import Console
 from rich.live import Live
@@ -14,6 +13,8 @@ from rich.table import Table
 
 from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder
+from pyro_vae.terminal import PlainConsole, printable
+from pyro_vae.yaml_table import read_table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  #: letters of a curve
@@ -52,7 +53,9 @@ def course(path: Path) -> Course:
     folder = RunFolder(path)
     if not (path / "config.yaml").exists():
         return Course("not begun")
-    epochs = yaml.safe_load(folder.config_text()).get("epochs", 0)
+    epochs = read_table(folder.config_text(), str(path / "config.yaml")).get("epochs", 0)
+    if not isinstance(epochs, int):
+        raise InputError(f"{path / 'config.yaml'} says epochs: {epochs}, and it must be a number")
     rows = folder.read_trace()
     test = [row for row in rows if row.split == "test"]
     if not test:
@@ -95,13 +98,15 @@ def live_table(paths: Sequence[Path], state: Callable[[Path, Course], str] = lam
         try:
             now = course(path)
         except InputError as error:
-            table.add_row(escape(path.name), escape(str(error)))
+            table.add_row(escape(printable(path.name)), escape(str(error)))
             continue
         elbos = ["" if value is None else f"{value:.2f}" for value in (now.train, now.test, now.best)]
         left = "" if now.left is None else f"{now.left:.0f}"
         times = [f"{now.seconds:.0f}" if now.epoch else "", left]
         epoch = f"{now.epoch}/{now.epochs}" if now.epochs else ""
-        table.add_row(escape(path.name), escape(state(path, now)), epoch, *elbos, *times, sparkline(now.curve))
+        table.add_row(
+            escape(printable(path.name)), escape(state(path, now)), epoch, *elbos, *times, sparkline(now.curve)
+        )
     return table
 
 
@@ -110,7 +115,7 @@ def follow(paths: Sequence[Path], console: Console | None = None, every: float =
 
     Where the output is no terminal, a line is printed for each epoch that is seen to be finished.
     """
-    console = console or Console()
+    console = console or PlainConsole()
     if console.is_terminal:
         with Live(get_renderable=lambda: live_table(paths), console=console, refresh_per_second=1 / every):
             while not all(course(path).state == "trained" for path in paths):
@@ -123,8 +128,8 @@ def follow(paths: Sequence[Path], console: Console | None = None, every: float =
             now = course(path)
             if now.epoch > shown.get(path, 0) and now.test is not None:
                 shown[path] = now.epoch
-                words = f"{path.name}: epoch {now.epoch}/{now.epochs}  test ELBO {now.test:.2f}  best {now.best:.2f}"
-                console.print(words, highlight=False, soft_wrap=True, markup=False)
+                words = f"epoch {now.epoch}/{now.epochs}  test ELBO {now.test:.2f}  best {now.best:.2f}"
+                console.print(f"{printable(path.name)}: {words}", highlight=False, soft_wrap=True, markup=False)
             if now.state == "trained":
                 going.remove(path)
         if going:

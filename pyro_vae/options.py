@@ -6,8 +6,9 @@ its import path, and an option of a class is an option of the command: ``--guide
 
 import re
 from argparse import ArgumentError
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -15,7 +16,12 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vae.config import KINDS, Config
 from pyro_vae.errors import InputError
+from pyro_vae.kinds import check_kinds
+from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
+from pyro_vae.plugs import installed
+from pyro_vae.trust import check_names, check_places, concrete, own_names
+from pyro_vae.yaml_table import MAX_LETTERS, read_table
 
 
 class Settings(NamedTuple):
@@ -27,19 +33,59 @@ class Settings(NamedTuple):
 
 def make_parser(prog: str | None = None, **kwargs: Any) -> ArgumentParser:
     """A parser with the options of :class:`Config`; errors are raised and not printed."""
+    for option in KINDS:
+        installed(option)  # a class is found by its name once it is imported
     parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
+    add_trust(parser)
     return parser
 
 
-def parse_arguments(parser: ArgumentParser, argv: list[str]) -> Namespace:
+def add_trust(parser: ArgumentParser) -> None:
+    """The option by which the user lets files name any code."""
+    text = "what a configuration or a run folder names may be code of its own, which runs (see SECURITY.md)"
+    parser.add_argument("--trust", action="store_true", help=text)
+
+
+def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[str, Any] | None = None) -> Namespace:
     """The command line as a namespace; ``--batch-size`` and ``--batch_size`` are the same option.
 
+    The classes that it names are the user's own from now on; those that a ``--config FILE`` names are checked.
+
+    Args:
+        parser: of the command.
+        argv: the words after the command's name.
+        beneath: options that hold where the words say nothing else, from a file that was checked.
+
     Raises:
-        InputError: where an option is unknown or has no sense, in one line.
+        InputError: where an option is unknown or has no sense, or a file names code that is not to be trusted, in one
+            line.
     """
-    return _in_one_line(lambda: parser.parse_args([_with_underscores(word) for word in argv]))
+    words = [_with_underscores(word) for word in argv]
+    options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
+    trust, typed = "trust" in options, _class_paths(words)
+    tables = [] if beneath is None else [dict(beneath)]
+    kept: list[str] = [_inline(table) for table in tables]
+    at = 0
+    while at < len(words):
+        word, at = words[at], at + 1
+        name, equals, path = word.partition("=")
+        if name != "--config" or not (equals or at < len(words)):
+            kept.append(word)
+            continue
+        if not equals:
+            path, at = words[at], at + 1
+        table = read_table(_text_of(path), path)
+        check_names(table, path, trust, typed)
+        check_places(table, path, trust, options)
+        tables.append(table)
+        kept.append(_inline(table))
+    namespace = _in_one_line(lambda: parser.parse_args(kept))
+    _own(namespace, tables, typed)
+    if "data_root" in options and namespace.get("data_root") is not None:
+        remember_folder(Path(namespace.data_root))
+    return namespace
 
 
 def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
@@ -54,21 +100,99 @@ def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
     return _in_one_line(settled)
 
 
-def settings_of(options: dict[str, Any]) -> Settings:
-    """Options given in Python, or read from YAML: names for classes, or ``{"class_path": ..., "init_args": ...}``."""
+def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
+    """Options given in Python: names for classes, classes, or ``{"class_path": ..., "init_args": ...}``.
+
+    Args:
+        options: of :class:`Config`; ``config`` is the path of a file of options that lie beneath them.
+        trust: what that file names may be code of its own.
+    """
     parser = make_parser()
-    return settle(parser, _in_one_line(lambda: parser.parse_object(plain(options))))
+    given = {k: _path_of(v) if isinstance(v, type) else v for k, v in options.items()}
+    file = given.pop("config", None)
+    table: dict[str, Any] = {}
+    if file is not None:
+        table = read_table(_text_of(file), file)
+        check_names(table, file, trust)
+        check_places(table, file, trust, list(given))
+    beneath = _in_one_line(lambda: parser.parse_object(table))
+    namespace = _in_one_line(lambda: parser.parse_object(plain(given), beneath))
+    _own(namespace, [table], own_names({k: v for k, v in given.items() if k in KINDS}))
+    if given.get("data_root") is not None:
+        remember_folder(Path(given["data_root"]))
+    return settle(parser, namespace)
 
 
-def settings_from(text: str, **changes: Any) -> Settings:
-    """The settings that a ``config.yaml`` says, with changes."""
+def settings_from(text: str, trust: bool = False, where: str = "the configuration", **changes: Any) -> Settings:
+    """The settings that a ``config.yaml`` says, with changes.
+
+    Args:
+        text: of the file.
+        trust: the file may name any code, as one that this process wrote may.
+        where: how an error calls the file.
+        changes: options that are other ones.
+
+    Raises:
+        InputError: where it is no table of options, or names code that is not to be trusted, in one line.
+    """
+    table = read_table(text, where)
+    check_names(table, where, trust)
+    parser = make_parser()
+    namespace = _in_one_line(lambda: parser.parse_object({**table, **plain(changes)}))
+    check_kinds(namespace)
+    return settle(parser, namespace)
+
+
+def _own(namespace: Namespace, tables: Iterable[Mapping[str, Any]], typed: Collection[str]) -> None:
+    """Check what the options name, and remember what the user named in them and no file did."""
+    if not all(option in namespace for option in KINDS):
+        return  # a command without options of classes
+    check_kinds(namespace)
+    chosen = {option: _plain(namespace[option]) for option in KINDS}
+    by_files = set().union(*(own_names(table) for table in tables))
+    remember(name for name in own_names(chosen) if name not in by_files or name in typed)
+
+
+def _plain(value: Any) -> Any:
+    return value.as_dict() if isinstance(value, Namespace) else value
+
+
+def _path_of(found: type) -> str:
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    """A table that was checked as a word of the command line: the file is not read a second time."""
+    return f"--config={yaml.safe_dump(dict(table), default_flow_style=True, width=MAX_LETTERS)}"
+
+
+def _class_paths(words: Sequence[str]) -> set[str]:
+    """The class paths that a command line names for its class options, and not those in its paths."""
+    found: set[str] = set()
+    of_class = False
+    for word in words:
+        if word.startswith("--"):
+            of_class = word[2:].partition("=")[0].partition(".")[0] in KINDS
+        if of_class:
+            found |= set(re.findall(r"[^\W\d]\w*(?:\.\w+)+", word.removeprefix("--")))
+    return found
+
+
+def _text_of(path: Path | str) -> str:
+    """The content of a file of options, or as much of it as can be one.
+
+    Raises:
+        InputError: where it cannot be read.
+    """
     try:
-        options = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"the configuration is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(options, dict):
-        raise InputError("the configuration is not a table of options")
-    return settings_of({**options, **changes})
+        with open(path, encoding="utf-8") as file:
+            return file.read(MAX_LETTERS + 1)
+    except UnicodeDecodeError as error:
+        raise InputError(f"--config {path} is not text: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"--config {path}: File does not exist") from error
+    except OSError as error:
+        raise InputError(f"--config {path} cannot be read: {error.strerror}") from error
 
 
 def _with_underscores(word: str) -> str:
@@ -92,7 +216,7 @@ def _explain(message: str) -> str:
     key = re.search(r'key "(\w+)', message)
     unknown = re.search(r"Expected a dot import path string: (\S+)", message)
     if key and key[1] in KINDS and unknown:
-        known = sorted(_concrete(KINDS[key[1]]))
+        known = sorted(found.__name__ for found in concrete(KINDS[key[1]]))
         near = get_close_matches(unknown[1], known, n=3, cutoff=0.4)
         rest = f"nearest: {', '.join(near)}; " if near else ""
         return f"no {key[1]} {unknown[1]!r}: {rest}known: {', '.join(known)}; or give the import path of your own class"
@@ -101,12 +225,6 @@ def _explain(message: str) -> str:
     line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
     line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
     return re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)
-
-
-def _concrete(kind: type) -> set[str]:
-    below: set[str] = set().union(*map(_concrete, kind.__subclasses__()))
-    not_chosen = getattr(kind, "__abstractmethods__", None) or not getattr(kind, "chosen_by_name", True)
-    return below if not_chosen else below | {kind.__name__}
 
 
 def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:

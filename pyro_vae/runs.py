@@ -240,20 +240,22 @@ def set_weights(model: Model, guide: Guide, state: dict[str, Any], source: Path)
 
 
 @torch_defaults()
-def load(path: Path | str, which: str | None = None, device: str | torch.device = "cpu") -> Run:
+def load(path: Path | str, which: str | None = None, device: str | torch.device = "cpu", trust: bool = False) -> Run:
     """The model, the guide and the configuration of a run, in evaluation mode.
 
     Args:
         path: the run folder.
         which: "best" (by validation ELBO) or "last"; by default the best there is.
         device: where to put them.
+        trust: what its config.yaml names may be any code, which runs (SECURITY.md); by default it may name this
+            project's classes, those that an installed package declares, and the user's own.
 
     Raises:
-        InputError: where the folder is no run, has no checkpoint, or names code that is gone.
+        InputError: where the folder is no run, has no checkpoint, or names code that is gone or not to be trusted.
     """
     folder = RunFolder(path)
     try:
-        config = settings_from(folder.config_text()).config
+        config = settings_from(folder.config_text(), trust, str(folder.path / "config.yaml")).config
     except InputError as error:
         raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     if which is None:

@@ -134,7 +134,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         prepared = prepare(settings.config, data)
         with TemporaryDirectory() as folder:
             fit(*open_session(prepared, RunFolder.create(Path(folder), settings.text), quiet=True))
-            run = load(folder)
+            run = load(folder, trust=True)
             self.trace_ = [row for row in run.folder.read_trace() if row.split != "test"]
         if not isinstance(run.model, VAE):
             raise InputError(f"a {type(run.model).__name__} has no decoder and prior to make features of")

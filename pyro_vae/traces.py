@@ -6,18 +6,21 @@ python -m pyro_vae.traces runs/a runs/b --save traces.png
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jsonargparse import ArgumentParser
 from rich import box
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pyro_vae.cli import run_command
+from pyro_vae.config import Config
 from pyro_vae.errors import InputError
-from pyro_vae.options import parse_arguments, settings_from
+from pyro_vae.options import parse_arguments
 from pyro_vae.runs import RunFolder, TraceRow
+from pyro_vae.terminal import PlainConsole, printable
+from pyro_vae.yaml_table import read_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +84,7 @@ def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, in
         test = [row for row in rows if row.split == "test"]
         best = max(test, key=lambda row: row.elbo)
         table.add_row(
-            name,
+            escape(name),
             *(f"{number:.2f}" for number in (test[0].elbo, best.elbo, best.log_likelihood, best.kl)),
             f"{best.step:,}",
             f"{best.seconds:.1f}",
@@ -89,6 +92,14 @@ def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, in
             f"{test[-1].step:,}",
         )
     return table
+
+
+def _samples(table: Mapping[str, Any], path: Path) -> int:
+    """How many samples of z the trace's ELBOs are of; nothing else of the configuration is made or imported."""
+    samples = table.get("eval_samples", Config.eval_samples)
+    if not isinstance(samples, int) or samples < 1:
+        raise InputError(f"{path / 'config.yaml'} says eval_samples: {samples}, and it must be a positive number")
+    return samples
 
 
 def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live: bool = False) -> None:
@@ -120,17 +131,18 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
         found = folder.read_trace()
         if not any(row.split == "test" for row in found):
             raise InputError(f"{path} has no trace yet: its first epoch is not finished")
-        name = path.name if path.name not in rows else str(path)
+        name = printable(path.name)
+        name = name if name not in rows else printable(str(path))
         rows[name] = found
-        samples[name] = settings_from(text).config.eval_samples
-    Console().print(trace_table(rows, samples))
+        samples[name] = _samples(read_table(text, str(path / "config.yaml")), path)
+    PlainConsole().print(trace_table(rows, samples))
     save = save or (runs[0] / "figures" / "trace.png" if len(runs) == 1 else runs[0].parent / "traces.png")
     try:
         save.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(save, figure_bytes(trace_figure(rows, x), save.suffix.lstrip(".") or "png"))
     except (OSError, ValueError) as error:
         raise InputError(f"the picture cannot be saved to {save}: {error}") from error
-    print(f"picture: {save}")
+    print(printable(f"picture: {save}"))
 
 
 def main(argv: list[str]) -> None:

@@ -1,6 +1,9 @@
 """What all tests share."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pyro
@@ -13,6 +16,11 @@ from pyro_vae.training.log import Log
 
 # Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
 torch.set_num_threads(1)
+
+# What the tests name is not to be remembered as this user's own; each process of pytest has a cache for itself.
+_cache = tempfile.mkdtemp(prefix="pyro_vae-tests-")
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+os.environ["XDG_CACHE_HOME"] = _cache
 
 # The tests test the same on every machine: but for those marked with ``cuda``, they and the processes that they start
 # see no CUDA device.

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from pyro_vae.compare.analysis import analyse, in_words
 from pyro_vae.compare.dashboard import Dashboard
@@ -17,6 +16,7 @@ from pyro_vae.compare.results import read
 from pyro_vae.compare.work import Work, cores
 from pyro_vae.errors import InputError
 from pyro_vae.runs import write_atomic
+from pyro_vae.terminal import PlainConsole, printable
 
 
 def main(argv: list[str]) -> None:
@@ -36,7 +36,7 @@ def work_through(plan: Plan) -> dict[str, str]:
     workers = min(plan.workers or slots, len(plan.trials))
     # Together no more than there are cores, and none more than OMP_NUM_THREADS allows.
     threads = max(1, min(cores() // workers, torch.get_num_threads()))
-    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads)
+    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads, plan.trust)
     with Dashboard(plan.trials) as dashboard:
         try:
             if plan.ray is None:
@@ -91,7 +91,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     write_atomic(plan.out / "report.html", as_html(comparison))
     if picture := findings_picture(comparison):
         write_atomic(plan.out / "comparison.png", figure_bytes(picture))
-    console = Console()
+    console = PlainConsole()
     console.print(table(comparison))
     for line in comparison.words:
         console.print(line, highlight=False, markup=False)
@@ -99,7 +99,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
         console.print(
             f"failed: {name}: {why}; see {plan.out / 'logs' / name}.txt", highlight=False, soft_wrap=True, markup=False
         )
-    print(f"report: {plan.out / 'report.html'}")
+    print(printable(f"report: {plan.out / 'report.html'}"))
     return comparison
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from pyro_vae.compare.grid import Trial
 from pyro_vae.live import Course, live_table
 from pyro_vae.runs import RunFolder
+from pyro_vae.terminal import PlainConsole
 
 
 class Dashboard:
@@ -22,7 +23,7 @@ class Dashboard:
     """
 
     def __init__(self, trials: Sequence[Trial], console: Console | None = None):
-        self.console = console or Console()
+        self.console = console or PlainConsole()
         self.trials = {trial.path: trial for trial in trials}
         self.ended: set[Path] = set()
         self.failed: dict[Path, str] = {}

@@ -44,6 +44,7 @@ class Plan:
         measures, evaluate, measure_train: what ``evaluate`` is asked for.
         workers: runs at a time; None where the machine decides.
         ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
+        trust: run folders that are there already may name any code.
     """
 
     arms: Sequence[Arm]
@@ -58,6 +59,7 @@ class Plan:
     measure_train: bool
     workers: int | None
     ray: str | None
+    trust: bool = False
 
 
 def compare_parser(on_cuda: bool) -> ArgumentParser:
@@ -108,7 +110,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
     out = config.out or Path("comparisons") / "-".join([Path(config.data).stem, *folders])[:120]
     return Plan(
         arms=[arm for arm, _ in parsed],
-        trials=_trials(settled, dict(zip(names, folders, strict=True)), given.seeds, out),
+        trials=_trials(settled, dict(zip(names, folders, strict=True)), given.seeds, out, given.trust),
         out=out,
         data=config.data,
         device=config.device,
@@ -119,6 +121,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
         measure_train=given.measure_train,
         workers=given.workers,
         ray=given.ray,
+        trust=given.trust,
     )
 
 
@@ -139,14 +142,14 @@ def _evaluation(given: Namespace) -> Options:
         raise InputError(f"--evaluate: {error}") from error
 
 
-def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path) -> list[Trial]:
+def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path, trust: bool) -> list[Trial]:
     first = next(iter(settled.values())).config
     data = load_data(first.data, first.data_root, first.validation, first.layout)
     binary = {}
     for arm, settings in settled.items():
         config = settings.config
         if config.likelihood is None:
-            config = settings_from(settings.text, likelihood=data.likelihood).config
+            config = settings_from(settings.text, trust=True, likelihood=data.likelihood).config
         binary[arm] = prepare(config, data).binarizer.binary
     if len(set(binary.values())) > 1:
         zeros, gray = ([arm for arm in binary if binary[arm] is seen] for seen in (True, False))
@@ -156,7 +159,7 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         )
 
     def text(settings: Settings, seed: int) -> str:
-        return settings_from(settings.text, seed=seed).text
+        return settings_from(settings.text, trust=True, seed=seed).text
 
     trials = [
         Trial(arm, seed, out / "runs" / f"{folders[arm]}-seed{seed}", text(settings, seed), first.device)
@@ -164,5 +167,5 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         for arm, settings in settled.items()
     ]
     for trial in trials:
-        same_run(trial, data.likelihood)
+        same_run(trial, data.likelihood, trust)
     return trials

@@ -30,6 +30,7 @@ class Work:
         measures: their names.
         train: measure bounds and gap on training images too.
         threads: of torch, in each process.
+        trust: a run folder that is there already may name any code.
     """
 
     logs: Path
@@ -37,6 +38,7 @@ class Work:
     measures: tuple[str, ...]
     train: bool
     threads: int
+    trust: bool = False
 
     def __call__(self, trial: Trial) -> None:
         """Train and measure; nothing is done twice.
@@ -49,10 +51,11 @@ class Work:
 
         torch.set_num_threads(self.threads)
         with said_to(self.logs / f"{trial.name}.txt"):
-            folder = complete(trial.path, settings_from(trial.text))
+            # The options come from the command, which checked them; it may have been on another machine.
+            folder = complete(trial.path, settings_from(trial.text, trust=True), trust=self.trust)
             if "environment" not in folder.read_metrics():
                 folder.update_metrics(environment=environment(trial.device))
-            evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device)
+            evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device, trust=self.trust)
 
 
 @contextmanager
@@ -96,21 +99,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def same_run(trial: Trial, likelihood: str) -> None:
+def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
     """Whether a run folder that is there is this very trial, so that it can be used or gone on with.
 
     Args:
         likelihood: the one that suits the data, where the options leave it open.
+        trust: what the folder names may be any code.
 
     Raises:
         InputError: where it was trained with other options, naming them.
     """
     if not (trial.path / "config.yaml").exists():
         return
-    saved = settings_from(RunFolder(trial.path).config_text(), device="auto").text
-    wanted = settings_from(trial.text, device="auto")
+    where = str(trial.path / "config.yaml")
+    saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto").text
+    wanted = settings_from(trial.text, trust=True, device="auto")
     if wanted.config.likelihood is None:
-        wanted = settings_from(wanted.text, likelihood=likelihood)
+        wanted = settings_from(wanted.text, trust=True, likelihood=likelihood)
     if saved != wanted.text:
         other = sorted({line.strip() for line in set(saved.splitlines()) ^ set(wanted.text.splitlines())})
         raise InputError(f"{trial.path} was trained with other options ({'; '.join(other)}): choose another --out")

@@ -28,9 +28,11 @@ from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
 from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
 from pyro_vae.evaluate.report import Findings, Line, table
-from pyro_vae.options import parse_arguments
+from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
+from pyro_vae.terminal import printable
+from pyro_vae.trust import check_data_root
 
 
 @torch_defaults()
@@ -44,6 +46,7 @@ def evaluate(
     checkpoint: Literal["best", "last"] | None = None,
     device: str = "auto",
     quiet: bool = False,
+    trust: bool = False,
 ) -> list[Findings]:
     """Measure runs, write their ``metrics.json`` and pictures, and print one table.
 
@@ -58,25 +61,30 @@ def evaluate(
         checkpoint: which weights; by default the best there are.
         device: auto takes CUDA where there is one.
         quiet: show neither progress nor table.
+        trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
 
     Raises:
         InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data do not fit it.
     """
     where = choose_device(device)
     options = settled(plain(options or Options()), where)
-    loaded = [load(path, checkpoint, where) for path in runs]
+    loaded = [load(path, checkpoint, where, trust) for path in runs]
+    for run in loaded:
+        root = None if data_root is not None else run.config.data_root
+        if (note := check_data_root(root, str(run.folder.path / "config.yaml"), trust)) and not quiet:
+            print(printable(note), file=sys.stderr)
     chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
     findings = []
     with Line(quiet) as watch, exact(where):
         for run in loaded:
-            watch.run = str(run.folder.path)
+            watch.run = printable(str(run.folder.path))
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")
             findings.append(_evaluate_one(run, which, options, chosen, train, against, data_root, where, watch))
     if not quiet:
-        named = {str(path): found for path, found in zip(runs, findings, strict=True)}
+        named = {printable(str(path)): found for path, found in zip(runs, findings, strict=True)}
         watch.console.print(table(named, watch.console.width))
         for run in loaded:
-            print(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}")
+            print(printable(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}"))
     return findings
 
 
@@ -197,7 +205,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
     parser.add_argument("--only", metavar="A,B", help=f"which measures: {', '.join([*MEASURES, *SIMULATED])}")
     parser.add_class_arguments(Options, as_group=False)
-    parser.add_function_arguments(evaluate, skip={"runs", "options", "measures"}, as_group=False)
+    parser.add_function_arguments(evaluate, skip={"runs", "options", "measures", "trust"}, as_group=False)
+    add_trust(parser)
     given = parse_arguments(parser, argv)
     plain = {name: given[name] for name in Options.__dataclass_fields__}
     try:
@@ -207,7 +216,7 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise InputError(str(error)) from error
     only = None if given.only is None else given.only.split(",")
-    rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device", "quiet")}
+    rest = {name: given[name] for name in ("train", "against", "data_root", "checkpoint", "device", "quiet", "trust")}
     try:
         with plain_interrupts():
             evaluate(given.runs, options, only, **rest)

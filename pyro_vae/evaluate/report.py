@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from pyro_vae.evaluate.ledger import Entry
+from pyro_vae.terminal import PlainConsole
 
 Findings = dict[str, dict[str, Entry]]  #: by the images they were taken on, then by the measure
 
@@ -68,7 +68,7 @@ class Line:
     """A line for each finished measure, and in a terminal a bar for the one that is going on."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(quiet=quiet)
+        self.console = PlainConsole(quiet=quiet)
         self.run = ""
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True

@@ -6,8 +6,8 @@ import pyro
 import torch
 
 from guides import Guide
-from pyro_vae.build import class_of, labels_of, likelihood_of
-from pyro_vae.config import Config
+from pyro_vae.build import labels_of, likelihood_of
+from pyro_vae.config import Config, class_of
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.distributed import Workers
 from pyro_vae.errors import InputError

@@ -9,6 +9,7 @@ from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms
 from pyro_vae.runs import RunFolder, TraceRow
+from pyro_vae.terminal import printable
 
 
 class Log:
@@ -65,7 +66,7 @@ class Log:
 
         began = time.monotonic()
         draw(model, guide, self.data, self.seen, self.folder)
-        save_figure(self.folder, "trace", trace_figure({self.folder.path.name: self.rows}, "epochs"))
+        save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
         self.events.flush()
         self.pictured = time.monotonic()
         self.picture_cost = self.pictured - began

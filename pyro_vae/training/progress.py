@@ -6,6 +6,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyro_vae.terminal import PlainConsole
+
 SECONDS_BETWEEN_LINES = 2.0
 
 
@@ -22,7 +24,7 @@ class ProgressBar:
 
     def __init__(self, epochs: int, start: int, steps: int, quiet: bool = False, console: Console | None = None):
         # In a notebook rich would make an HTML cell of every line, and of quiet ones too.
-        self.console = console or Console(quiet=quiet, force_jupyter=False)
+        self.console = console or PlainConsole(quiet=quiet, force_jupyter=False)
         self.epochs, self.steps = epochs, steps
         self.shown = -float("inf")
         self.bar: Progress | None = None

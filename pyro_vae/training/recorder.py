@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyro_vae.errors import InputError
 from pyro_vae.runs import Run, RunFolder, TraceRow, load
+from pyro_vae.terminal import printable
 from pyro_vae.training.checks import bounds_nothing
 from pyro_vae.training.held_out import held_out_terms
 from pyro_vae.training.log import Log
@@ -130,7 +131,7 @@ class Recorder:
     def finish(self, state: TrainingState) -> None:
         """The test ELBO and the pictures of the best weights, and the last words."""
         run = self.prepared
-        best = load(self.folder.path, "best", run.device)
+        best = load(self.folder.path, "best", run.device, trust=True)
         samples = run.config.final_samples
         test = held_out_terms(best.model, best.guide, run.data.test, run.binarizer, samples)
         self.log.pictures(best.model, best.guide)
@@ -155,8 +156,8 @@ def _summary(run: Prepared, state: TrainingState, result: dict[str, Any], best: 
         f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
         f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
         f" {result['samples']} samples of z, {result['images']} images, best weights: epoch {result['epoch']})\n"
-        f"run folder: {folder.path}\n"
-        f"look at:    {folder.figures}/*.png\n"
-        f"next:       python -m pyro_vae.traces {folder.path}\n"
-        f"            tensorboard --logdir {folder.path.parent}"
+        f"run folder: {printable(str(folder.path))}\n"
+        f"look at:    {printable(str(folder.figures))}/*.png\n"
+        f"next:       python -m pyro_vae.traces {printable(str(folder.path))}\n"
+        f"            tensorboard --logdir {printable(str(folder.path.parent))}"
     )

@@ -6,17 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyro_vae.build import class_of
-from pyro_vae.config import Config
+from pyro_vae.config import Config, class_of
 from pyro_vae.data import DATA_SETS, DataSet, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.runs import RunFolder, TraceRow, set_weights, write_atomic
 from pyro_vae.schedules import Constant
+from pyro_vae.terminal import printable
 from pyro_vae.training.prepare import Prepared, prepare
 from pyro_vae.training.recorder import Recorder
 from pyro_vae.training.state import TrainingState
+from pyro_vae.trust import check_data_root
+from pyro_vae.yaml_table import read_table
 
 
 class Session(NamedTuple):
@@ -59,7 +61,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
             settled["data_root"] = str(config.data_root.resolve())
         if config.likelihood is None:
             settled["likelihood"] = data.likelihood
-        settings = settings_from(settings.text, **settled)
+        settings = settings_from(settings.text, trust=True, **settled)
         prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
         folder = workers.on_main(lambda: RunFolder.create(out, _headed(settings.text, workers)))
         with _says_how_to_resume(folder, workers):
@@ -67,20 +69,22 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
 
 
 @contextmanager
-def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False) -> Iterator[Session]:
+def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: bool = False) -> Iterator[Session]:
     """The run in a folder, from where it stands; of its options, only epochs and device may be other ones.
 
     Args:
         path: the run folder.
         changes: words of the command line, such as ``["--epochs", "400"]``.
         quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
+        trust: as for :func:`pyro_vae.load`.
 
     Raises:
-        InputError: where the folder is no run, is damaged, or other options are changed.
+        InputError: where the folder is no run, is damaged, names code that is not to be trusted, or other options are
+            changed.
     """
     with join() as workers:
         folder = RunFolder(path)
-        prepared = workers.in_turn(lambda: _prepared_again(folder, changes, workers))
+        prepared = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trust or "--trust" in changes))
         with _says_how_to_resume(folder, workers):
             yield open_session(prepared, folder, quiet)
 
@@ -90,20 +94,23 @@ def _headed(text: str, workers: Workers) -> str:
     return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
-def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers) -> Prepared:
+def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool) -> Prepared:
     """The run in a folder, prepared; what changes is in its config.yaml afterwards."""
-    saved = settings_from(folder.config_text())
+    text, where = folder.config_text(), str(folder.path / "config.yaml")
+    saved = settings_from(text, trust, where)
     parser = make_parser()
-    given = parse_arguments(parser, ["--config", str(folder.path / "config.yaml"), *changes])
+    given = parse_arguments(parser, list(changes), beneath=read_table(text, where))
     if given.out is not None:
         raise InputError("--resume goes on in the run's own folder, so --out has no place beside it")
     settings = settle(parser, given)
-    allowed = {"epochs": settings.config.epochs, "device": settings.config.device}
-    if settings_from(saved.text, **allowed).text != settings.text:
+    allowed: dict[str, Any] = {"epochs": settings.config.epochs, "device": settings.config.device}
+    if settings_from(saved.text, trust, **allowed).text != settings.text:
         raise InputError("--resume takes its options from the run; only --epochs and --device may be changed")
     if settings.config.epochs != saved.config.epochs:
         _check_epochs(folder, saved.config, settings.config.epochs)
     config = settings.config
+    if (note := check_data_root(config.data_root, where, trust)) and workers.main:
+        print(printable(note), file=sys.stderr)
     data = load_data(config.data, config.data_root, config.validation, config.layout)
     prepared = prepare(config, data, workers)
     if settings.text != saved.text:
@@ -164,7 +171,7 @@ def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         if workers.main:
-            again = f"{workers.command} -m pyro_vae.svi --resume {folder.path}"
+            again = printable(f"{workers.command} -m pyro_vae.svi --resume {folder.path}")
             print(f"\nstopped; every finished epoch is saved. Go on with: {again}", file=sys.stderr)
         raise
 

@@ -1,0 +1,137 @@
+"""The classes of the user's own: what this user named on a command line or in Python, and in which file it lay.
+
+A file may name them again (:mod:`pyro_vae.trust`). What is remembered is a class path, the file of its module and the
+digest of that file, in this user's cache and never in a run folder: another module of that name, in a folder that came
+from somebody else, is not the user's own. Nothing here imports a module.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+Known = Literal["own", "changed", "unknown"]
+
+
+class Origin(NamedTuple):
+    """Where a class path leads, as text: the file of its module (empty where there is none) and that file's digest."""
+
+    file: str
+    digest: str
+
+
+_here: dict[str, Origin] = {}  # of this process, which may have no cache
+
+
+def cache_folder() -> Path:
+    """This user's folder for what can be made again; XDG_CACHE_HOME decides where, if it is absolute."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (named if named.is_absolute() else Path.home() / ".cache") / "pyro_vae"
+
+
+def origin_of(name: str) -> Origin:
+    """The file that an import of this class path would run last, found without importing anything."""
+    file, folders, parts = "", None, name.split(".")
+    for count in range(1, len(parts)):
+        module = ".".join(parts[:count])
+        loaded = sys.modules.get(module)
+        if loaded is not None:
+            found, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
+        else:
+            spec = _spec(module, folders)
+            if spec is None:
+                break
+            found, folders = spec.origin, spec.submodule_search_locations
+        file = os.path.realpath(found) if found and os.path.exists(found) else found or ""
+        if folders is None:
+            break
+    try:
+        return Origin(file, hashlib.sha256(Path(file).read_bytes()).hexdigest()) if file else Origin("", "")
+    except OSError:  # built into Python, or in an archive
+        return Origin(file, "")
+
+
+def _spec(module: str, folders: Any) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec = find(module, folders) if find else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def remember(names: Iterable[str], lasting: bool = True) -> None:
+    """From now on these class paths are the user's own, with the modules that they lead to now.
+
+    Args:
+        names: class paths.
+        lasting: for this user; else for this process alone.
+    """
+    for name in names:
+        origin = origin_of(name)
+        _here[name] = origin
+        # What was typed into Python itself has no file that a later process could be asked for.
+        if lasting and not (name.startswith("__main__.") and not origin.file):
+            _keep(name, origin)
+
+
+def known(name: str) -> Known:
+    """Whether a class path is the user's own, was so until its module's file changed, or neither."""
+    origin = origin_of(name)
+    if name in _here and _here[name].file == origin.file and name.rpartition(".")[0] in sys.modules:
+        return "own"  # what would run is loaded already, whatever became of its file
+    saved = [kept for kept in (_here.get(name), _kept(name, origin.file)) if kept is not None]
+    if origin in saved:
+        return "own"
+    return "changed" if any(kept.file == origin.file for kept in saved) else "unknown"
+
+
+def remember_folder(path: Path) -> None:
+    """From now on a file may name this folder as the one of its data."""
+    _keep("data_root", Origin(str(path.resolve()), ""))
+
+
+def knows_folder(path: Path) -> bool:
+    """Whether the user has named this folder as the one of data."""
+    return _kept("data_root", str(path.resolve())) is not None
+
+
+def _record(name: str, file: str) -> Path:
+    return cache_folder() / "own" / f"{hashlib.sha256(f'{name}|{file}'.encode()).hexdigest()}.json"
+
+
+def _kept(name: str, file: str) -> Origin | None:
+    """What this user's cache holds; a record that somebody else could have put there is none."""
+    try:
+        handle = os.open(_record(name, file), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with open(handle, "rb") as opened:
+            about = os.fstat(opened.fileno())
+            if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & stat.S_IWOTH):
+                return None
+            content = json.loads(opened.read(100_000))
+    except (OSError, RuntimeError, ValueError):  # none, no home, or damaged
+        return None
+    if not isinstance(content, dict) or (content.get("name"), content.get("file")) != (name, file):
+        return None
+    return Origin(file, str(content.get("digest")))
+
+
+def _keep(name: str, origin: Origin) -> None:
+    try:
+        path = _record(name, origin.file)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+    except (OSError, RuntimeError):  # no home, or one that cannot be written: it is known to this process alone
+        return
+    try:
+        with open(handle, "w") as file:
+            json.dump({"name": name, **origin._asdict()}, file)
+        os.replace(partial, path)
+    except OSError:
+        os.unlink(partial)

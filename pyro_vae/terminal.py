@@ -1,0 +1,27 @@
+"""What reaches the terminal: names that others chose, such as those of files, cannot steer it."""
+
+import re
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+#: control characters, those that turn the direction of writing round, line separators, and halves of characters, by
+#: which Python stands for the bytes of a name that are no text
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text in which each character that could steer a terminal is written out, but for those in ``keep``.
+
+    >>> printable("a\x1b[31m\n")
+    'a\\x1b[31m\\n'
+    """
+    return _STEERING.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
+
+
+class PlainConsole(Console):
+    """A console whose texts cannot steer the terminal; rich's own colours can."""
+
+    def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
+        return super().render_str(printable(text, keep="\n"), *args, **kwargs)
