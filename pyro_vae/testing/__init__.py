@@ -1,5 +1,20 @@
-"""What authors of guides call in their own tests."""
+"""What authors of guides, models and their parts call in their own tests: each check says in words what is wrong."""
 
 from pyro_vae.testing.guide import check_guide
+from pyro_vae.testing.likelihood import check_likelihood
+from pyro_vae.testing.model import check_model
+from pyro_vae.testing.network import check_decoder, check_encoder
+from pyro_vae.testing.objective import check_objective
+from pyro_vae.testing.prior import check_prior
+from pyro_vae.testing.schedule import check_schedule
 
-__all__ = ["check_guide"]
+__all__ = [
+    "check_decoder",
+    "check_encoder",
+    "check_guide",
+    "check_likelihood",
+    "check_model",
+    "check_objective",
+    "check_prior",
+    "check_schedule",
+]

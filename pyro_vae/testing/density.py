@@ -13,11 +13,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-
-def require(condition: bool, message: str) -> None:
-    """Raise AssertionError with the message where the condition does not hold, also under ``python -O``."""
-    if not condition:
-        raise AssertionError(message)
+from pyro_vae.testing.context import require
 
 
 def draw(q: TorchDistribution, sample_shape: Sequence[int]) -> Tensor:

@@ -17,7 +17,8 @@ from pyro_vae.engine.precision import Precision, products
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, Model, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
 from pyro_vae.seeds import forked, seeded
-from pyro_vae.testing.density import check_density, check_log_determinants, draw, require
+from pyro_vae.testing.context import looking_at, name_of, require
+from pyro_vae.testing.density import check_density, check_log_determinants, draw
 
 
 def check_guide(
@@ -53,7 +54,7 @@ def check_guide(
         >>> from pyro_vae.testing import check_guide
         >>> check_guide(MeanField, latent_dims=[2], batch_sizes=[7])
     """
-    name = getattr(guide_class, "__name__", str(guide_class))
+    name = name_of(guide_class)
     with forked(), pyro.validation_enabled(True):
         for latent_dim in latent_dims:
             for image_shape in image_shapes:
@@ -62,10 +63,10 @@ def check_guide(
                     return _build(guide_class, d, shape, options)
 
                 for n in batch_sizes:
-                    with _Context(f"{name}, latent_dim {latent_dim}, {n} images of shape {image_shape}"):
+                    with looking_at(f"{name}, latent_dim {latent_dim}, {n} images of shape {image_shape}"):
                         torch.manual_seed(seed)
                         _check_contract(build, torch.rand(n, *image_shape).bernoulli())
-            with _Context(f"{name}, latent_dim {latent_dim}"):
+            with looking_at(f"{name}, latent_dim {latent_dim}"):
                 torch.manual_seed(seed)
                 guide, _ = build()
                 if guide.has_density:
@@ -73,20 +74,6 @@ def check_guide(
                     check_log_determinants(guide.posterior(lam))
                     if guide.scores_any_z:
                         check_density(guide.posterior(lam[:1]))
-
-
-class _Context:
-    """Puts what was being looked at before the message of an AssertionError."""
-
-    def __init__(self, where: str):
-        self.where = where
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, AssertionError):
-            raise AssertionError(f"{self.where}: {error}") from error
 
 
 def _build(make: Callable[..., Guide], latent_dim: int, shape: tuple[int, ...], options: Any) -> tuple[Guide, Model]:
