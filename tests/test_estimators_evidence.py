@@ -7,12 +7,12 @@ import pytest
 import torch
 from evaluation_cases import SHAPE, OwnSamplesOnly, Point, Scaled
 from grids import grid_evidence
-from pyro_vae.checks import sees_binary
 from scipy import integrate
 from torch import nn
 
 import pyro_vae
 from guides import MeanField, MLPEncoder
+from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import (
     Annealing,
