@@ -5,11 +5,14 @@
 >>> q = run.guide.posterior(run.guide.amortize(images))        # doctest: +SKIP
 """
 
+# isort: off
+from pyro_vae import interrupts as interrupts  # the first of all imports: Ctrl-C may come in any of the others
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+# isort: on
 
 if TYPE_CHECKING:
     from pyro_vae.encoding import features

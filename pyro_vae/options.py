@@ -7,15 +7,16 @@ its import path, and an option of a class is an option of the command: ``--guide
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from pyro_vae.command_line import CommandParser
 from pyro_vae.config import KINDS, Config
 from pyro_vae.errors import InputError
+from pyro_vae.explain import explain
 from pyro_vae.kinds import check_kinds
 from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
@@ -31,15 +32,21 @@ class Settings(NamedTuple):
     text: str
 
 
-def make_parser(prog: str | None = None, **kwargs: Any) -> ArgumentParser:
+def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
     """A parser with the options of :class:`Config`; errors are raised and not printed."""
     for option in KINDS:
         installed(option)  # a class is found by its name once it is imported
-    parser = ArgumentParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
+    parser = CommandParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
+    parser.classes = classes_of
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
     add_trust(parser)
     return parser
+
+
+def classes_of(option: str) -> list[type]:
+    """The classes that an option can name, in the order of their names; none where it takes no class."""
+    return sorted(concrete(KINDS[option]), key=lambda found: found.__name__) if option in KINDS else []
 
 
 def add_trust(parser: ArgumentParser) -> None:
@@ -81,7 +88,7 @@ def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[st
         check_places(table, path, trust, options)
         tables.append(table)
         kept.append(_inline(table))
-    namespace = _in_one_line(lambda: parser.parse_args(kept))
+    namespace = _in_one_line(lambda: parser.parse_args(kept), parser)
     _own(namespace, tables, typed)
     if "data_root" in options and namespace.get("data_root") is not None:
         remember_folder(Path(namespace.data_root))
@@ -97,7 +104,7 @@ def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
         chosen["out"] = None
         return Settings(Config(**values), parser.dump(chosen, skip_validation=True))
 
-    return _in_one_line(settled)
+    return _in_one_line(settled, parser)
 
 
 def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
@@ -115,8 +122,8 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
         table = read_table(_text_of(file), file)
         check_names(table, file, trust)
         check_places(table, file, trust, list(given))
-    beneath = _in_one_line(lambda: parser.parse_object(table))
-    namespace = _in_one_line(lambda: parser.parse_object(plain(given), beneath))
+    beneath = _in_one_line(lambda: parser.parse_object(table), parser)
+    namespace = _in_one_line(lambda: parser.parse_object(plain(given), beneath), parser)
     _own(namespace, [table], own_names({k: v for k, v in given.items() if k in KINDS}))
     if given.get("data_root") is not None:
         remember_folder(Path(given["data_root"]))
@@ -138,7 +145,7 @@ def settings_from(text: str, trust: bool = False, where: str = "the configuratio
     table = read_table(text, where)
     check_names(table, where, trust)
     parser = make_parser()
-    namespace = _in_one_line(lambda: parser.parse_object({**table, **plain(changes)}))
+    namespace = _in_one_line(lambda: parser.parse_object({**table, **plain(changes)}), parser)
     check_kinds(namespace)
     return settle(parser, namespace)
 
@@ -202,29 +209,15 @@ def _with_underscores(word: str) -> str:
     return f"--{name.replace('-', '_')}{equals}{value}"
 
 
-def _in_one_line(parse: Callable[[], Any]) -> Any:
+def _in_one_line(parse: Callable[[], Any], parser: ArgumentParser) -> Any:
     try:
         return parse()
     except InputError:
         raise
     except (ArgumentError, TypeError, ValueError) as error:
-        raise InputError(_explain(str(error))) from error
-
-
-def _explain(message: str) -> str:
-    """jsonargparse's answer in one line, with the nearest names where a class is unknown."""
-    key = re.search(r'key "(\w+)', message)
-    unknown = re.search(r"Expected a dot import path string: (\S+)", message)
-    if key and key[1] in KINDS and unknown:
-        known = sorted(found.__name__ for found in concrete(KINDS[key[1]]))
-        near = get_close_matches(unknown[1], known, n=3, cutoff=0.4)
-        rest = f"nearest: {', '.join(near)}; " if near else ""
-        return f"no {key[1]} {unknown[1]!r}: {rest}known: {', '.join(known)}; or give the import path of your own class"
-    if key and "Dict must include a class_path" in message:
-        return f"--{key[1]} has no default here: name the class too, as in --{key[1]} CLASS --{key[1]}.option VALUE"
-    line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", " ".join(message.split()))
-    line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
-    return re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)
+        named = (name for action in parser._actions for name in action.option_strings)
+        options = [name[2:] for name in named if name.startswith("--") and not name.endswith(".help")]
+        raise InputError(explain(str(error), options, classes_of)) from error
 
 
 def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:

@@ -19,7 +19,8 @@ from pyro_vae.device import current
 from pyro_vae.engine import SVI
 from pyro_vae.engine.precision import exact
 from pyro_vae.optim import set_lr
-from pyro_vae.options import make_parser, parse_arguments, settle, take_option
+from pyro_vae.options import parse_arguments, settle, take_option
+from pyro_vae.run_help import svi_parser as command_parser
 from pyro_vae.seeds import random_seed, seeded
 from pyro_vae.training.prepare import Prepared
 from pyro_vae.training.recorder import Recorder
@@ -89,8 +90,7 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
 
 def main(argv: list[str]) -> None:
     """The command: see ``python -m pyro_vae.svi --help``."""
-    parser = make_parser("python -m pyro_vae.svi", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser = command_parser()
     if any(word.partition("=")[0] == "--resume" for word in argv):
         folder, changes = take_option(argv, "--resume")
         session = reopen(Path(folder), changes)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jsonargparse import ArgumentParser
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from pyro_vae.cli import run_command
+from pyro_vae.command_line import CommandParser
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
 from pyro_vae.options import parse_arguments
@@ -145,14 +145,21 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     print(printable(f"picture: {save}"))
 
 
-def main(argv: list[str]) -> None:
-    """The command: see ``python -m pyro_vae.traces --help``."""
-    parser = ArgumentParser(
+def command_parser() -> CommandParser:
+    """The options of the command."""
+    parser = CommandParser(
         prog="python -m pyro_vae.traces", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
     parser.add_argument("--live", action="store_true", help="first follow runs that are still going, until Ctrl-C")
     parser.add_function_arguments(traces, skip={"runs", "live"}, as_group=False)
+    parser.epilog_lines = ["example:", "  python -m pyro_vae.traces runs/* --save traces.png"]
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``python -m pyro_vae.traces --help``."""
+    parser = command_parser()
     options = parse_arguments(parser, argv)
     traces(options.runs, options.save, options.x, options.live)
 

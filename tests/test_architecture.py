@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
+    {"pyro_vae.interrupts", "pyro_vae.explain", "pyro_vae.command_line"},
     {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},
@@ -22,13 +23,14 @@ ORDER = [
     {"pyro_vae.config"},
     {"pyro_vae.kinds", "pyro_vae.trust"},
     {"pyro_vae.options", "pyro_vae.run_options", "pyro_vae.build"},
-    {"pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots"},
+    {"pyro_vae.run_help", "pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots"},
     {"pyro_vae.pictures", "pyro_vae.live", "pyro_vae.traces", "pyro_vae.encoding"},
     {"pyro_vae.training"},
     {"pyro_vae.svi"},
     {"pyro_vae.lifecycle"},
     {"pyro_vae.evaluate", "pyro_vae.sklearn"},
     {"pyro_vae.compare"},
+    {"pyro_vae.commands", "pyro_vae.completion", "pyro_vae.__main__"},
 ]
 RANK = {part: i for i, parts in enumerate(ORDER) for part in parts}
 

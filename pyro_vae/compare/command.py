@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.analysis import analyse, in_words
 from pyro_vae.compare.dashboard import Dashboard
-from pyro_vae.compare.options import Plan, make_plan
+from pyro_vae.compare.options import Plan, compare_parser, make_plan, require_choice
 from pyro_vae.compare.record import Comparison, as_csv, as_json, table
 from pyro_vae.compare.results import read
 from pyro_vae.compare.work import Work, cores
@@ -19,8 +20,14 @@ from pyro_vae.runs import write_atomic
 from pyro_vae.terminal import PlainConsole, printable
 
 
+def command_parser() -> CommandParser:
+    """The options of the command."""
+    return compare_parser(torch.cuda.is_available())
+
+
 def main(argv: list[str]) -> None:
     """The command: see ``python -m pyro_vae.compare --help``."""
+    require_choice(argv)
     plan = make_plan(argv)
     with only_one(plan.out):
         failed = work_through(plan)

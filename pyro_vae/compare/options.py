@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
+from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
@@ -14,6 +15,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
+from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.training.prepare import prepare
 
 MEASURED = "elbo,iwae,importance,units,gap"
@@ -31,6 +33,24 @@ CHEAP = {
     "local.patience": 4,
     "local.max_steps": 1000,
 }
+
+
+HEADINGS = {
+    "comparison": ("guides", "seeds", "baseline", "confidence", "out"),
+    "measures": ("measures", "measure_train", "evaluate.images", "evaluate.gap_images"),
+    "machine": ("workers", "ray", "device"),
+    "of each run; pyro-vae train --help has the rest": ("data", "latent_dim", "epochs"),
+    "help": ("help", "help_all"),
+}
+EPILOG = [
+    "Every option of pyro-vae train holds for all runs. Most may be a list, too: --latent-dim 2,10",
+    "doubles the grid.",
+    "",
+    *guide_lines(),
+    "",
+    "example:",
+    "  python -m pyro_vae.compare --guides MeanField,FullRank,IAF --seeds 3 --epochs 50 --out comparisons/three",
+]
 
 
 @dataclass(frozen=True)
@@ -62,12 +82,11 @@ class Plan:
     trust: bool = False
 
 
-def compare_parser(on_cuda: bool) -> ArgumentParser:
+def compare_parser(on_cuda: bool) -> CommandParser:
     """The options of ``svi``, and those of a comparison, whose measures are cheaper where there is no GPU for them."""
     parser = make_parser(
         "python -m pyro_vae.compare",
-        description="Train guides x seeds as run folders, measure them, and write one report."
-        " Most options of svi may be a list: --latent-dim 2,10 doubles the grid.",
+        description="Train guides x seeds as run folders, measure them, and write one report.",
     )
     add = parser.add_argument
     add("--guides", metavar="A,B", help='the guides, with options where wanted: "MeanField,IAF(transforms=4)"')
@@ -81,7 +100,21 @@ def compare_parser(on_cuda: bool) -> ArgumentParser:
     parser.add_class_arguments(Options, "evaluate")
     if not on_cuda:
         parser.set_defaults({f"evaluate.{name}": value for name, value in CHEAP.items()})
+    explain(parser, HEADINGS, EPILOG)
     return parser
+
+
+def require_choice(argv: Sequence[str]) -> None:
+    """There must be something to compare.
+
+    Raises:
+        InputError: asks for guides.
+    """
+    words = {word.partition("=")[0] for word in argv}
+    if not words & {"-h", "--help", "--help-all", "--guides"} and len(expand(argv)) < 2:
+        raise InputError(
+            "compare needs guides: --guides MeanField,IAF, or a list for another option, such as --latent-dim 2,10"
+        )
 
 
 def make_plan(argv: Sequence[str]) -> Plan:

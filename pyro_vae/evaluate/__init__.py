@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from pyro_vae.build import sees_binary
+from pyro_vae.command_line import CommandParser
 from pyro_vae.data import Binarizer, DataSet, Images, Layout, is_array_file, load_data
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
@@ -197,9 +197,9 @@ def _gap_picture(run: Run, found: Findings) -> None:
         save_figure(run.folder, "inference_gap", gap_picture(gaps))
 
 
-def main(argv: list[str]) -> None:
-    """The command: see ``python -m pyro_vae.evaluate --help``."""
-    parser = ArgumentParser(
+def command_parser() -> CommandParser:
+    """The options of the command."""
+    parser = CommandParser(
         prog="python -m pyro_vae.evaluate", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
@@ -207,6 +207,13 @@ def main(argv: list[str]) -> None:
     parser.add_class_arguments(Options, as_group=False)
     parser.add_function_arguments(evaluate, skip={"runs", "options", "measures", "trust"}, as_group=False)
     add_trust(parser)
+    parser.epilog_lines = ["example:", "  python -m pyro_vae.evaluate runs/iaf --only elbo,importance"]
+    return parser
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``python -m pyro_vae.evaluate --help``."""
+    parser = command_parser()
     given = parse_arguments(parser, argv)
     plain = {name: given[name] for name in Options.__dataclass_fields__}
     try:

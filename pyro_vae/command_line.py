@@ -1,0 +1,173 @@
+"""A command's options in plain words: its help, and what a shell completes.
+
+jsonargparse makes the options from typed signatures and shows these types. Here they are NUMBER, NAME, PATH or the
+choices themselves, under headings, and with the dashes that one types.
+"""
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any, Literal, get_args, get_origin
+
+import shtab
+from jsonargparse import ArgumentParser
+
+WIDTH = 100
+#: what a shell completes with names of files; a folder is one
+PATHS = ("PATH", "DIR")
+
+
+class CommandParser(ArgumentParser):
+    """A parser of typed options whose help is short and plain.
+
+    Attributes:
+        headings: the options' names under each heading of ``--help``, in order; options that are nowhere are shown by
+            ``--help-all`` alone. Empty: all options are in the help.
+        classes: the classes that an option can name.
+        epilog_lines: what ends the help.
+    """
+
+    headings: Mapping[str, Sequence[str]] = {}
+    classes: Callable[[str], Sequence[type]] = staticmethod(lambda option: ())
+    epilog_lines: Sequence[str] = ()
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        return plain_parser(self, everything=not self.headings).format_help()
+
+
+class HelpAll(argparse.Action):
+    """``--help-all``: every option, with all that is said of it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **kwargs)
+
+    def __call__(self, parser: Any, *args: Any) -> None:
+        print(plain_parser(parser, everything=True).format_help(), end="")
+        parser.exit()
+
+
+class _Wide(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30, width=min(WIDTH, get_terminal_size((WIDTH, 24)).columns))
+
+
+def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentParser:
+    """The same options in a parser of the standard library, for showing and for completing them.
+
+    Args:
+        everything: also what stands under no heading, and all that is said of an option, not its first sentence alone.
+    """
+    description = _about_class(parser.description or "") or parser.description
+    positionals = [action for action in parser._actions if not action.option_strings]
+    usage: str | None = " ".join(
+        ["%(prog)s", *(f"{action.metavar} [{action.metavar} ...]" for action in positionals), "[options]"]
+    )
+    lines = [] if everything and getattr(parser, "headings", {}) else list(getattr(parser, "epilog_lines", ()))
+    if description != parser.description:
+        usage = argparse.SUPPRESS
+    plain = argparse.ArgumentParser(
+        parser.prog, usage, description, "\n".join(lines) or None, add_help=False, formatter_class=_Wide
+    )
+    for action in positionals:
+        plain.add_argument(action.dest, nargs=action.nargs, metavar=action.metavar, help=action.help)
+    headings: Mapping[str, Sequence[str]] = getattr(parser, "headings", {})
+    place = {name: title for title, names in headings.items() for name in names}
+    groups = {title: plain.add_argument_group(title) for title in headings}
+    rest = plain.add_argument_group("further options" if headings else "options")
+    options = {action.dest: action for action in parser._actions if action.option_strings and _shown(action)}
+    ordered = [options[name] for names in headings.values() for name in names if name in options]
+    ordered += [action for name, action in options.items() if name not in place]
+    for action in ordered:
+        if everything or action.dest in place:
+            _add(groups.get(place.get(action.dest, ""), rest), action, parser, everything)
+    return plain
+
+
+def _about_class(description: str) -> str:
+    """What ``--guide.help IAF`` is of, in the class's own words; empty for any other help."""
+    found = re.fullmatch(r"Help for --([\w.]+)\.help=(\S+)", description)
+    return "" if not found else f"{found[2].rpartition('.')[2]}: {headline(_named(found[2]))}."
+
+
+def _named(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _shown(action: argparse.Action) -> bool:
+    """Options that name a file for a part of the options are as good as none."""
+    return action.help != argparse.SUPPRESS and type(action).__name__ != "_ActionConfigLoad"
+
+
+def _add(group: Any, action: argparse.Action, parser: ArgumentParser, everything: bool) -> None:
+    names = list(dict.fromkeys(name.replace("_", "-") for name in action.option_strings if not name.endswith("+")))
+    text = " ".join((action.help or "").split())
+    classes = [found.__name__ for found in getattr(parser, "classes", lambda _: ())(action.dest)]
+    if not everything:
+        text = first_sentence(text)
+    if classes and action.dest != "guide":
+        text = f"{text.rstrip('.')}: {', '.join(classes)}"
+    default = _default(action)
+    if default:
+        text = f"{text.rstrip('.')} (default {default})"
+    text = text.rstrip(".") if "." not in text.rstrip(".") else text
+    if action.nargs == 0:
+        group.add_argument(*names, action="store_true", help=text.replace("%", "%%"))
+        return
+    made = group.add_argument(*names, metavar=_word(action), help=text.replace("%", "%%"))
+    if _word(action) in PATHS or action.dest == "data":
+        made.complete = shtab.FILE
+    made.offered = classes or _choices(action)
+
+
+def _choices(action: argparse.Action) -> list[str]:
+    hint = getattr(action, "_typehint", None)
+    return [str(value) for value in get_args(hint)] if get_origin(hint) is Literal else []
+
+
+def _word(action: argparse.Action) -> str:
+    """What an option takes, in a word of the reader's."""
+    hint = getattr(action, "_typehint", None)
+    if isinstance(action.metavar, str) and type(action).__name__ != "_ActionHelpClassPath":
+        return action.metavar
+    if type(action).__name__ == "_ActionHelpClassPath":
+        return "NAME"
+    if action.dest == "data":
+        return "NAME|PATH"
+    if choices := _choices(action):
+        return "{" + ",".join(choices) + "}"
+    said = str(hint)
+    if "Callable" in said:
+        return "NAME"
+    kinds = {hint, *get_args(hint)}
+    if kinds & {int, float}:
+        return "NUMBER"
+    return "PATH" if Path in kinds or action.dest in ("config", "out", "resume") else "NAME"
+
+
+def _default(action: argparse.Action) -> str:
+    value = action.default
+    if value is None or value is False or value == argparse.SUPPRESS or action.dest == "guide":
+        return ""
+    if isinstance(value, dict):
+        value = value.get("class_path", "").rpartition(".")[2]
+    return str(value)
+
+
+def first_sentence(text: str) -> str:
+    """What stands before the first full stop or semicolon; an abbreviation's own is none.
+
+    >>> first_sentence("where it is kept; by default here. And so on.")
+    'where it is kept'
+    """
+    return re.split(r"(?<=[\w)\]])[.;](?:\s|$)", text, maxsplit=1)[0]
+
+
+def headline(of: type) -> str:
+    """The first sentence of a class's docstring, without its mathematics."""
+    paragraph = " ".join((inspect.getdoc(of) or "").partition("\n\n")[0].split())
+    return first_sentence(re.sub(r",?\s*:math:`[^`]*`", "", paragraph)).rstrip(".,: ")

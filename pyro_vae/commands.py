@@ -1,0 +1,68 @@
+"""``pyro-vae COMMAND``: all commands by one name. A command more is a line more in :data:`COMMANDS`."""
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from typing import NamedTuple, NoReturn
+
+import pyro_vae
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Attributes:
+        module: has ``main(argv)``; it is imported when the command is used.
+        does: in a few words.
+    """
+
+    module: str
+    does: str
+
+
+COMMANDS = {
+    "train": Command("pyro_vae.svi", "train a model and a guide; write a run folder"),
+    "traces": Command("pyro_vae.traces", "show the ELBO traces of runs: a table and a picture"),
+    "evaluate": Command("pyro_vae.evaluate", "measure runs: how good the model is, how good the guide is, and why"),
+    "compare": Command("pyro_vae.compare.command", "train and measure guides x seeds; write one report"),
+    "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),
+}
+
+
+def overview() -> str:
+    """What ``pyro-vae --help`` says."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {command.does}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: pyro-vae COMMAND [options]        (or: python -m pyro_vae COMMAND [options])",
+            "",
+            "Variational autoencoders in Pyro whose guides are swapped by name.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "pyro-vae COMMAND --help lists the options of a command; pyro-vae --version prints the version.",
+            "example: pyro-vae train --data digits --guide IAF --epochs 20",
+        ]
+    )
+
+
+def main() -> NoReturn:
+    """Run the command that the first word names."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        sys.exit(0)
+    if words[0] == "--version":
+        print(f"pyro_vae {pyro_vae.__version__}")
+        sys.exit(0)
+    if words[0] not in COMMANDS:
+        near = get_close_matches(words[0], COMMANDS, n=1, cutoff=0.4)
+        nearest = f"nearest: {near[0]}; " if near else ""
+        print(f"error: no command {words[0]!r}: {nearest}known: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    command = import_module(COMMANDS[words[0]].module)
+    from pyro_vae.cli import run_command
+
+    run_command(command.main, words[1:])

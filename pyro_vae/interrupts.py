@@ -1,0 +1,94 @@
+"""Ctrl-C is one line, from the first millisecond of a command to its last.
+
+The package imports this module first of all, so it imports next to nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+TYPE_CHECKING = False  # typing takes some milliseconds
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Timer
+    from types import FrameType
+    from typing import NoReturn
+
+SECONDS_BEFORE_A_WORD = 3.0
+
+
+def is_command(argv: Sequence[str], original: Sequence[str]) -> bool:
+    """Whether this process is one of the package's commands.
+
+    Args:
+        argv: ``sys.argv``, while the package is imported.
+        original: ``sys.orig_argv``.
+
+    >>> is_command(["-m", "--help"], ["python", "-u", "-m", "pyro_vae.svi", "--help"])
+    True
+    >>> is_command(["-m"], ["python", "-m", "pytest"]), is_command(["bin/pyro-vae"], ["python", "bin/pyro-vae"])
+    (False, True)
+    """
+    if list(argv[:1]) == ["-m"]:
+        module = original[original.index("-m") + 1] if "-m" in original[:-1] else ""
+        return module.partition(".")[0] == "pyro_vae"
+    return bool(argv) and os.path.basename(argv[0]).partition(".")[0] == "pyro-vae"
+
+
+def end_at_once(number: int = signal.SIGINT, frame: FrameType | None = None) -> NoReturn:
+    """End this process, as a shell expects of one that was interrupted; every file that it leaves is whole."""
+    show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
+    if os.environ.get("RANK", "0") == "0":  # torchrun's number of the process
+        os.write(2, show_cursor + b"interrupted\n")
+    os._exit(130)
+
+
+class Guard:
+    """Until the command's own work begins, Ctrl-C ends at once, and a word is said where the imports take long.
+
+    Python's own KeyboardInterrupt would come up in the middle of a library's import, with its traceback.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: Timer | None = None
+
+    def begin(self) -> None:
+        """Guard the imports. Only the main thread can."""
+        try:
+            _replace(signal.default_int_handler, end_at_once)
+        except ValueError:  # not the main thread
+            return
+        if sys.stderr is not None and sys.stderr.isatty():
+            from threading import Timer
+
+            self.waiting = Timer(SECONDS_BEFORE_A_WORD, os.write, (2, b"importing PyTorch and Pyro ...\n"))
+            self.waiting.daemon = True
+            self.waiting.start()
+
+    def __enter__(self) -> None:
+        """From here the first Ctrl-C is a KeyboardInterrupt; each that comes later ends at once."""
+        if self.waiting is not None:
+            self.waiting.cancel()
+        _replace(end_at_once, _raise_once)
+
+    def __exit__(self, *exception: object) -> None:
+        _replace(_raise_once, end_at_once)
+
+
+def _raise_once(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, end_at_once)
+    raise KeyboardInterrupt
+
+
+def _replace(old: object, new: object) -> None:
+    """Another answer to Ctrl-C, but where someone else has given theirs: nohup, a test, a notebook."""
+    if signal.getsignal(signal.SIGINT) is old:
+        signal.signal(signal.SIGINT, new)  # type: ignore[arg-type]
+
+
+#: of this process
+guard = Guard()
+if is_command(sys.argv, sys.orig_argv):
+    guard.begin()
