@@ -19,7 +19,7 @@ import pyro_vae
 from benchmarks.results import machine, table, write_section
 from guides import GUIDES
 from pyro_vae.data import Binarizer, load_data
-from pyro_vae.engine import SVI
+from pyro_vae.engine import SVI, StepOptions
 from pyro_vae.estimators import active_units, iwae
 from pyro_vae.lifecycle import complete
 from pyro_vae.options import make_parser, parse_arguments, settle
@@ -71,17 +71,20 @@ def costs(runs: dict[str, Run], x: Tensor, rounds: int = 9, steps: int = 10) -> 
     """
     torch.set_num_threads(1)
     trainers = {}
+    options = StepOptions(per_image=True)
     for name, run in runs.items():
         parameters = [*run.model.parameters(), *run.guide.parameters()]
         optimizer = torch.optim.Adam(parameters, lr=run.config.lr)
-        trainers[name] = SVI(run.model, run.guide, optimizer, run.config.objective(), engine="compiled")
-        trainers[name].step(x)
+        trainers[name] = SVI(
+            run.model, run.guide, optimizer, run.config.objective(), engine="compiled", options=options
+        )
+        trainers[name].step_record(x)
     turns: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, trainer in trainers.items():
             began = time.process_time()
             for _ in range(steps):
-                trainer.step(x)
+                trainer.step_record(x)
             turns[name].append(time.process_time() - began)
     first = turns[next(iter(runs))]
     return {name: median(a / b for a, b in zip(turn, first, strict=True)) for name, turn in turns.items()}

@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.row import Case, Row, networks
+from pyro_vae.engine import EngineName, Precision
 
 
 class Ours(Row):
     """This project's SVI."""
 
     guides, many = ("MeanField", "IAF"), True
-    engine, precision, binarising, inductor = "eager", "fp32", False, True
+    engine: EngineName = "eager"
+    precision: Precision = "fp32"
+    binarising = False
 
     @classmethod
     def suits(cls, case: Case) -> bool:
@@ -23,15 +26,13 @@ class Ours(Row):
         super().__init__(case, gray)
         from pyro_vae import objectives
         from pyro_vae.data import binarize
-        from pyro_vae.engine import SVI
-        from pyro_vae.engine.compiled import Compiled
+        from pyro_vae.engine import SVI, StepOptions
 
         model, guide = networks(case)
         adam = torch.optim.Adam([*model.parameters(), *guide.parameters()], 1e-3)
         objective = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
-        self.svi = SVI(model, guide, adam, objective, engine=self.engine, precision=self.precision)
-        if not self.inductor:
-            self.svi._run = Compiled(self.svi.program, adam, inductor=False)
+        options = StepOptions(per_image=True, precision=self.precision)
+        self.svi = SVI(model, guide, adam, objective, engine=self.engine, audit=False, options=options)
         self.seen: Callable[[Tensor], Tensor] = lambda x: x
         if self.binarising:
             self.batches = gray.to(case.device).split(case.batch_size)
@@ -39,13 +40,13 @@ class Ours(Row):
             self.seen = lambda x: binarize(x, generator)
 
     def step(self, x: Tensor) -> Tensor:
-        return self.svi.step(self.seen(x)).loss
+        return self.svi.step_record(self.seen(x)).loss
 
 
 class OursGraph(Ours):
     """The captured graph, operation by operation."""
 
-    engine, inductor = "compiled", False
+    engine = "captured"
 
 
 class OursCompiled(Ours):
@@ -90,14 +91,14 @@ class Floor(Row):
     def __init__(self, case: Case, gray: Tensor):
         super().__init__(case, gray)
         from pyro_vae import objectives
-        from pyro_vae.engine.capture import Graph
-        from pyro_vae.engine.program import Program
+        from pyro_vae.engine import SVI
 
         model, guide = networks(case)
         elbo = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
-        program = Program(model, guide, elbo, [*model.parameters(), *guide.parameters()])
-        graph = Graph(program, (self.batches[0],), {})
-        self.products = products_of(graph, self.batches[0])
+        sgd = torch.optim.SGD([*model.parameters(), *guide.parameters()], 0.0)
+        svi = SVI(model, guide, sgd, elbo, engine="captured", audit=False)
+        svi.step_record(self.batches[0])  # captures the step, which the next one repeats
+        self.products = products_of(svi, self.batches[0])
         self.flops = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
 
     def run(self, steps: int) -> float:
@@ -121,7 +122,7 @@ class FloorMKL(Floor):
     library = "mkl"
 
 
-def products_of(graph: Any, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+def products_of(svi: Any, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Operands and a place for the result of each matrix product in a captured step, with the step's own strides."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -135,5 +136,5 @@ def products_of(graph: Any, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
             return func(*args, **(kwargs or {}))
 
     with Products():
-        graph([x])
+        svi.step_record(x)
     return found

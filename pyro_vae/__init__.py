@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyro_vae.encoding import features
-    from pyro_vae.engine import capture
+    from pyro_vae.engine import SVI
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.runs import load
 
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 # The public names and where they live. They are imported when first used, so that `python -m pyro_vae.svi` does not
 # import its own module twice and `--help` does not pay for what it does not show.
 _PUBLIC = {
-    "capture": "pyro_vae.engine",
+    "SVI": "pyro_vae.engine",
     "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
     "resume": "pyro_vae.lifecycle",
@@ -35,7 +35,7 @@ _PUBLIC = {
     "train_or_resume": "pyro_vae.lifecycle",
 }
 
-__all__ = ["__version__", "capture", "features", "load", "resume", "train", "train_or_resume"]
+__all__ = ["SVI", "__version__", "features", "load", "resume", "train", "train_or_resume"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows

@@ -16,7 +16,7 @@ from pyro_vae.cli import run_command
 from pyro_vae.data import Batches
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import current
-from pyro_vae.engine import SVI
+from pyro_vae.engine import SVI, StepOptions, training_step
 from pyro_vae.engine.precision import exact
 from pyro_vae.optim import set_lr
 from pyro_vae.options import parse_arguments, settle, take_option
@@ -40,9 +40,9 @@ def run_epoch(svi: SVI, prepared: Prepared, batches: Batches, epoch: int, record
     record = torch.zeros(steps, 3, device=batches.device)
     for i, batch in enumerate(batches.of_epoch(epoch)):  # a random minibatch of images, binarised afresh
         beta, lr = prepared.course(epoch * steps + i, config.epochs * steps)
-        prepared.objective.kl_weight = beta
         set_lr(prepared.optimizer, lr)
-        step = svi.step(batch.x, batch.y, batch.share)  # noise from p(epsilon), gradient of the bound, update
+        # noise from p(epsilon), gradient of the bound, update of theta and phi
+        step = training_step(svi, batch.x, batch.y, kl_weight=beta, share=batch.share)
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])
         recorder.step()
     return record
@@ -70,11 +70,9 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
         guide,
         prepared.optimizer,
         prepared.objective,
-        clip_norm=config.clip_norm,
         engine=config.engine,
-        precision=config.precision,
-        num_steps=config.epochs * len(batches),
-        workers=workers,
+        audit=False,  # the steps of the project's own parts are tested against eager ones
+        options=StepOptions(config.clip_norm, True, config.precision, config.epochs * len(batches), workers),
     )
     with current(prepared.device), seeded(config.seed), exact(prepared.device), recorder:
         while not state.ends(config.epochs, config.patience):

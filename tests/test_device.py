@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._pytree import tree_leaves
 
 from pyro_vae.engine import cudagraph
-from pyro_vae.engine.capture import _Watch
+from pyro_vae.engine.origins import Origins
 
 
 @contextmanager
@@ -58,8 +58,8 @@ def test_a_step_stays_on_its_device(case, monkeypatch):
         x = torch.rand(8, *SHAPE, device="cuda")
         labels = {"y": torch.randint(CLASSES, (8,), device="cuda")} if len(given) == 2 else {}
         svi.program.parameters = [*svi.model.parameters(), *svi.guide.parameters()]
-        with _Watch() as watch:
-            done = svi.program(x, **labels)
+        with Origins() as watch:
+            done = svi.program((x,), labels)
         assert {t.device.type for t in (done.record, *done.terms)} == {"cuda"}
         assert not watch.foreign
 
@@ -88,8 +88,8 @@ def test_the_test_finds_what_leaves_the_device(read, refusal, monkeypatch):
 class StandIn:
     """A recorded step that, replayed, does its work on the processor and writes it where the recording put it."""
 
-    def __init__(self, replay):
-        self.work, self.engine = replay._work, replay.engine
+    def __init__(self, replay, own):
+        self.work, self.owner = lambda: replay.work(own), replay.replays.owner
         self.written = self.to_write()
         kept = [(t, t.detach().clone()) for t in self.written]
         with torch.random.fork_rng(devices=[]):
@@ -97,15 +97,15 @@ class StandIn:
         with torch.no_grad():
             for tensor, value in kept:
                 tensor.copy_(value)
-        self.places = tree_leaves(tuple(replay.done))
+        self.places = tree_leaves(tuple(replay.done)[:3])
 
     def to_write(self):
-        state = [t for own in self.engine.optimizer.state.values() for t in own.values() if isinstance(t, Tensor)]
-        return [*self.engine.program.parameters, *state]
+        state = [t for own in self.owner.optimizer.state.values() for t in own.values() if isinstance(t, Tensor)]
+        return [*self.owner.parameters, *state]
 
     def replay(self):
         assert list(map(id, self.to_write())) == list(map(id, self.written)), "a graph would write to old tensors"
-        for place, value in zip(self.places, tree_leaves(tuple(self.work())), strict=True):
+        for place, value in zip(self.places, tree_leaves(tuple(self.work())[:3]), strict=True):
             if isinstance(place, Tensor):
                 place.copy_(value)
 
@@ -118,7 +118,7 @@ def graphs_on_the_processor(monkeypatch):
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(cudagraph, "DEVICE", "cpu")
-    monkeypatch.setattr(cudagraph._Replay, "_record", lambda self: setattr(self, "recorded", StandIn(self)))
+    monkeypatch.setattr(cudagraph.Replay, "_record", lambda self, own: setattr(self, "recorded", StandIn(self, own)))
 
 
 @pytest.mark.usefixtures("graphs_on_the_processor")
@@ -129,17 +129,18 @@ def test_replayed_steps_follow_eager_ones(optimizer):
     expected = run(vae(optimizer=optimizer), 60, batches, anneal_numbers)
     svi = vae(optimizer=optimizer, engine="cudagraph")
     torch.testing.assert_close(run(svi, 60, batches, anneal_numbers), expected, rtol=1e-5, atol=1e-5)
-    assert svi._run.whole is (optimizer is not torch.optim.SGD)
-    assert [replay.recorded is not None for replay in svi._run.replays.values()] == [True, True]
+    replays = [entry.run for entries in svi._captured.entries.values() for entry in entries]
+    assert {replay.moves for replay in replays} == {optimizer is not torch.optim.SGD}
+    assert [replay.recorded is not None for replay in replays] == [True, True]
 
     state = copy.deepcopy(svi.optim.optimizer.state_dict())
     noise = torch.get_rng_state()
     weights = [p.detach().clone() for p in svi.program.parameters]
-    expected = [svi.step(batches[0]).loss for _ in range(6)]
+    expected = [svi.step_record(batches[0]).loss for _ in range(6)]
     assert len(set(expected)) == 6
     svi.optim.optimizer.load_state_dict(state)  # elsewhere in memory than what was recorded
     with torch.no_grad():
         for parameter, weight in zip(svi.program.parameters, weights, strict=True):
             parameter.copy_(weight)
     torch.set_rng_state(noise)
-    torch.testing.assert_close([svi.step(batches[0]).loss for _ in range(6)], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close([svi.step_record(batches[0]).loss for _ in range(6)], expected, rtol=1e-5, atol=1e-5)

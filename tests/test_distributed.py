@@ -24,8 +24,7 @@ from guides.mean_field import MeanField
 from pyro_vae import svi
 from pyro_vae.data import load_data
 from pyro_vae.distributed import Workers
-from pyro_vae.engine import SVI
-from pyro_vae.engine.compiled import Compiled
+from pyro_vae.engine import SVI, StepOptions, training_step
 from pyro_vae.errors import InputError
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 from pyro_vae.objectives import Trace_ELBO
@@ -46,22 +45,22 @@ def work(rank: int, where: str, jobs: list[tuple[str, list[str]]]) -> None:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{where}/meeting", rank=rank, world_size=2)
-    from pyro_vae.engine import compiled
+    from pyro_vae.engine import svi as engine_svi
     from pyro_vae.training.log import Log
 
     Log.pictures = lambda *_: None  # type: ignore[method-assign]
-    compiled.compile_graph = lambda graph, batch: None  # the graph runs operation by operation
+    engine_svi.compile_graph = lambda graph, batch: None  # the graph runs operation by operation
     seen: dict[str, Any] = {}
-    step = SVI.step
+    step = SVI.step_record
 
-    def spy(self: SVI, x: Tensor, *others):
-        record = step(self, x, *others)
+    def spy(self: SVI, x: Tensor, **others):
+        record = step(self, x, **others)
         seen["rows"] = [*seen.get("rows", []), len(x)]
         seen["seed"] = torch.initial_seed()
         seen["weights"] = [p.detach() for p in self.program.parameters]
         return record
 
-    SVI.step = spy  # type: ignore[method-assign]
+    SVI.step_record = spy  # type: ignore[method-assign]
     for name, argv in jobs:
         seen.clear()
         error = ""
@@ -201,8 +200,8 @@ class Twin(Workers):
         return [2 * t for t in tensors]
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_gradients_are_averaged_and_clipped_between_the_pass_and_the_optimizer(compiled):
+@pytest.mark.parametrize("captured", [False, True])
+def test_gradients_are_averaged_and_clipped_between_the_pass_and_the_optimizer(captured):
     """Two halves with weights of 3/4 have 3/2 of the mean: the norm tells, and clipping hides it from the step."""
 
     def run(workers, share, clip):
@@ -210,11 +209,11 @@ def test_gradients_are_averaged_and_clipped_between_the_pass_and_the_optimizer(c
         model = VAE(MLPDecoder(3, (1, 6, 6), [8]), Bernoulli((1, 6, 6)), StandardNormal(3))
         guide = MeanField(MLPEncoder((1, 6, 6), [8]), 3)
         optimizer = torch.optim.SGD([*model.parameters(), *guide.parameters()], 1e-2)
-        engine = SVI(model, guide, optimizer, Trace_ELBO(), clip_norm=clip, workers=workers)
-        if compiled:
-            engine._run = Compiled(engine.program, optimizer, inductor=False, average=engine.average)
+        options = StepOptions(clip_norm=clip, per_image=True, workers=workers)
+        name = "captured" if captured else "eager"
+        engine = SVI(model, guide, optimizer, Trace_ELBO(), engine=name, options=options)
         x = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(3)).bernoulli()
-        records = torch.stack([torch.stack(engine.step(x, share=share)) for _ in range(4)])
+        records = torch.stack([torch.stack(training_step(engine, x, share=share)[:4]) for _ in range(4)])
         return records, [p.detach() for p in engine.program.parameters]
 
     alone, weights = run(Workers(), 1.0, 0.5)

@@ -19,12 +19,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from guides import GUIDES, MLPEncoder
 from pyro_vae import objectives
-from pyro_vae.engine import SVI, CaptureError, StepRecord, capture
-from pyro_vae.engine.base import Eager
-from pyro_vae.engine.capture import _drop_checks, _lift, _stay_on_device, _Watch
-from pyro_vae.engine.compiled import Compiled
+from pyro_vae.engine import SVI, CaptureError, StepOptions, StepRecord
+from pyro_vae.engine.capture import drop_checks, lift, stay_on_device
+from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.precision import onednn, onednn_is_exact, settings
-from pyro_vae.engine.program import Program
 from pyro_vae.engine.update import Update, fuse, hyperparameters
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 from pyro_vae.optim import make_optimizer
@@ -47,16 +45,13 @@ def images(n=32, seed=1):
 
 
 def vae(guide="MeanField", objective="Trace_ELBO", particles=1, optimizer=torch.optim.Adam, engine="eager", **options):
-    """A fresh SVI on a fixed seed; ``aten`` is the captured graph without the compiler."""
+    """A fresh SVI on a fixed seed."""
     torch.manual_seed(0)
     model = VAE(MLPDecoder(3, SHAPE, [16]), Bernoulli(SHAPE), StandardNormal(3))
     q = GUIDES[guide](MLPEncoder(SHAPE, [16]), 3)
     optim = optimizer([*model.parameters(), *q.parameters()], lr=1e-2)
     elbo = getattr(objectives, objective)(particles)
-    svi = SVI(model, q, optim, elbo, engine="compiled" if engine == "aten" else engine, **options)
-    if engine == "aten":
-        svi._run = Compiled(svi.program, optim, inductor=False)
-    return svi
+    return SVI(model, q, optim, elbo, engine=engine, options=StepOptions(per_image=True, **options))
 
 
 def run(svi, steps=100, batches=None, change=lambda svi, step: None):
@@ -66,7 +61,7 @@ def run(svi, steps=100, batches=None, change=lambda svi, step: None):
     records = []
     for step in range(steps):
         change(svi, step)
-        records.append(torch.stack(svi.step(batches[step % len(batches)])))
+        records.append(torch.stack(svi.step_record(batches[step % len(batches)])[:4]))
     return torch.stack(records)
 
 
@@ -82,17 +77,17 @@ def anneal(svi, step):
 @pytest.mark.parametrize("guide", ["MeanField", "FullRank"])
 def test_the_captured_graph_follows_eager(guide, objective, particles):
     expected = run(vae(guide, objective, particles), 60, change=anneal)
-    found = run(vae(guide, objective, particles, engine="aten"), 60, change=anneal)
+    found = run(vae(guide, objective, particles, engine="captured"), 60, change=anneal)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_shorter_last_batch_has_a_graph_of_its_own_over_the_same_state():
     batches = [images(32), images(32, 2), images(20, 3)]
-    captured = vae(clip_norm=0.5, engine="aten")
+    captured = vae(clip_norm=0.5, engine="captured")
     expected, found = run(vae(clip_norm=0.5), 60, batches, anneal), run(captured, 60, batches, anneal)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert (expected[:, 3] > 0.5).all(), "a norm that is never reached tests no clipping"
-    assert len(captured._run.graphs) == 2
+    assert len(captured._captured.graphs) == 2
 
 
 @pytest.mark.parametrize(("guide", "particles"), [("MeanField", 1), ("FullRank", 5)])
@@ -104,7 +99,7 @@ def test_inductor_follows_eager(guide, particles):
     expected, found = run(eager, change=anneal), run(compiled, change=anneal)
     torch.testing.assert_close(found[:, 0], expected[:, 0], rtol=1e-4, atol=0)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    for one, other in zip(eager.program.elbo.terms, compiled.program.elbo.terms, strict=True):
+    for one, other in zip(eager.step_record(images()).terms, compiled.step_record(images()).terms, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
@@ -118,7 +113,7 @@ def test_a_state_that_was_saved_goes_on_to_the_last_bit_under_inductor():
     run(first, 10)
     state = copy.deepcopy([first.model.state_dict(), first.guide.state_dict(), first.optim.optimizer.state_dict()])
     noise = torch.get_rng_state()
-    expected = [first.step(images()).loss for _ in range(10)]
+    expected = [first.step_record(images()).loss for _ in range(10)]
 
     second = vae(**options)
     run(second, 3)
@@ -126,11 +121,11 @@ def test_a_state_that_was_saved_goes_on_to_the_last_bit_under_inductor():
     second.guide.load_state_dict(state[1])
     second.optim.optimizer.load_state_dict(state[2])
     torch.set_rng_state(noise)
-    assert [second.step(images()).loss for _ in range(10)] == expected
+    assert [second.step_record(images()).loss for _ in range(10)] == expected
     assert all(a != b for a, b in pairwise(expected))
 
 
-@pytest.mark.parametrize("engine", ["eager", "aten"])
+@pytest.mark.parametrize("engine", ["eager", "captured"])
 def test_noise_differs_from_step_to_step_and_repeats_with_the_seed(engine):
     svi = vae(engine=engine, optimizer=torch.optim.SGD)
     svi.optim.optimizer.param_groups[0]["lr"] = 0.0
@@ -143,7 +138,7 @@ def test_noise_differs_from_step_to_step_and_repeats_with_the_seed(engine):
 def test_any_optimizer_steps_beside_the_graph(name):
     optimizer = getattr(torch.optim, name)
     expected = run(vae(optimizer=optimizer), 20, change=anneal)
-    found = run(vae(optimizer=optimizer, engine="aten"), 20, change=anneal)
+    found = run(vae(optimizer=optimizer, engine="captured"), 20, change=anneal)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -270,10 +265,10 @@ def test_the_fused_kernel_takes_the_step_of_the_plain_one(name):
         def model(x, weight=weight):
             pyro.sample("x", dist.Normal(x @ weight.mT @ weight, 1.0).to_event(2), obs=x)
 
-        step = Eager(Program(model, lambda x: None, pyro.infer.Trace_ELBO(), [weight]), optimizer)
+        svi = SVI(model, lambda x: None, optimizer, pyro.infer.Trace_ELBO())
         x = torch.randn(7, 3)
         for _ in range(5):
-            step(x)
+            svi.step_record(x)
         weights.append(weight.detach())
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-6)
 
@@ -281,9 +276,9 @@ def test_the_fused_kernel_takes_the_step_of_the_plain_one(name):
 def test_the_record_is_the_elbo_of_the_step():
     svi = vae(particles=5, clip_norm=1e-3, optimizer=torch.optim.SGD)
     before = [p.detach().clone() for p in svi.program.parameters]
-    record = svi.step(images())
+    record = svi.step_record(images())
     assert isinstance(record, StepRecord)
-    terms = svi.program.elbo.terms
+    terms = record.terms
     torch.testing.assert_close(record.loss, -terms.log_weight.mean())
     torch.testing.assert_close(record.log_likelihood - record.kl, -record.loss)
     moved = torch.cat([(p - b).flatten() for p, b in zip(svi.program.parameters, before, strict=True)])
@@ -323,11 +318,11 @@ def test_the_products_stay_exact_at_the_sizes_of_a_network():
 
 def test_bf16_keeps_loss_and_densities_in_float32_and_follows_fp32():
     expected = run(vae("FullRank"), 50)
-    for engine in ("eager", "aten"):
+    for engine in ("eager", "captured"):
         svi = vae("FullRank", precision="bf16", engine=engine)
         records = run(svi, 50)
-        assert {t.dtype for t in svi.program.elbo.terms} == {records.dtype} == {torch.float32}
-        assert {g.dtype for g in svi.program(images()).gradients} == {torch.float32}
+        assert {t.dtype for t in svi.step_record(images()).terms} == {records.dtype} == {torch.float32}
+        assert {g.dtype for g in svi.program((images(),), {}).gradients} == {torch.float32}
         torch.testing.assert_close(records[:, 0], expected[:, 0], rtol=2e-2, atol=0)
         assert not torch.allclose(records[:, 0], expected[:, 0], rtol=1e-6), "bf16 was not used"
 
@@ -368,54 +363,41 @@ def test_plain_functions_with_a_param_store_follow_pyros_own_svi(elbo):
     x = torch.randn(50, 3)
     y = x @ torch.tensor([1.0, -2.0, 0.5]) + 0.3 * torch.randn(50)
     losses = []
-    for captured in (True, False):
+    for kind, options in ((SVI, {"engine": "captured"}), (pyro.infer.SVI, {})):
         with pyro.get_param_store().scope():
-            if captured:
-                adam = pyro.optim.Adam({"lr": 0.02})
-                step = capture(regression_model, regression_guide, elbo(), adam, backend="aten")
-                torch.manual_seed(5)
-                step(x, y)  # finds the parameters first, with a pass of its own
-                torch.manual_seed(6)
-                losses.append([float(step(x, y).loss) for _ in range(100)])
-                assert len(step.optimizer.param_groups[0]["params"]) == 3
-            else:
-                svi = pyro.infer.SVI(regression_model, regression_guide, pyro.optim.Adam({"lr": 0.02}), elbo())
-                torch.manual_seed(5)
-                pyro.infer.Trace_ELBO().loss(regression_model, regression_guide, x, y)
-                svi.step(x, y)
-                torch.manual_seed(6)
-                losses.append([svi.step(x, y) for _ in range(100)])
-    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-4, atol=1e-4)
+            svi = kind(regression_model, regression_guide, pyro.optim.Adam({"lr": 0.02}), elbo(), **options)
+            torch.manual_seed(6)
+            losses.append([svi.step(x, y) for _ in range(100)])
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-5, atol=1e-5)
 
 
-def captured_step(model, guide=lambda x: None, **options):
+def captured_step(model, guide=lambda x: None):
     weight = nn.Parameter(torch.ones(3))
-    step = capture(
-        lambda x: model(x, weight), guide, pyro.infer.Trace_ELBO(), torch.optim.SGD([weight], lr=0.1), backend="aten"
-    )
-    return step, weight
+    sgd = torch.optim.SGD([weight], lr=0.1)
+    svi = SVI(lambda x: model(x, weight), guide, sgd, pyro.infer.Trace_ELBO(), engine="captured")
+    return svi.step_record, weight
 
 
-@pytest.mark.parametrize("make", [Eager, Compiled])
-def test_the_first_step_is_validated_as_the_user_has_it_and_no_later_one(make):
+@pytest.mark.parametrize("engine", ["eager", "captured"])
+def test_the_first_step_is_validated_as_the_user_has_it_and_no_later_one(engine):
     weight = nn.Parameter(torch.zeros(3))
 
     def model(x):
         pyro.sample("x", dist.Bernoulli(logits=weight).to_event(1), obs=x)
 
-    def engine():
-        program = Program(model, lambda x: None, pyro.infer.Trace_ELBO(), [weight])
-        options = {"inductor": False} if make is Compiled else {}
-        return make(program, torch.optim.SGD([weight], lr=0.1), **options)
+    def step():
+        sgd = torch.optim.SGD([weight], lr=0.1)
+        svi = SVI(model, lambda x: None, sgd, pyro.infer.Trace_ELBO(), engine=engine, audit=False)
+        return svi.step_record
 
     gray, black = torch.full((3,), 0.5), torch.zeros(3)
     with pytest.raises(ValueError, match="support"):
-        engine()(gray)
+        step()(gray)
     with pyro.validation_enabled(False):
-        assert engine()(gray).loss > 0
-    step = engine()
-    step(black)
-    assert step(gray).loss > 0
+        assert step()(gray).loss > 0
+    again = step()
+    again(black)
+    assert again(gray).loss > 0
 
 
 def test_what_a_program_closes_over_is_read_at_every_step():
@@ -439,17 +421,17 @@ class Normalised(nn.Module):
         pyro.sample("x", dist.Normal(self.norm(x), 1.0).to_event(2), obs=x)
 
 
-@pytest.mark.parametrize("backend", ["aten", "inductor"])
-def test_buffers_move_once_a_step_and_the_training_mode_is_part_of_the_graph(backend):
+@pytest.mark.parametrize("engine", ["captured", "compiled"])
+def test_buffers_move_once_a_step_and_the_training_mode_is_part_of_the_graph(engine):
     torch.manual_seed(0)
     model, x = Normalised(), torch.randn(10, 3) + 5
     elbo = pyro.infer.Trace_ELBO()
-    step = capture(model, lambda x: None, elbo, torch.optim.SGD(model.parameters(), lr=0.0), backend=backend)
+    step = SVI(model, lambda x: None, torch.optim.SGD(model.parameters(), lr=0.0), elbo, engine=engine).step_record
     for _ in range(3):
         step(x)
     assert model.norm.num_batches_tracked == 3
     torch.testing.assert_close(model.norm.running_mean, x.mean(0) * (1 - 0.9**3))
-    if backend == "inductor":
+    if engine == "compiled":
         return  # another graph is seconds of compilation, and shows nothing new
     model.eval()
     expected = -dist.Normal(model.norm(x), 1.0).log_prob(x).sum()
@@ -488,8 +470,8 @@ def draws_from_a_generator(x, weight, generator=torch.Generator()):  # noqa: B00
         (reads_a_number, "weight.sum().item()"),
         (branches_on_data, "if (weight * x).sum() > 0"),
         (selects_by_data, "x[x > 0]"),
-        (draws_from_python, "two passes"),
-        (draws_from_a_generator, ""),
+        (draws_from_python, "Python's random numbers are drawn"),
+        (draws_from_a_generator, "a generator of the program's own"),
     ],
 )
 def test_what_breaks_capture_is_named_by_its_line(model, line):
@@ -500,11 +482,11 @@ def test_what_breaks_capture_is_named_by_its_line(model, line):
     message = str(error.value)
     assert line in message
     assert "\n" not in message
-    if "two passes" not in message:
+    if "drawn" not in message:
         source, first = inspect.getsourcelines(model)
-        number = first + next(i for i, text in enumerate(source) if line and line in text) if line else None
+        number = first + next(i for i, text in enumerate(source) if line in text)
         assert __file__ in message
-        assert number is None or f":{number}," in message
+        assert f":{number}," in message
     assert torch.equal(weight, torch.ones(3)), "an attempt at capture moved the parameters"
     assert torch.equal(torch.get_rng_state(), state), "an attempt at capture drew random numbers"
 
@@ -521,13 +503,14 @@ class Branching(nn.Module):
 def test_auto_falls_back_to_eager_and_says_why_in_one_line():
     model, x = Branching(), torch.ones(3)
     elbo = pyro.infer.Trace_ELBO()
-    svi = SVI(model, lambda x: None, torch.optim.SGD(model.parameters(), 0.1), elbo, engine="auto", num_steps=10**6)
+    long = StepOptions(num_steps=10**6)
+    svi = SVI(model, lambda x: None, torch.optim.SGD(model.parameters(), 0.1), elbo, engine="auto", options=long)
     with pytest.warns(UserWarning, match=r"runs eagerly.*if \(weight \* x\)") as caught:
         svi.step(x)
     assert "\n" not in str(caught[0].message)
     assert svi.engine == "eager"
     assert "test_engine.py" in svi.fallback
-    assert float(svi.step(x).loss) < float(svi.step(x).loss) + 1
+    assert svi.step(x) > svi.step(x)
     named = SVI(model, lambda x: None, torch.optim.SGD(model.parameters(), 0.1), elbo, engine="compiled")
     with pytest.raises(CaptureError, match=r"if \(weight"):
         named.step(x)
@@ -536,20 +519,20 @@ def test_auto_falls_back_to_eager_and_says_why_in_one_line():
 def test_auto_compiles_long_runs_only():
     for steps, expected in [(None, "eager"), (100, "eager"), (10**6, "compiled")]:
         svi = vae(engine="auto", num_steps=steps)
-        svi._choose(images())
+        svi._choose((images(),))
         assert svi.engine == expected
     with pytest.raises(ValueError, match="no engine"):
         vae(engine="warp").step(images())
 
 
 def test_many_kinds_of_batches_run_eagerly_after_the_last_graph(monkeypatch):
-    monkeypatch.setattr("pyro_vae.engine.compiled.MAX_GRAPHS", 2)
-    svi, eager = vae(engine="aten"), vae()
+    monkeypatch.setattr("pyro_vae.engine.captured.MAX_GRAPHS", 2)
+    svi, eager = vae(engine="captured"), vae()
     batches = [images(n) for n in (1, 2, 3)]
     with pytest.warns(UserWarning, match="2 kinds"):
         found = run(svi, 6, batches)
     torch.testing.assert_close(found, run(eager, 6, batches), rtol=1e-5, atol=1e-5)
-    assert len(svi._run.graphs) == 2
+    assert len(svi._captured.graphs) == 2
 
 
 def test_without_a_compiler_the_graph_runs_by_itself(monkeypatch):
@@ -577,30 +560,31 @@ def test_cudagraph_follows_eager_without_a_sync(optimizer):
         model = VAE(MLPDecoder(3, SHAPE, [16]), Bernoulli(SHAPE), StandardNormal(3)).cuda()
         q = GUIDES["MeanField"](MLPEncoder(SHAPE, [16]), 3).cuda()
         optim = getattr(torch.optim, optimizer)([*model.parameters(), *q.parameters()], lr=1e-2)
-        return SVI(model, q, optim, objectives.Trace_ELBO(), clip_norm=1.0, engine=engine)
+        options = StepOptions(clip_norm=1.0, per_image=True)
+        return SVI(model, q, optim, objectives.Trace_ELBO(), engine=engine, options=options)
 
     batches = [images(32).cuda(), images(20).cuda()]
     expected = run(on_cuda("eager"), 100, batches, anneal_numbers)
     svi = on_cuda("cudagraph")
     found = run(svi, 100, batches, anneal_numbers)
     torch.testing.assert_close(found[:, 0], expected[:, 0], rtol=1e-4, atol=0)
-    assert len(svi._run.replays) == 2, "a graph for each kind of batch, and no more"
-    assert all(replay.recorded for replay in svi._run.replays.values())
+    assert len(svi._captured.graphs) == 2, "a graph for each kind of batch, and no more"
+    assert all(entry.run.recorded for entries in svi._captured.entries.values() for entry in entries)
     try:
         torch.cuda.set_sync_debug_mode("error")
         for _ in range(5):
-            svi.step(batches[0])
+            svi.step_record(batches[0])
     finally:
         torch.cuda.set_sync_debug_mode("default")
     state = copy.deepcopy(svi.optim.optimizer.state_dict())
     weights = copy.deepcopy([p.data for p in svi.program.parameters])
     noise = torch.cuda.get_rng_state()
-    expected = [svi.step(batches[0]).loss for _ in range(5)]
+    expected = [svi.step_record(batches[0]).loss for _ in range(5)]
     svi.optim.optimizer.load_state_dict(state)
     for parameter, weight in zip(svi.program.parameters, weights, strict=True):
         parameter.data.copy_(weight)
     torch.cuda.set_rng_state(noise)
-    torch.testing.assert_close([svi.step(batches[0]).loss for _ in range(5)], expected)
+    torch.testing.assert_close([svi.step_record(batches[0]).loss for _ in range(5)], expected)
 
 
 def anneal_numbers(svi, step):
@@ -613,24 +597,24 @@ def test_a_graph_that_works_on_the_host_is_refused_for_the_device_by_its_line(ta
     def program(x):
         return x.to("meta") * table.to("meta")  # "meta" stands for the device here
 
-    with _Watch() as watch:
+    with Origins() as watch:
         program(torch.randn(3, 3, device="meta"))
     module = make_fx(program)(torch.randn(3, 3, device="meta"))
-    _lift(module, after=0)
+    lift(module, after=0)
     with pytest.raises(CaptureError, match=r"test_engine.py.*table.to\(.*_to_copy.default works on the host"):
-        _stay_on_device(module, watch)
+        stay_on_device(module, watch)
 
 
 def captured_on_meta(program, *args):
     """A program's graph, its inputs lifted, and the watch over it; "meta" stands for the device."""
-    watch = _Watch()
+    watch = Origins()
 
     def watched(x, *rest):
         with watch:
             return program(x, *rest)
 
     module = make_fx(watched)(torch.randn(3, device="meta"), *args, torch.zeros(()))
-    _lift(module, after=1 + len(args))
+    lift(module, after=1 + len(args))
     return module, watch
 
 
@@ -650,11 +634,11 @@ OUTSIDE = torch.tensor(2.0)
 def test_a_number_of_the_host_that_may_change_is_refused_for_the_device(program):
     """A recorded graph would keep its value."""
     with pytest.raises(CaptureError, match=r"test_engine.py.*lambda x, beta.*put it on the device"):
-        _stay_on_device(*captured_on_meta(program, torch.tensor(0.5)))
+        stay_on_device(*captured_on_meta(program, torch.tensor(0.5)))
 
 
 def test_a_number_that_is_written_in_the_program_stays_in_a_graph_of_the_device():
-    _stay_on_device(*captured_on_meta(lambda x, _: x * torch.tensor(2.0) + torch.ones(()) / 3))
+    stay_on_device(*captured_on_meta(lambda x, _: x * torch.tensor(2.0) + torch.ones(()) / 3))
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "RMSprop", "SGD", "Adagrad"])
@@ -680,7 +664,7 @@ def test_the_checks_of_decompositions_are_no_part_of_a_graph_on_the_device():
     x = 2 * torch.eye(3)
     module = make_fx(program)(x)
     assert "_linalg_check_errors" in module.code
-    _drop_checks(module)
+    drop_checks(module)
     assert "_linalg_check_errors" not in module.code
     torch.testing.assert_close(module(x), program(x))
 

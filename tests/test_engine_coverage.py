@@ -19,9 +19,7 @@ import guides
 from guides import GUIDES
 from pyro_vae import models, objectives
 from pyro_vae.build import build
-from pyro_vae.engine import SVI, CaptureError
-from pyro_vae.engine.capture import Graph
-from pyro_vae.engine.compiled import Compiled
+from pyro_vae.engine import SVI, CaptureError, StepOptions
 from pyro_vae.optim import OptimizerName, make_optimizer
 from pyro_vae.options import settings_of
 
@@ -77,9 +75,8 @@ def svi_of(captured: bool = False, **options) -> tuple[SVI, tuple]:
     config = settings_of(given).config
     model, guide = build(config, SHAPE, None, CLASSES, 100)
     optimizer = make_optimizer(config.optimizer, [*model.parameters(), *guide.parameters()], 1e-2, 0.0)
-    svi = SVI(model, guide, optimizer, config.objective())
-    if captured:
-        svi._run = Compiled(svi.program, optimizer, inductor=False)
+    engine, options = "captured" if captured else "eager", StepOptions(per_image=True)
+    svi = SVI(model, guide, optimizer, config.objective(), engine=engine, options=options)
     generator = torch.Generator().manual_seed(3)
     x = torch.rand(8, *SHAPE, generator=generator).bernoulli()
     y = torch.randint(CLASSES, (8,), generator=generator)
@@ -90,15 +87,15 @@ def records(steps: int = 3, **options) -> torch.Tensor:
     """What the first steps report, ``(steps, 4)``."""
     torch.manual_seed(0)
     svi, given = svi_of(**options)
-    return torch.stack([torch.stack(svi.step(*given)) for _ in range(steps)])
+    return torch.stack([torch.stack(svi.step_record(*given)[:4]) for _ in range(steps)])
 
 
 def verdict(**options) -> str:
     """In a word or more, whether a step of these parts has a graph."""
     torch.manual_seed(0)
     try:
-        svi, (x, *y) = svi_of(**options)
-        Graph(svi.program, (x,), {"y": y[0]} if y else {})
+        svi, given = svi_of(captured=True, **options)
+        svi.step_record(*given)
     except CaptureError as error:
         return f"eager: {error}"
     except ValueError as error:

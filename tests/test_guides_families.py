@@ -14,7 +14,7 @@ from guides import GUIDES, Delta, Encoder, FullRank, Householder, LowRank, MLPEn
 from guides.base import Head
 from pyro_vae.distributions.flow import Flow
 from pyro_vae.distributions.mixture import MixtureOfNormals
-from pyro_vae.engine import SVI
+from pyro_vae.engine import SVI, StepOptions
 from pyro_vae.engine.program import resident
 from pyro_vae.models import VAE, Bernoulli, Gaussian, LinearDecoder, LinearGaussian, MLPDecoder, StandardNormal
 from pyro_vae.nn import softplus_scale
@@ -57,7 +57,7 @@ def test_reaches_the_best_of_its_family_on_the_linear_gaussian_model(name: str) 
     steps = 2000 if guide.contains_full_gaussian else 300
     optimizer = torch.optim.Adam(guide.parameters(), lr=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
-    svi = SVI(model, guide, optimizer, Trace_ELBO(num_particles=4))
+    svi = SVI(model, guide, optimizer, Trace_ELBO(num_particles=4), options=StepOptions(per_image=True))
     with pyro.validation_enabled(False):
         for _ in range(steps):
             svi.step(model(n=64))

@@ -14,8 +14,7 @@ from guides import GUIDES, Guide, MeanField, MLPEncoder
 from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import features, load, resume
 from pyro_vae.data import Images, hide_labels, join_labelled, load_data
-from pyro_vae.engine import SVI
-from pyro_vae.engine.compiled import Compiled
+from pyro_vae.engine import SVI, StepOptions
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import label_bounds
 from pyro_vae.evaluate import main as evaluate
@@ -136,10 +135,9 @@ def test_families_take_labels_and_are_captured(family):
         model, guide, x, y = setting(family=family)
         model.float(), guide.float()
         optimizer = torch.optim.Adam([*model.parameters(), *guide.parameters()], 1e-2)
-        svi = SVI(model, guide, optimizer, TraceEnum_ELBO())
-        if captured:
-            svi._run = Compiled(svi.program, optimizer, inductor=False)
-        return torch.stack([torch.stack(svi.step(x.float(), y.roll(i))) for i in range(3)])
+        engine = "captured" if captured else "eager"
+        svi = SVI(model, guide, optimizer, TraceEnum_ELBO(), engine=engine, options=StepOptions(per_image=True))
+        return torch.stack([torch.stack(svi.step_record(x.float(), y.roll(i))[:4]) for i in range(3)])
 
     expected = records(captured=False)
     assert expected.isfinite().all()

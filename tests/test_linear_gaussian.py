@@ -11,7 +11,7 @@ from closed_forms import Flat, best_diagonal_kl, linear_gaussian, mean_field, pr
 from torch import Tensor
 
 from guides import FullRank, Guide
-from pyro_vae.engine import SVI
+from pyro_vae.engine import SVI, StepOptions
 from pyro_vae.models import Gaussian, LinearDecoder, LinearGaussian, StandardNormal
 from pyro_vae.objectives import STL, Objective, Trace_ELBO, TraceMeanField_ELBO, elbo_terms
 
@@ -29,7 +29,7 @@ def train(
     parameters = [*guide.parameters(), *(model.parameters() if data is not None else [])]
     optim = torch.optim.Adam(parameters, lr, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optim, steps)
-    svi = SVI(model, guide, optim, objective)
+    svi = SVI(model, guide, optim, objective, options=StepOptions(per_image=True))
     for _ in range(steps):
         svi.step(model(n=128).detach() if data is None else data)
         schedule.step()

@@ -29,7 +29,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from pyro_vae.engine import capture, resident
+from pyro_vae.engine import SVI, resident
 from pyro_vae.errors import InputError
 from pyro_vae.objectives import (
     IWAE,
@@ -337,12 +337,12 @@ def test_captured_training_with_handlers_follows_pyros(case):
     """Ten steps of gradient descent: the captured step of our objective, and Pyro's ELBO by autograd."""
     (model, guide, x), (theirs, their_guide, _) = ((MASKS | SCALES)[case]() for _ in range(2))
     parameters = [*model.parameters(), *guide.parameters()]
-    step = capture(model, guide, Trace_ELBO(3), torch.optim.SGD(parameters, lr=1e-4), backend="aten")
+    svi = SVI(model, guide, torch.optim.SGD(parameters, lr=1e-4), Trace_ELBO(3), engine="captured")
     their_parameters = [*theirs.parameters(), *their_guide.parameters()]
     descent = torch.optim.SGD(their_parameters, lr=1e-4)
     pyros = pyro.infer.Trace_ELBO(3, max_plate_nesting=1, vectorize_particles=True)
     torch.manual_seed(7)
-    found = [step(x).loss.item() for _ in range(10)]
+    found = [svi.step(x) for _ in range(10)]
     torch.manual_seed(7)
     expected = []
     for _ in range(10):

@@ -150,9 +150,10 @@ def test_another_guide_changes_neither_the_decoder_nor_the_batches():
 
     class Spy:
         def __init__(self):
-            self.seen = []
+            self.seen, self.average = [], None
+            self.program = SimpleNamespace(elbo=SimpleNamespace())
 
-        def step(self, x, y, share):
+        def step_record(self, x):
             torch.randn(7)  # what the guide's sampling does to torch's own generator
             self.seen.append(x)
             return StepRecord(*torch.zeros(4))

@@ -1,20 +1,19 @@
 """The captured step as one CUDA graph: the device repeats it without the host."""
 
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
-from pyro_vae.engine.base import AnyOptimizer, Engine, signature
-from pyro_vae.engine.capture import CaptureError, Graph
-from pyro_vae.engine.compiled import MAX_GRAPHS, compile_graph, warn_of_kinds
-from pyro_vae.engine.parallel import Average
-from pyro_vae.engine.program import Pass, Program
-from pyro_vae.engine.update import Rates, hyperparameters, take_step
+from pyro_vae.engine.arguments import Arguments
+from pyro_vae.engine.blame import CaptureError
+from pyro_vae.engine.compiled import compile_graph
+from pyro_vae.engine.graph import Graph
+from pyro_vae.engine.program import Pass
+from pyro_vae.engine.update import Rates, TorchOwner, hyperparameters, take_step
 
 #: the kind of device that records; the tests have a stand-in for it
 DEVICE = "cuda"
@@ -23,111 +22,121 @@ DEVICE = "cuda"
 WARM_UP = 3
 
 
-class CudaGraph(Engine):
-    """The whole step, the optimizer's included, recorded once and replayed.
+class Replays:
+    """Records what the graphs of a program do, the optimizer's step included, and replays it.
 
     The batch is copied into the graph's own input. The learning rate and the KL weight are tensors that each step
     fills from the optimizer and the objective, which keep plain numbers. Noise is fresh, for the device's generator
     moves its offset at each replay; its state may be saved and restored between steps. An optimizer without a
-    ``capturable`` mode (SGD, Adagrad) steps beside the graph, and so does any where gradients are averaged over
-    processes. The terms on the objective are the graph's own memory,
-    good until the next step; the record is a copy.
+    ``capturable`` mode (SGD, Adagrad), or Pyro's, steps beside the graph, and so does any where gradients are averaged
+    over processes. The terms of a step are the graph's own memory, good until the next step; the record is a copy.
 
     The first steps of each kind of batch are real steps without a graph; nothing is rehearsed on the parameters.
 
     Args:
-        program, optimizer, average: see :class:`~pyro_vae.engine.base.Engine`.
+        owner: what moves the parameters.
         inductor: whether Inductor fuses the kernels first, which costs its time once.
 
     Raises:
         ValueError: where the parameters are not on a CUDA device.
-        CaptureError: at a step whose program is not static, works on the host or waits for the device.
     """
 
-    def __init__(
-        self, program: Program, optimizer: AnyOptimizer, inductor: bool = False, average: Average | None = None
-    ):
-        self.inductor = inductor
-        self.replays: dict[Hashable, _Replay] = {}
-        super().__init__(program, optimizer, average)
+    def __init__(self, owner: Any, inductor: bool = False):
+        self.owner, self.inductor = owner, inductor
+        self.replays: list[Replay] = []
+        self.whole = False
+        if isinstance(owner, TorchOwner):
+            self._require(owner.device)
+            capturable = all("capturable" in group for group in owner.optimizer.param_groups)
+            self.whole = capturable and owner.average is None
+            self.rates = Rates(owner.optimizer, dtype=torch.float32, device=owner.device)
+            # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
+            owner.optimizer.register_load_state_dict_post_hook(lambda _: self.forget())
 
-    def _begin(self) -> None:
-        super()._begin()
-        if self.device.type != DEVICE:
-            raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {self.device}")
-        capturable = all("capturable" in group for group in self.optimizer.param_groups)
-        self.whole = capturable and self.average is None
-        self.rates = Rates(self.optimizer, dtype=torch.float32, device=self.device)
-        # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
-        self.optimizer.register_load_state_dict_post_hook(lambda _: self.replays.clear())
+    @staticmethod
+    def _require(device: torch.device) -> None:
+        if device.type != DEVICE:
+            raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {device}")
 
-    def _pass(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        return self.program(*args, **kwargs)
+    def forget(self) -> None:
+        """Record anew at the next steps."""
+        for replay in self.replays:
+            replay.recorded, replay.steps = None, 0
 
-    def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        kind, batch = signature(self.program, args, kwargs)
-        key = kind, hyperparameters(self.optimizer)
-        replay = self.replays.get(key)
-        if replay is None:
-            if len(self.replays) == MAX_GRAPHS:
-                warn_of_kinds()
-                return super()._step(args, kwargs)
-            if self.whole:
-                make_capturable(self.optimizer)
-            replay = self.replays[key] = _Replay(self, batch, args, kwargs)
-        self.rates.read()
-        with torch.cuda.device(self.device):  # whose current stream all engines work on
-            done = replay(batch)
-        return done if self.whole else self._move(done)
+    def finish(self, graph: Graph, arguments: Arguments) -> "Replay":
+        """What runs in place of a graph."""
+        device = next((t.device for t in graph.constants if t.device.type == DEVICE), torch.device("cpu"))
+        self._require(device)
+        if self.inductor:
+            compile_graph(graph, arguments)
+        if self.whole:
+            make_capturable(self.owner.optimizer)
+        replay = Replay(self, graph, arguments, device)
+        self.replays.append(replay)
+        return replay
 
 
-class _Replay:
-    """One kind of batch."""
+class Replay:
+    """One kind of batch.
 
-    def __init__(self, engine: CudaGraph, batch: list[Tensor], args: tuple, kwargs: dict[str, Any]):
-        self.engine = engine
-        self.batch = [t.detach().clone() for t in batch]
-        self.graph = Graph(engine.program, args, kwargs)
-        if engine.inductor:
-            compile_graph(self.graph, self.batch)
-        self.stream = torch.cuda.Stream(engine.device)
-        self.recorded: torch.cuda.CUDAGraph | None = None
+    Attributes:
+        moves: whether it moves the parameters, too.
+    """
+
+    def __init__(self, replays: Replays, graph: Graph, arguments: Arguments, device: torch.device):
+        self.replays, self.graph, self.device = replays, graph, device
+        self.moves = replays.whole
+        self.batch = [t.detach().clone() for t in arguments.tensors]
+        self.stream = torch.cuda.Stream(device)
+        self.recorded: Any = None
         self.steps = 0
+        self._recorded_with: Any = None
 
-    def __call__(self, batch: list[Tensor]) -> Pass:
-        self.graph.read_weight()
-        for own, given in zip(self.batch, batch, strict=True):
-            own.copy_(given, non_blocking=True)
+    def __call__(self, arguments: Arguments) -> Pass:
+        with torch.cuda.device(self.device):  # whose current stream all engines work on
+            return self._run(arguments)
+
+    def _run(self, arguments: Arguments) -> Pass:
+        own = arguments._replace(tensors=self.batch)
+        self.graph.numbers.read(arguments.numbers)
+        for mine, given in zip(self.batch, arguments.tensors, strict=True):
+            mine.copy_(given, non_blocking=True)
+        if self.moves:
+            self.replays.rates.read()
+            held = hyperparameters(self.replays.owner.optimizer)
+            if held != self._recorded_with:
+                self.recorded, self.steps, self._recorded_with = None, 0, held
         if self.steps < WARM_UP:
             self.steps += 1
             self.stream.wait_stream(torch.cuda.current_stream())
             try:
                 with torch.cuda.stream(self.stream), without_sync() if self.steps == WARM_UP else nullcontext():
-                    return self._work()
+                    return self.work(own)
             finally:
                 torch.cuda.current_stream().wait_stream(self.stream)
         if self.recorded is None:
-            self._record()
-        assert self.recorded is not None
+            self._record(own)
         self.recorded.replay()
-        self.engine.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
+        if self.moves:
+            self.replays.owner.optimizer._opt_called = True  # what a scheduler asks for
         return self.done._replace(record=self.done.record.clone())
 
-    def _record(self) -> None:
+    def _record(self, own: Arguments) -> None:
         recorded = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(recorded, stream=self.stream):
-                self.done = self._work()
+                self.done = self.work(own)
         except RuntimeError as error:
             raise CaptureError(f"no CUDA graph: {str(error).splitlines()[0]}") from error
         self.recorded = recorded
 
-    def _work(self) -> Pass:
+    def work(self, own: Arguments) -> Pass:
         """What the graph holds."""
-        done = self.graph(self.batch)
-        if self.engine.whole:
-            with self.engine.rates.live():
-                take_step(self.engine.optimizer, self.engine.program.parameters, done.gradients)
+        done = self.graph(own)
+        if self.moves:
+            owner = self.replays.owner
+            with self.replays.rates.live():
+                take_step(owner.optimizer, owner.parameters, done.gradients)
         return done
 
 

@@ -1,14 +1,16 @@
 """The arithmetic of one SVI step, which every engine runs: from a batch to the loss, its terms and the gradients."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 import pyro
 import pyro.infer
 import torch
+from pyro import poutine
 from torch import Tensor, nn
 
 from pyro_vae.engine.precision import Precision, products
@@ -21,27 +23,41 @@ class StepRecord(NamedTuple):
     ELBO keeps no terms (Pyro's own do not).
 
     Attributes:
-        loss: what was minimised: minus the bound, nats per image.
+        loss: what was minimised; for losses that are a tuple (``ReweightedWakeSleep``), their sum.
         log_likelihood: E_q[log p(x|z)], nats per image.
         kl: KL(q(z|x) || p(z)) without its weight, nats per image.
         grad_norm: the gradient's total norm before clipping.
+        terms: the ELBO's terms of this step, for objectives that have them.
     """
 
     loss: Tensor
     log_likelihood: Tensor
     kl: Tensor
     grad_norm: Tensor
+    terms: Any = None
 
 
 Gradients = tuple[Tensor | None, ...]  #: one for each parameter; None where it has none
 
 
 class Pass(NamedTuple):
-    """What one pass computes: the :class:`StepRecord` as one vector, the ELBO's terms, the (clipped) gradients."""
+    """What one pass computes.
+
+    Attributes:
+        record: the scalars of the :class:`StepRecord` as one vector.
+        terms: the ELBO's terms, or None.
+        gradients: of the parameters, clipped where that was asked for.
+        parameters: what was differentiated by.
+        losses: the parts of a loss that is a tuple, or None.
+        subsamples: for each parameter the indices of its rows in this step, by dimension.
+    """
 
     record: Tensor
     terms: Any
     gradients: Gradients
+    parameters: tuple[Tensor, ...] = ()
+    losses: Any = None
+    subsamples: tuple[dict[int, Tensor], ...] = ()
 
 
 @cache
@@ -57,7 +73,7 @@ def resident(validate: bool = False) -> Iterator[None]:
 
     ``torch_item`` and ``warn_if_nan`` read a number back several times a step, the validation of distributions more
     often still, and each read waits for the device. Here the first only detaches, the second does nothing, and
-    validation is off; whoever runs the loop looks for NaN once an epoch instead.
+    validation is off; the training loop looks for NaN once an epoch instead.
 
     Args:
         validate: leave validation as the user has it.
@@ -80,63 +96,113 @@ def resident(validate: bool = False) -> Iterator[None]:
             setattr(module, name, function)
 
 
+@dataclass
 class Program:
-    """A model, a guide and an ELBO as one function from a batch to a :class:`Pass`, with no host in between.
+    """A model, a guide and a loss as one function from a step's arguments to a :class:`Pass`.
 
-    Args:
+    Attributes:
         model: a Pyro model, a module or a function.
         guide: its guide.
-        elbo: a Pyro ELBO.
-        parameters: the tensors whose gradients are wanted.
+        elbo: a Pyro ELBO, or a loss function.
+        loss_and_grads: what leaves the gradients on the parameters and returns the loss, as Pyro's SVI has it.
+        parameters: the tensors whose gradients are wanted; None for those that ``pyro.param`` statements name.
         clip_norm: gradients are scaled down to this total norm; None leaves them.
         per_image: whether the loss is divided by the length of the first argument.
         precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
     """
 
-    def __init__(
-        self,
-        model: Callable,
-        guide: Callable,
-        elbo: pyro.infer.ELBO,
-        parameters: Sequence[Tensor],
-        clip_norm: float | None = None,
-        per_image: bool = False,
-        precision: Precision = "fp32",
-    ):
-        self.model, self.guide, self.elbo = model, guide, elbo
-        self.parameters = list(parameters)
-        self.clip_norm = clip_norm
-        self.per_image = per_image
-        self.precision: Precision = precision
+    model: Callable
+    guide: Callable
+    elbo: Any
+    loss_and_grads: Callable | None = None
+    parameters: Sequence[Tensor] | None = None
+    clip_norm: float | None = None
+    per_image: bool = False
+    precision: Precision = "fp32"
 
-    def __call__(self, *args: Any, validate: bool = False, **kwargs: Any) -> Pass:
+    def __call__(self, args: tuple, kwargs: dict[str, Any], validate: bool = False) -> Pass:
         with resident(validate), torch.enable_grad(), products(self.precision):
-            loss, gradients = self._differentiate(args, kwargs)
+            if self.parameters is None:
+                loss, parameters, gradients = self._by_statements(args, kwargs)
+            else:
+                parameters = tuple(self.parameters)
+                loss, gradients = self._by_parameters(parameters, args, kwargs)
         with torch.no_grad():
-            gradients = tuple(laid_out(g, p) for g, p in zip(gradients, self.parameters, strict=True))
-            norm, gradients = clipped(gradients, self.clip_norm)
-            terms = getattr(self.elbo, "terms", None)
-            nan = torch.full_like(norm, torch.nan)
-            means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
-            record = torch.stack([loss, *means, norm])
-        return Pass(record, terms, gradients)
+            return self._summed_up(loss, parameters, gradients)
 
-    def _differentiate(self, args: tuple, kwargs: dict) -> tuple[Tensor, Gradients]:
+    def _summed_up(self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients) -> Pass:
+        losses = tuple(torch.as_tensor(part).detach() for part in loss) if isinstance(loss, tuple) else None
+        total = torch.as_tensor(loss if losses is None else sum(losses)).detach()
+        gradients = tuple(laid_out(g, p) for g, p in zip(gradients, parameters, strict=True))
+        norm, gradients = clipped(gradients, self.clip_norm, total)
+        terms = getattr(self.elbo, "terms", None)
+        nan = torch.full_like(norm, torch.nan)
+        means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
+        record = torch.stack([total.to(norm.device), *means, norm])
+        subsamples = tuple(dict(getattr(p, "_pyro_subsample", {})) for p in parameters)
+        return Pass(record, terms, gradients, parameters, losses, subsamples)
+
+    def _by_parameters(
+        self, parameters: tuple[Tensor, ...], args: tuple, kwargs: dict[str, Any]
+    ) -> tuple[Any, Gradients]:
         scale = 1 / len(args[0]) if self.per_image else 1
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs) * scale
-            return loss.detach(), torch.autograd.grad(loss, self.parameters, allow_unused=True)
+            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
         # An ELBO such as TraceGraph_ELBO differentiates by itself, a surrogate whose value is not the loss.
-        for parameter in self.parameters:
-            parameter.grad = None
-        loss = torch.as_tensor(self.elbo.loss_and_grads(self.model, self.guide, *args, **kwargs))  # type: ignore[attr-defined]
-        gradients = tuple(None if p.grad is None else p.grad * scale for p in self.parameters)
+        with no_gradients(parameters):
+            loss = torch.as_tensor(self._differentiate(args, kwargs))
+            gradients = tuple(None if p.grad is None else p.grad * scale for p in parameters)
         return loss.detach() * scale, gradients
 
+    def _by_statements(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, tuple[Tensor, ...], Gradients]:
+        """As in Pyro's SVI: what the program named is trained, and what has no gradient in a step keeps a zero one."""
+        kept = {p: p.grad for p in leaves(self.model, self.guide)}
+        with no_gradients(kept):
+            with poutine.trace(param_only=True) as seen:
+                loss = self._differentiate(args, kwargs)
+            named = [site["value"].unconstrained() for site in seen.trace.nodes.values()]  # type: ignore[union-attr]
+            parameters = tuple({id(p): p for p in named}.values())
+            found = [p.grad for p in parameters]
+        zeros = [g is None and kept.get(p) is not None for g, p in zip(found, parameters, strict=True)]
+        gradients = tuple(
+            torch.zeros_like(p.detach()) if zero else g for g, p, zero in zip(found, parameters, zeros, strict=True)
+        )
+        return loss, parameters, gradients
 
-def clipped(gradients: Gradients, max_norm: float | None) -> tuple[Tensor, Gradients]:
+    def _differentiate(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        differentiate = self.loss_and_grads or self.elbo.loss_and_grads
+        return differentiate(self.model, self.guide, *args, **kwargs)
+
+
+def leaves(*programs: Any) -> list[Tensor]:
+    """The tensors that a backward pass may leave gradients on: those of the param store, and of modules."""
+    found = list(pyro.get_param_store()._params.values())
+    for program in programs:
+        module = program if isinstance(program, nn.Module) else getattr(program, "__self__", None)
+        if isinstance(module, nn.Module):
+            found += module.parameters()
+    return found
+
+
+@contextmanager
+def no_gradients(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Within it, the parameters have no gradients yet; what they had is put back."""
+    kept = [(p, p.grad) for p in parameters]
+    for parameter, _ in kept:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, gradient in kept:
+            parameter.grad = gradient
+
+
+def clipped(gradients: Gradients, max_norm: float | None, like: Tensor | None = None) -> tuple[Tensor, Gradients]:
     """The total norm of the gradients, and the gradients scaled down to ``max_norm`` where theirs is larger."""
     present = [g for g in gradients if g is not None]
+    if not present:
+        return torch.zeros_like(like) if like is not None else torch.zeros(()), gradients
     # elsewhere than on CUDA norm by norm, which a compiler fuses with what makes the gradients
     norm = nn.utils.get_total_norm(present, foreach=any(g.is_cuda for g in present))
     if max_norm is None:

@@ -8,6 +8,9 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
+from pyro_vae.engine.parallel import Average
+from pyro_vae.engine.program import Pass
+
 #: torch's optimizers whose step is a fused kernel, and on which devices
 FUSED: dict[type[Optimizer], tuple[str, ...]] = {
     Adam: ("cpu", "cuda"),
@@ -138,6 +141,41 @@ class Update:
     def _key(self, gradients: Sequence[Tensor | None]) -> Hashable:
         present = tuple(gradient is not None for gradient in gradients)
         return hyperparameters(self.optimizer), present, tuple(map(id, self.touched()))
+
+
+class TorchOwner:
+    """One torch optimizer over parameters that are known beforehand; several processes average the gradients.
+
+    Args:
+        optimizer: its hyperparameters may change between steps (a scheduler of the learning rate), its state may be
+            saved and loaded. Where it leaves ``fused`` unsaid and PyTorch has a fused kernel, that is switched on.
+        average: from this process's pass to that of all; None where it is alone.
+    """
+
+    first_by_itself = False
+
+    def __init__(self, optimizer: Optimizer, average: Average | None = None):
+        self.optimizer, self.average = optimizer, average
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        fuse(optimizer)
+        self.device = self.parameters[0].device
+        for group in optimizer.param_groups:  # a state that was saved where a CUDA graph ran may say so
+            if group.get("capturable") and self.device.type != "cuda":
+                group["capturable"] = False
+        self.update = Update(optimizer, self.parameters)
+
+    def bind(self, done: Pass) -> None:
+        """The step stays beside the graph, as a fused kernel of its own."""
+
+    def step(self, done: Pass, captured: bool = True) -> Pass:
+        """Move the parameters; ``captured`` repeats the operations of an earlier step."""
+        if self.average is not None:
+            done = self.average(done)
+        if captured:
+            self.update(done.gradients)
+        else:
+            take_step(self.optimizer, self.parameters, done.gradients)
+        return done
 
 
 class _Recorded:

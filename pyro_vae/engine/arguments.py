@@ -1,0 +1,140 @@
+"""The arguments of a step: what of them a graph takes as inputs, and what makes it another graph."""
+
+import copy
+import functools
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import is_dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_PLAIN = (str, bytes, bool, type(None), complex)
+
+
+class Same:
+    """An object as a key: equal to itself alone. The object is held, so that no other one takes its place."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any):
+        self.held = held
+
+    def __hash__(self) -> int:
+        return id(self.held)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.held is other.held
+
+
+class Arguments(NamedTuple):
+    """The arguments of one call, taken apart.
+
+    Attributes:
+        kind: what two calls must share to share a graph: structure, shapes, strides, types and devices of tensors,
+            strings, arrays of NumPy by their content, and other objects by identity.
+        tensors: in the graph's order.
+        numbers: the integers and floats, which are part of a graph until they change.
+        objects: what was kept by identity.
+    """
+
+    kind: Hashable
+    tensors: list[Tensor]
+    numbers: list[Any]
+    objects: list[Any]
+
+
+def take_apart(args: tuple, kwargs: dict[str, Any]) -> Arguments:
+    """The arguments of a call as an :class:`Arguments`."""
+    found = Arguments(None, [], [], [])
+    kind: Hashable = tuple([_kind(a, found) for a in args])
+    if kwargs:
+        kind = kind, _kind(kwargs, found)
+    return found._replace(kind=kind)
+
+
+def _kind(value: Any, found: Arguments) -> Hashable:
+    if isinstance(value, Tensor):
+        found.tensors.append(value)
+        strides = value.stride() if value.layout is torch.strided else None
+        return value.shape, strides, value.dtype, value.device
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, (int, float, np.generic)):
+        found.numbers.append(value)
+        return type(value).__name__
+    if isinstance(value, np.ndarray):
+        return np.ndarray, value.shape, str(value.dtype), value.tobytes() if value.dtype != object else id(value)
+    parts = _parts(value)
+    if parts is None:
+        found.objects.append(value)
+        return Same(value)
+    return type(value), tuple([(key, _kind(part, found)) for key, part in parts])
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+    """The named parts of a container or of an object that holds data; None for what is opaque."""
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value))
+    if isinstance(value, dict):
+        return [(key if isinstance(key, Hashable) else id(key), part) for key, part in value.items()]
+    if isinstance(value, functools.partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    if _holds_data(value):
+        return list(vars(value).items())
+    return None
+
+
+def _holds_data(value: Any) -> bool:
+    if isinstance(value, (Namespace, SimpleNamespace)) or (is_dataclass(value) and not isinstance(value, type)):
+        return hasattr(value, "__dict__") and not isinstance(value, nn.Module)
+    if isinstance(value, (type, nn.Module, ModuleType)) or callable(value) or not hasattr(value, "__dict__"):
+        return False
+    root = type(value).__module__.partition(".")[0]
+    return (root not in sys.stdlib_module_names and root not in ("torch", "pyro", "numpy")) or root == "__main__"
+
+
+def put_together(
+    args: tuple, kwargs: dict[str, Any], tensors: Iterator[Tensor], numbers: Iterator[Any]
+) -> tuple[tuple, dict[str, Any]]:
+    """The arguments again, with other tensors and numbers in place of their own; the caller's are not changed."""
+
+    def rebuilt(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return next(tensors)
+        if isinstance(value, (*_PLAIN, np.ndarray)):
+            return value
+        if isinstance(value, (int, float, np.generic)):
+            return next(numbers)
+        parts = _parts(value)
+        if parts is None:
+            return value
+        return _with_parts(value, [(key, rebuilt(part)) for key, part in parts])
+
+    return tuple(rebuilt(a) for a in args), {key: rebuilt(a) for key, a in kwargs.items()}
+
+
+def _with_parts(value: Any, parts: list[tuple[Any, Any]]) -> Any:
+    """A container or object like ``value`` with these parts."""
+    if isinstance(value, tuple):
+        make: Callable = getattr(type(value), "_make", type(value))
+        return make([part for _, part in parts])
+    if isinstance(value, list):
+        new = copy.copy(value)
+        new[:] = [part for _, part in parts]
+        return new
+    if isinstance(value, dict):
+        filled: dict[Any, Any] = copy.copy(value)
+        for key, (_, part) in zip(list(value), parts, strict=True):
+            filled[key] = part
+        return filled
+    if isinstance(value, functools.partial):
+        func, args, keywords = (part for _, part in parts)
+        return functools.partial(func, *args, **keywords)
+    new = copy.copy(value)
+    new.__dict__.update(parts)  # a frozen dataclass is one whose __setattr__ refuses
+    return new

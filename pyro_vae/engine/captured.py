@@ -1,0 +1,229 @@
+"""The steps of a program as graphs: one for each kind of call, looked up before each step."""
+
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor
+
+from pyro_vae.engine.arguments import Arguments, Same, take_apart
+from pyro_vae.engine.blame import CaptureError
+from pyro_vae.engine.capture import Call, Rehearsal, rehearse, trace
+from pyro_vae.engine.graph import AuditError, Graph
+from pyro_vae.engine.numbers import Numbers
+from pyro_vae.engine.owner import Bound, NotBound
+from pyro_vae.engine.program import Pass, Program
+from pyro_vae.engine.surroundings import Slot, Walk, Watch, walk
+
+#: graphs that one engine keeps; a program that is called with more kinds of batches than this is not static
+MAX_GRAPHS = 8
+
+
+class Owner(Protocol):
+    """Whoever moves the parameters."""
+
+    #: whether the first call of a kind is to be the program's own step, in which it makes its parameters
+    first_by_itself: bool
+
+    def bind(self, done: Pass) -> Bound | None:
+        """What of a step can be part of a graph; None where the owner steps beside it."""
+
+    def step(self, done: Pass) -> Pass:
+        """Move the parameters by the gradients of a pass; returns the pass that moved them."""
+
+
+Finish = Callable[[Graph, Arguments], Callable[[Arguments], Pass] | None]
+
+
+@dataclass
+class Entry:
+    """A graph and the numbers among the arguments that it holds as they were."""
+
+    graph: Graph
+    run: Callable[[Arguments], Pass]
+    moves: bool
+    numbers: list[tuple[int, Any]]
+
+    def fits(self, arguments: Arguments) -> bool:
+        """Whether a call of this kind may run the graph."""
+        given = arguments.numbers
+        for i, value in self.numbers:
+            new = given[i]
+            if new is not value and (new != value or type(new) is not type(value)):
+                return False
+        return self.graph.holds()
+
+
+@dataclass
+class Seen:
+    """What was there at the last call of a kind: where it differs from now, a number is an input."""
+
+    numbers: list[Any]
+    watch: Watch
+    fixed: set[Any] = field(default_factory=set)  #: places and indices whose numbers the trace does not take as inputs
+
+
+class Captured:
+    """Steps as graphs.
+
+    Args:
+        program: the step's arithmetic.
+        roots: the objects that the program consists of, by name.
+        owner: what moves the parameters.
+        finish: makes of a new graph what runs, or returns None for the graph itself.
+        audit: whether the program runs beside the graph at steps 2, 4, 8 and so on, and has to agree.
+        inputs: places whose numbers are inputs from the start.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        roots: dict[str, Any],
+        owner: Owner,
+        finish: Finish = lambda graph, arguments: None,
+        audit: bool = True,
+        inputs: Sequence[Slot] = (),
+    ):
+        self.program, self.roots, self.owner, self.finish = program, roots, owner, finish
+        self.audit, self.always = audit, list(inputs)
+        self.entries: dict[Hashable, list[Entry]] = {}
+        self.seen: dict[Hashable, Seen] = {}
+        self.steps = 0
+        self._full = False
+
+    @property
+    def graphs(self) -> list[Graph]:
+        """The graphs that are kept."""
+        return [entry.graph for entries in self.entries.values() for entry in entries]
+
+    def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
+        """One step; None where the program is to take it by itself.
+
+        Raises:
+            CaptureError: where the program is not static.
+            AuditError: where the graph no longer does what the program does.
+        """
+        arguments = take_apart(args, kwargs)
+        handlers = _with_handlers(arguments) if _PYRO_STACK else None
+        if handlers is not None:
+            arguments = handlers[0]
+        entry = next((e for e in self.entries.get(arguments.kind, ()) if e.fits(arguments)), None)
+        due = self.audit and self.steps > 0 and self.steps + 1 & self.steps == 0
+        if entry is not None and not due and self._ready(entry):
+            return self._take(entry, arguments)
+        call = Call(self.program, self._rooted(arguments), args, kwargs, arguments, handlers[1] if handlers else [])
+        if entry is not None and due:
+            entry.graph.check(call, rehearse(call))
+            if self._ready(entry):
+                return self._take(entry, arguments)
+        if entry is not None:
+            self.entries[arguments.kind].remove(entry)
+        return self._new(call)
+
+    @staticmethod
+    def _ready(entry: Entry) -> bool:
+        """Whether the optimizer is as the graph has it; its rates of now are then the graph's."""
+        return entry.graph.bound is None or entry.graph.bound.ready()
+
+    def _take(self, entry: Entry, arguments: Arguments) -> Pass:
+        self.steps += 1
+        done = entry.run(arguments)
+        return done if entry.moves else self.owner.step(done)
+
+    def _rooted(self, arguments: Arguments) -> dict[str, Any]:
+        return {**self.roots, **{f"argument {i}": each for i, each in enumerate(arguments.objects)}}
+
+    def _new(self, call: Call) -> Pass | None:
+        """A step of a kind that no graph fits."""
+        kind, last = call.arguments.kind, self.seen.get(call.arguments.kind)
+        if last is None and self.owner.first_by_itself:
+            self._remember(call, walk(call.roots), None)
+            return None
+        if len(self.graphs) >= MAX_GRAPHS:
+            if not self._full:
+                warnings.warn(f"the calls were of {MAX_GRAPHS} kinds so far; further kinds run eagerly", stacklevel=5)
+            self._full = True
+            return None
+        try:
+            entry = self._capture(call, last)
+        except NotBound:
+            entry = None
+        if entry is None:
+            self._remember(call, walk(call.roots), last)
+            return None
+        self.entries.setdefault(kind, []).insert(0, entry)
+        if not self._ready(entry):
+            return None
+        return self._take(entry, call.arguments)
+
+    def _remember(self, call: Call, found: Walk, last: Seen | None) -> None:
+        fixed = last.fixed if last else set()
+        numbers = [(s, v) for s, v in found.slots if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        self.seen[call.arguments.kind] = Seen(list(call.arguments.numbers), Watch(numbers), fixed)
+
+    def _capture(self, call: Call, last: Seen | None) -> Entry | None:
+        """A graph for this call; None where the program has to make its parameters first."""
+        rehearsal = rehearse(call)
+        if rehearsal.changes.created:
+            return None
+        if rehearsal.changes.reasons:
+            raise CaptureError(f"no static graph: {rehearsal.changes.reasons[0]}")
+        bound = self.owner.bind(rehearsal.done)
+        indices, slots = _changed(call.arguments, last)
+        always = {(id(s.owner), s.key) for s in self.always}
+        slots = [s for s in slots if (id(s.owner), s.key) not in always]
+        self._remember(call, rehearsal.walk, last)
+        try:
+            return self._graph(call, rehearsal, bound, (indices, slots))
+        except (CaptureError, AuditError) as error:
+            if not indices and not slots:
+                if isinstance(error, AuditError):
+                    raise CaptureError(f"no static graph: {error}") from error
+                raise
+        self.seen[call.arguments.kind].fixed |= {*indices, *((id(s.owner), s.key) for s in slots)}
+        return self._graph(call, rehearsal, bound, ([], []))
+
+    def _graph(
+        self, call: Call, rehearsal: Rehearsal, bound: Bound | None, lifted: tuple[list[int], list[Slot]]
+    ) -> Entry:
+        like = next((p for p in rehearsal.done.parameters), rehearsal.done.record)
+        numbers = Numbers(lifted[0], [*self.always, *lifted[1]], like)
+        traced = trace(call, rehearsal.walk, numbers, bound)
+        graph = Graph(traced, rehearsal.walk, [slot for slot, _ in rehearsal.changes.moved])
+        graph.check(call, rehearsal)
+        run = self.finish(graph, call.arguments)
+        static = [(i, v) for i, v in enumerate(call.arguments.numbers) if i not in lifted[0]]
+        moves = bound is not None or bool(getattr(run, "moves", False))
+        return Entry(graph, run or graph, moves, static)
+
+
+def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[Slot]]:
+    """The numbers that are others than at the last call of this kind: among the arguments, and elsewhere."""
+    if last is None:
+        return [], []
+    pairs = enumerate(zip(arguments.numbers, last.numbers, strict=True))
+    indices = [i for i, (new, old) in pairs if new != old and i not in last.fixed]
+    slots = [
+        slot
+        for slot, _, new in last.watch.changed()
+        if isinstance(new, (int, float)) and not isinstance(new, bool) and (id(slot.owner), slot.key) not in last.fixed
+    ]
+    return indices, slots
+
+
+def _with_handlers(arguments: Arguments) -> tuple[Arguments, list[Slot]]:
+    """The arguments with the numbers of Pyro's handlers around the step at their end, and the places of these."""
+    found = walk({f"handler {i}": handler for i, handler in enumerate(_PYRO_STACK)})
+    numbers = [(s, v) for s, v in found.slots if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    others = [(s.path, v if not isinstance(v, Tensor) else Same(v)) for s, v in found.slots if _is_plain(v)]
+    kinds = tuple(type(handler) for handler in _PYRO_STACK)
+    kind = arguments.kind, kinds, tuple(s.path for s, _ in numbers), tuple(others)
+    return arguments._replace(kind=kind, numbers=[*arguments.numbers, *(v for _, v in numbers)]), [
+        s for s, _ in numbers
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, str, type(None), Tensor))

@@ -1,0 +1,174 @@
+"""A captured step that runs, and its comparison with the eager one."""
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from operator import is_
+
+import pyro
+import torch
+from torch import Tensor
+
+from pyro_vae.engine.arguments import Arguments
+from pyro_vae.engine.blame import CaptureError
+from pyro_vae.engine.capture import Call, Rehearsal, Traced, without_sites
+from pyro_vae.engine.origins import Origins
+from pyro_vae.engine.program import Pass
+from pyro_vae.engine.surroundings import Slot, Walk, Watch
+from pyro_vae.engine.untouched import untouched
+from pyro_vae.errors import InputError
+
+
+class AuditError(InputError, RuntimeError):
+    """The graph no longer computes what the program does. The message names the first sample site that differs."""
+
+
+class Graph:
+    """One captured step, for one kind of call.
+
+    Args:
+        traced: what was written down.
+        walk: what the program depended on then.
+        moved: the places that a pass itself rebinds, which are not watched.
+
+    Attributes:
+        run: what runs: the graph itself, operation by operation, or what a compiler made of it.
+        module: the graph without the sums over sites.
+        watch: the places that the graph depends on.
+    """
+
+    def __init__(self, traced: Traced, walk: Walk, moved: Sequence[Slot]):
+        self.traced, self.numbers, self.bound = traced, traced.numbers, traced.bound
+        self.module = without_sites(traced)
+        self.run: Callable[..., Sequence[Tensor]] = self.module
+        self.constants = list(traced.constants)
+        self._scalars = [self.numbers.tensors[i] for i in traced.used if i < len(self.numbers.tensors)]
+        self._batch = [i - len(self.numbers.tensors) for i in traced.used if i >= len(self.numbers.tensors)]
+        places = {id(t): i for i, t in enumerate(self.constants)}
+        skip = {(id(s.owner), s.key) for s in (*moved, *self.numbers.slots)}
+        slots = [
+            (slot, value)
+            for slot, value in walk.slots
+            if (id(slot.owner), slot.key) not in skip
+            and not (isinstance(value, Tensor) and id(value) not in places)
+            and slot.key not in ("max_plate_nesting", "training")
+        ]
+        self.watch = Watch(slots, walk.modules)
+        self._leaves = [
+            t for t in self.constants if t.is_leaf and (t.requires_grad or isinstance(t, torch.nn.Parameter))
+        ]
+        self._trained = [t.requires_grad for t in self._leaves]
+        self._guards = traced.guards
+        names = pyro.get_param_store()._param_to_name
+        stored = [(names[p], p) for p in traced.layout.parameters if p in names]
+        self._stored = [name for name, _ in stored], [p for _, p in stored]
+        # Pyro leaves zeros where a parameter has no gradient in a step; before its first gradient there is none
+        gradients = traced.layout.gradients
+        self._idle = [p for p, g in zip(traced.layout.parameters, gradients, strict=True) if not g]
+
+    def holds(self) -> bool:
+        """Whether what the graph depends on is as it was; tensors that were replaced by like ones are taken up."""
+        if [t.requires_grad for t in self._leaves] != self._trained:
+            return False
+        for tensor, version in self._guards:
+            if tensor._version != version:
+                return False
+        names, tensors = self._stored
+        if not all(map(is_, map(pyro.get_param_store()._params.get, names), tensors)):
+            return False
+        if any(p.grad is not None for p in self._idle):
+            return False
+        return self.watch.holds() or self._rebound()
+
+    def _rebound(self) -> bool:
+        """Take up tensors that were put in the places of constants; False where anything else changed."""
+        changes = self.watch.changed()
+        if not changes or not self.watch.modes_hold():
+            return False
+        guarded = {id(t) for t, _ in self._guards}
+        places = {id(t): i for i, t in enumerate(self.constants)}
+        new_of: dict[int, Tensor] = {}
+        for _, old, new in changes:
+            if not isinstance(old, Tensor) or not isinstance(new, Tensor) or not _alike(old, new):
+                return False
+            if id(old) in guarded or old.requires_grad or new_of.setdefault(id(old), new) is not new:
+                return False
+        still = {id(value) for slot, value in self.watch.slots if slot.read() is value}
+        if any(old in still or old not in places for old in new_of):
+            return False
+        for old, new in new_of.items():
+            self.constants[places[old]] = new
+        self.traced.constants[:] = self.constants
+        self.watch = Watch([(slot, slot.read()) for slot, _ in self.watch.slots], self.watch._modules)
+        return True
+
+    def inputs(self, arguments: Arguments) -> list[Tensor]:
+        """What :attr:`run` takes."""
+        self.numbers.read(arguments.numbers)
+        return [*self.constants, *self._scalars, *[arguments.tensors[i] for i in self._batch]]
+
+    def outputs(self, arguments: Arguments) -> Sequence[Tensor]:
+        """One step or pass."""
+        with torch.no_grad():
+            return self.run(*self.inputs(arguments))
+
+    def __call__(self, arguments: Arguments) -> Pass:
+        """The same, as the program's own result."""
+        return self.traced.layout.together(self.outputs(arguments))
+
+    def check(self, call: Call, rehearsal: Rehearsal) -> None:
+        """Hold a pass of the graph, operation by operation and without effect, against the program's own.
+
+        Raises:
+            AuditError: where they differ.
+            CaptureError: where the graph does not run.
+        """
+        origins, inputs = Origins(refuse=False), self.inputs(call.arguments)
+        try:
+            with untouched(call.roots, origins), origins, torch.no_grad():
+                outputs = self.traced.module(*inputs)
+        except RuntimeError as error:  # an operation that only autograd's own pass may run
+            raise CaptureError(f"no static graph: it does not run: {str(error).splitlines()[0]}") from error
+        count = len(self.traced.sites)
+        sums = outputs[len(outputs) - count :]
+        record = self.traced.layout.together(outputs[: len(outputs) - count]).record
+        compare(record, rehearsal, list(zip(self.traced.sites, sums, strict=True)))
+
+
+def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Tensor]]) -> None:
+    """Raise an :class:`AuditError` where a graph's record is not the program's."""
+    expected = rehearsal.done.record
+    if _close(record[0], expected[0], 1e-4) and _close(record[-1], expected[-1], 2e-3):
+        return
+    loss = f"losses {record[0].item():.8g} and {expected[0].item():.8g}"
+    norm = f"gradient norms {record[-1].item():.6g} and {expected[-1].item():.6g}"
+    names = [name for name, _ in sites], [name for name, _ in rehearsal.sites]
+    where = "no sample site differs: the ELBO, a factor or a handler does"
+    if names[0] != names[1]:
+        odd = next((b or a for a, b in zip_longest(*names) if a != b), "?")
+        where = f"another sample site {odd!r} is drawn"
+    else:
+        for (name, mine), (_, its) in zip(sites, rehearsal.sites, strict=True):
+            if not _close(mine, its, 1e-5):
+                where = f"the first sample site that differs is {name!r}"
+                break
+    raise AuditError(
+        f"the graph and the program differ: {where} ({loss}; {norm}). It depends on something that the graph keeps as"
+        " it was: give it as an argument of the step, or as a tensor that is changed in place, or use engine='eager'"
+    )
+
+
+def _close(a: Tensor, b: Tensor, rtol: float) -> bool:
+    a, b = a.double().cpu(), b.double().cpu()
+    return bool(torch.allclose(a, b, rtol=rtol, atol=rtol * 1e-2, equal_nan=True))
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether a graph made for one tensor fits the other."""
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and a.device == b.device
+        and a.requires_grad == b.requires_grad
+        and a.layout == b.layout
+        and a.stride() == b.stride()
+    )

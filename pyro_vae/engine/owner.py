@@ -1,0 +1,174 @@
+"""Pyro's optimizer as part of a graph: it stays the owner of its state, its rates and its schedules."""
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import torch
+from pyro.optim.lr_scheduler import PyroLRScheduler
+from pyro.optim.optim import PyroOptim, is_scheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pyro_vae.engine.program import Pass
+from pyro_vae.engine.rules import RULES, Rule
+
+_VARYING = {"lr", "betas", "momentum"}  #: what schedulers move; a change of anything else is another graph
+
+
+class NotBound(Exception):
+    """The optimizer has no state for a parameter yet: it has to take a step by itself first."""
+
+
+class Entry(NamedTuple):
+    """One parameter's own optimizer."""
+
+    parameter: Tensor
+    optimizer: Optimizer
+    group: dict[str, Any]
+    table: Any
+    state: dict[str, Any]
+    rule: Rule
+    clip: dict[str, float]
+
+    def tensors(self) -> list[Tensor]:
+        return [self.state[name] for name in self.rule.state(self.group)]
+
+
+class Bound:
+    """The optimizers of some parameters, each Pyro's own, and their common step as tensor operations.
+
+    Args:
+        optim: Pyro's optimizer, which has taken a step of these parameters.
+        parameters: those that a step moves.
+
+    Attributes:
+        values: what changes between steps (rates, and counts that are Python's), as one vector of float64.
+    """
+
+    def __init__(self, optim: PyroOptim, parameters: Sequence[Tensor]):
+        self.entries = [_entry(optim, parameter) for parameter in parameters]
+        self._checks = []
+        for entry in self.entries:
+            names = [name for name in entry.group if name != "params"]
+            get = itemgetter(*names)
+            self._checks.append((entry, get, get(entry.group), names))
+        self._ticks = [(e.rule.tick, e.group, e.state) for e in self.entries if e.rule.tick is not None]
+        self.values = torch.tensor(self._numbers(), dtype=torch.float64)
+
+    def _numbers(self) -> list[float]:
+        return [x for e in self.entries for x in e.rule.numbers(e.group, e.state)]
+
+    def tensors(self) -> list[Tensor]:
+        """What a step reads and writes besides parameters and gradients."""
+        return [self.values, *(t for e in self.entries for t in e.tensors())]
+
+    def move(self, gradients: Sequence[Tensor]) -> None:
+        """The step, in place; a graph is made of what it does."""
+        start = 0
+        for entry, gradient in zip(self.entries, gradients, strict=True):
+            count = len(entry.rule.numbers(entry.group, entry.state))
+            numbers = [self.values[i] for i in range(start, start + count)]
+            start += count
+            names = entry.rule.state(entry.group)
+            state = dict(zip(names, entry.tensors(), strict=True))
+            gradient = _clipped(gradient, entry.clip)
+            entry.rule.move(entry.parameter, gradient, state, numbers, entry.group)
+
+    def ready(self) -> bool:
+        """Whether a graph still fits, with the rates of now in :attr:`values`; to be called once before each step."""
+        moved = bool(self._ticks)
+        for i, (entry, get, expected, names) in enumerate(self._checks):
+            if entry.optimizer.state is not entry.table or entry.table.get(entry.parameter) is not entry.state:
+                return False
+            found = get(entry.group)
+            if found != expected:
+                for name, new, old in zip(names, found, expected, strict=True):
+                    if new != old and (name not in _VARYING or bool(new) != bool(old)):
+                        return False
+                moved = True
+                self._checks[i] = entry, get, found, names
+        for tick, group, state in self._ticks:
+            tick(group, state)
+        if moved:
+            self.values.copy_(torch.tensor(self._numbers(), dtype=torch.float64))
+        return True
+
+
+def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
+    own = optim.optim_objs.get(parameter)
+    if own is None:
+        raise NotBound
+    optimizer = own.optimizer if is_scheduler(own) else own
+    (group,) = optimizer.param_groups
+    state = optimizer.state.get(parameter, {})
+    rule = RULES[type(optimizer)]
+    clip = optim._get_grad_clip_args(parameter)  # type: ignore[arg-type]
+    entry = Entry(parameter, optimizer, group, optimizer.state, state, rule, dict(clip or {}))
+    if any(not isinstance(state.get(name), Tensor) for name in rule.state(group)):
+        raise NotBound
+    return entry
+
+
+def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
+    """Whether there is a rule for each of these parameters' optimizers; others step beside the graph."""
+    for parameter in parameters:
+        own = optim.optim_objs.get(parameter)
+        optimizer = own.optimizer if own is not None and is_scheduler(own) else own
+        if optimizer is None:
+            raise NotBound
+        hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+        (group, *more) = optimizer.param_groups
+        numbers = isinstance(group["lr"], (int, float))
+        odd = more or hooked or not numbers or group.get("differentiable") or parameter.device.type != "cpu"
+        if type(optimizer) not in RULES or odd or type(optim).__call__ not in _OWN_CALLS:
+            return False
+    return True
+
+
+_OWN_CALLS = {PyroOptim.__call__, PyroLRScheduler.__call__}
+
+
+def _clipped(gradient: Tensor, clip: dict[str, float]) -> Tensor:
+    """As ``clip_grad_norm_`` and ``clip_grad_value_`` do."""
+    if clip.get("clip_norm") is not None:
+        gradient = gradient * (clip["clip_norm"] / (gradient.norm() + 1e-6)).clamp(max=1.0)
+    if clip.get("clip_value") is not None:
+        gradient = gradient.clamp(-clip["clip_value"], clip["clip_value"])
+    return gradient
+
+
+class PyroOwner:
+    """Pyro's optimizer: known ones are part of the graph, others step beside it.
+
+    Args:
+        optim: whoever else uses it, and its state by name, go on as ever.
+    """
+
+    first_by_itself = True
+
+    def __init__(self, optim: PyroOptim):
+        self.optim = optim
+
+    def bind(self, done: Pass) -> Bound | None:
+        """The optimizers of what has a gradient, or None where one of them has no rule.
+
+        Raises:
+            NotBound: where one has not stepped yet.
+        """
+        if not can_be_bound(self.optim, done.parameters) or any(done.subsamples):
+            return None
+        moved = [p for p, g in zip(done.parameters, done.gradients, strict=True) if g is not None]
+        return Bound(self.optim, moved)
+
+    def step(self, done: Pass) -> Pass:
+        """Let the optimizer take its own step on the gradients of a pass."""
+        for parameter, gradient, subsample in zip(done.parameters, done.gradients, done.subsamples, strict=True):
+            parameter.grad = gradient
+            if subsample:
+                parameter._pyro_subsample = subsample  # type: ignore[attr-defined]
+        self.optim(set(done.parameters))  # type: ignore[arg-type]
+        for parameter in done.parameters:
+            if parameter.grad is not None:
+                parameter.grad = torch.zeros_like(parameter.grad)
+        return done

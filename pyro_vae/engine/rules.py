@@ -1,0 +1,157 @@
+"""How torch's and Pyro's optimizers move one parameter, as tensor operations that a graph can hold.
+
+Each rule reads and writes the state that the optimizer itself keeps, so that the optimizer may go on by itself at any
+step, and its state is saved and loaded as ever. Hyperparameters that a scheduler may move are tensors of float64.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pyro.optim.clipped_adam
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+
+class Rule(NamedTuple):
+    """The step of one kind of optimizer, for one parameter.
+
+    Attributes:
+        move: from the parameter, its gradient, its state, the numbers below and the group, all in place.
+        numbers: from the group and the state, what changes between steps, in the order in which ``move`` takes it.
+        state: the names of the state's tensors, which exist after the optimizer's own first step.
+        tick: what the optimizer keeps as Python numbers is moved on by it, before the numbers are read; or None.
+    """
+
+    move: Callable[[Tensor, Tensor, dict[str, Tensor], list[Tensor], dict[str, Any]], None]
+    numbers: Callable[[dict[str, Any], dict[str, Any]], list[float]]
+    state: Callable[[dict[str, Any]], tuple[str, ...]]
+    tick: Callable[[dict[str, Any], dict[str, Any]], None] | None = None
+
+
+def _decayed(parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    """The gradient, its sign where one maximises, and L2's part of it."""
+    gradient = -gradient if group.get("maximize") else gradient
+    return gradient + group["weight_decay"] * parameter if group["weight_decay"] else gradient
+
+
+def _adam(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
+) -> None:
+    lr, beta1, beta2 = numbers
+    if group.get("decoupled_weight_decay"):
+        gradient = -gradient if group.get("maximize") else gradient
+        if group["weight_decay"]:
+            parameter.mul_((1 - lr * group["weight_decay"]).to(parameter.dtype))
+    else:
+        gradient = _decayed(parameter, gradient, group)
+    step = state["step"].add_(1).double()
+    mean, square = state["exp_avg"], state["exp_avg_sq"]
+    kind = parameter.dtype
+    mean.add_((gradient - mean) * (1 - beta1).to(kind))
+    square.mul_(beta2.to(kind)).add_(gradient * gradient * (1 - beta2).to(kind))
+    size = lr / (1 - beta1**step)
+    root = (1 - beta2**step).sqrt().to(kind)
+    if group["amsgrad"]:
+        square = state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], square))
+    parameter.sub_(size.to(kind) * mean / (square.sqrt() / root + group["eps"]))
+
+
+def _adam_numbers(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
+    return [group["lr"], *group["betas"]]
+
+
+def _adam_state(group: dict[str, Any]) -> tuple[str, ...]:
+    return ("step", "exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
+
+
+def _clipped_adam(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
+) -> None:
+    lr, beta1, beta2, step = numbers
+    kind = parameter.dtype
+    gradient = gradient.clamp(-group["clip_norm"], group["clip_norm"])
+    if group["weight_decay"]:
+        gradient = gradient + group["weight_decay"] * parameter
+    mean, square = state["exp_avg"], state["exp_avg_sq"]
+    mean.mul_(beta1.to(kind)).add_(gradient * (1 - beta1).to(kind))
+    spread = gradient - mean if group.get("centered_variance") else gradient
+    square.mul_(beta2.to(kind)).add_(spread * spread * (1 - beta2).to(kind))
+    size = lr * (1 - beta2**step).sqrt() / (1 - beta1**step)
+    parameter.sub_(size.to(kind) * mean / (square.sqrt() + group["eps"]))
+
+
+def _clipped_adam_numbers(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
+    return [group["lr"], *group["betas"], state["step"]]
+
+
+def _clipped_adam_tick(group: dict[str, Any], state: dict[str, Any]) -> None:
+    group["lr"] *= group["lrd"]
+    state["step"] += 1
+
+
+def _sgd(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
+) -> None:
+    lr, momentum = numbers
+    kind = parameter.dtype
+    gradient = _decayed(parameter, gradient, group)
+    if group["momentum"]:
+        buffer = state["momentum_buffer"]
+        buffer.mul_(momentum.to(kind)).add_(gradient * (1 - group["dampening"]))
+        gradient = gradient + momentum.to(kind) * buffer if group["nesterov"] else buffer
+    parameter.sub_(lr.to(kind) * gradient)
+
+
+def _sgd_state(group: dict[str, Any]) -> tuple[str, ...]:
+    return ("momentum_buffer",) if group["momentum"] else ()
+
+
+def _rmsprop(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
+) -> None:
+    lr = numbers[0].to(parameter.dtype)
+    gradient = _decayed(parameter, gradient, group)
+    state["step"].add_(1)
+    square = state["square_avg"]
+    square.mul_(group["alpha"]).add_(gradient * gradient * (1 - group["alpha"]))
+    root = square
+    if group["centered"]:
+        mean = state["grad_avg"]
+        mean.add_((gradient - mean) * (1 - group["alpha"]))
+        root = square - mean * mean
+    gradient = gradient / (root.sqrt() + group["eps"])
+    if group["momentum"]:
+        gradient = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+    parameter.sub_(lr * gradient)
+
+
+def _rmsprop_state(group: dict[str, Any]) -> tuple[str, ...]:
+    more = ["grad_avg"] if group["centered"] else []
+    return ("step", "square_avg", *more, *(["momentum_buffer"] if group["momentum"] else []))
+
+
+def _adagrad(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
+) -> None:
+    gradient = _decayed(parameter, gradient, group)
+    step = state["step"].add_(1).double()
+    rate = numbers[0] / (1 + (step - 1) * group["lr_decay"])
+    total = state["sum"].add_(gradient * gradient)
+    parameter.sub_(rate.to(parameter.dtype) * gradient / (total.sqrt() + group["eps"]))
+
+
+def _lr(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
+    return [group["lr"]]
+
+
+RULES: dict[type[Optimizer], Rule] = {
+    Adam: Rule(_adam, _adam_numbers, _adam_state),
+    AdamW: Rule(_adam, _adam_numbers, _adam_state),
+    SGD: Rule(_sgd, lambda group, state: [group["lr"], group["momentum"]], _sgd_state),
+    RMSprop: Rule(_rmsprop, _lr, _rmsprop_state),
+    Adagrad: Rule(_adagrad, _lr, lambda group: ("step", "sum")),
+    pyro.optim.clipped_adam.ClippedAdam: Rule(
+        _clipped_adam, _clipped_adam_numbers, lambda group: ("exp_avg", "exp_avg_sq"), _clipped_adam_tick
+    ),
+}

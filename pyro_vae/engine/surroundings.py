@@ -1,0 +1,252 @@
+"""What a program depends on besides its arguments: found once by a walk, looked at before each step."""
+
+import functools
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from operator import is_, itemgetter
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.params.param_store import ParamStoreDict
+from torch import Tensor, nn
+
+#: a program with more places than this is watched by the audit alone
+MAX_SLOTS = 20_000
+
+_CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
+_NUMBERS = (int, float, str, bytes, bool, complex, type(None))
+_HOOKS = {name for name in vars(nn.Module()) if "hook" in name} | {"_parameters", "_buffers", "_modules"}
+_OPAQUE = (poutine.Trace, ParamStoreDict, pyro.optim.PyroOptim, torch.optim.Optimizer, type(torch.Size()))
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A place that holds something the program may read: an entry of an object's dictionary, a list, or a closure."""
+
+    owner: Any
+    key: Any
+    path: str
+
+    def read(self) -> Any:
+        try:
+            return self.owner.cell_contents if self.key is None else self.owner[self.key]
+        except (KeyError, IndexError, ValueError):
+            return _GONE
+
+    def write(self, value: Any) -> None:
+        if self.key is None:
+            self.owner.cell_contents = value
+        else:
+            self.owner[self.key] = value
+
+
+_GONE = object()
+
+
+@dataclass
+class Walk:
+    """What can be reached from a program.
+
+    Attributes:
+        slots: the places, with what each held.
+        modules: all modules, whose training mode a graph holds.
+        generators: torch's generators other than its own.
+    """
+
+    slots: list[tuple[Slot, Any]] = field(default_factory=list)
+    modules: list[nn.Module] = field(default_factory=list)
+    generators: list[torch.Generator] = field(default_factory=list)
+    _seen: dict[int, Any] = field(default_factory=dict)
+
+    def visit(self, value: Any, path: str) -> None:
+        """Follow one object."""
+        if isinstance(value, (*_NUMBERS, Tensor)) or id(value) in self._seen or len(self.slots) > MAX_SLOTS:
+            return
+        self._seen[id(value)] = value
+        if isinstance(value, nn.Module):
+            self._module(value, path)
+        elif isinstance(value, FunctionType):
+            self._function(value, path)
+        elif isinstance(value, MethodType):
+            self.visit(value.__self__, path.rpartition(".")[0] or path)
+            self.visit(value.__func__, path)
+        elif isinstance(value, functools.partial):
+            for part in (value.func, value.args, value.keywords):
+                self.visit(part, path)
+        elif isinstance(value, dict):
+            self._entries(value, [k for k in value if isinstance(k, (str, int, tuple))], lambda k: f"{path}[{k!r}]")
+        elif isinstance(value, list):
+            self._entries(value, range(len(value)), lambda k: f"{path}[{k}]")
+        elif isinstance(value, (tuple, set, frozenset)):
+            for i, item in enumerate(value):
+                self.visit(item, f"{path}[{i}]")
+        elif isinstance(value, torch.Generator):
+            self.generators.append(value)
+        elif not isinstance(value, (*_OPAQUE, BuiltinFunctionType, ModuleType, CodeType)):
+            self._object(value, path)
+
+    def _entries(self, owner: Any, keys: Iterable[Any], path: Any) -> None:
+        for key in list(keys):
+            self._slot(Slot(owner, key, path(key)))
+
+    def _slot(self, slot: Slot) -> None:
+        value = slot.read()
+        self.slots.append((slot, value))
+        self.visit(value, slot.path)
+
+    def _module(self, module: nn.Module, path: str) -> None:
+        self.modules.append(module)
+        own = vars(module)
+        foreign = type(module).__module__.startswith("torch.")
+        names = [k for k in own if k not in _HOOKS and not (foreign and k != "p")]
+        self._entries(own, names, lambda k: f"{path}.{k}")
+        for held in (own["_parameters"], own["_buffers"]):
+            self._entries(held, held, lambda k: f"{path}.{k}")
+        for name, child in own["_modules"].items():
+            self.visit(child, f"{path}.{name}")
+
+    def _object(self, value: Any, path: str) -> None:
+        if isinstance(value, type):
+            if _is_users(value.__module__):
+                names = [k for k, v in vars(value).items() if isinstance(v, (*_NUMBERS, Tensor)) and k[:2] != "__"]
+                self.slots += [(_ClassSlot(value, k, f"{path}.{k}"), vars(value)[k]) for k in names]
+            return
+        kind = type(value)
+        if not hasattr(value, "__dict__") or not (_is_users(kind.__module__) or _is_pyros(kind.__module__)):
+            return
+        self._entries(vars(value), list(vars(value)), lambda k: f"{path}.{k}")
+        self.visit(kind, kind.__name__)
+
+    def _function(self, function: FunctionType, path: str) -> None:
+        code = function.__code__
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            self._slot(Slot(cell, None, name))
+        if function.__defaults__:
+            self.visit(function.__defaults__, path)
+        if function.__kwdefaults__:
+            self.visit(function.__kwdefaults__, path)
+        if hasattr(function, "__wrapped__"):
+            self.visit(function.__wrapped__, path)
+        if _is_users(function.__module__ or ""):
+            space = function.__globals__
+            for name in sorted(_names(code) & space.keys()):
+                value = space[name]
+                if isinstance(value, ModuleType):
+                    if _is_users(value.__name__):
+                        inner = vars(value)
+                        self._entries(inner, sorted(_names(code) & inner.keys()), lambda k, n=name: f"{n}.{k}")
+                else:
+                    self._slot(Slot(space, name, name))
+
+
+class _ClassSlot(Slot):
+    """A class's own attribute, which only ``setattr`` may write."""
+
+    def read(self) -> Any:
+        return vars(self.owner).get(self.key, _GONE)
+
+    def write(self, value: Any) -> None:
+        setattr(self.owner, self.key, value)
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names that a function, and those within it, look up."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found
+
+
+def _is_users(module: str) -> bool:
+    root = module.partition(".")[0]
+    return root == "__main__" or (root not in _CLOSED and root != "pyro")
+
+
+def _is_pyros(module: str) -> bool:
+    return module.startswith(("pyro.", "torch.distributions"))
+
+
+def walk(roots: dict[str, Any]) -> Walk:
+    """What can be reached from these objects; their names begin the paths."""
+    found = Walk()
+    for name, root in roots.items():
+        found.visit(root, name)
+    return found
+
+
+class Watch:
+    """Some of a walk's slots, and whether each still holds what it held.
+
+    Args:
+        slots: with what each is to hold. Numbers are compared by value, all else by identity.
+        modules: their training mode is compared, too.
+    """
+
+    def __init__(self, slots: Iterable[tuple[Slot, Any]], modules: Iterable[nn.Module] = ()):
+        self.slots = list(slots)
+        self._modules = list(modules)
+        self._modes = [m.training for m in self._modules]
+        self._group()
+
+    def _group(self) -> None:
+        """Slots by owner, so that each is read by one call."""
+        owners: dict[int, list[tuple[Slot, Any]]] = {}
+        cells: list[tuple[Slot, Any]] = []
+        for slot, value in self.slots:
+            if slot.key is None or isinstance(slot, _ClassSlot):
+                cells.append((slot, value))
+            else:
+                owners.setdefault(id(slot.owner), []).append((slot, value))
+        self._groups = []
+        for held in owners.values():
+            keys = [slot.key for slot, _ in held]
+            values = [value for _, value in held]
+            if len(keys) == 1:  # so that the getter gives a tuple
+                keys, values = keys * 2, values * 2
+            self._groups.append((held[0][0].owner, itemgetter(*keys), values))
+        self._cells = cells
+
+    def holds(self) -> bool:
+        """Whether nothing changed."""
+        if [m.training for m in self._modules] != self._modes:
+            return False
+        try:
+            for owner, get, values in self._groups:
+                if not all(map(is_, get(owner), values)):
+                    return self._equal()
+        except (KeyError, IndexError):
+            return False
+        for slot, value in self._cells:
+            if slot.read() is not value:
+                return self._equal()
+        return True
+
+    def _equal(self) -> bool:
+        """Whether numbers that are other objects are equal ones."""
+        if self.changed():
+            return False
+        self.slots = [(slot, slot.read()) for slot, _ in self.slots]
+        self._group()
+        return True
+
+    def changed(self) -> list[tuple[Slot, Any, Any]]:
+        """The slots that hold something else now: with what they held, and what they hold."""
+        found = []
+        for slot, value in self.slots:
+            new = slot.read()
+            if new is not value and not _same_number(new, value):
+                found.append((slot, value, new))
+        return found
+
+    def modes_hold(self) -> bool:
+        """Whether all modules are in the training mode that they were in."""
+        return [m.training for m in self._modules] == self._modes
+
+
+def _same_number(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and isinstance(a, _NUMBERS) and (a == b or (a != a and b != b))

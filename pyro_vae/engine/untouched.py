@@ -1,0 +1,100 @@
+"""A pass that leaves no trace: whatever it moves is put back."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+
+from pyro_vae.engine.origins import Origins
+from pyro_vae.engine.surroundings import Slot, Walk, walk
+from pyro_vae.seeds import forked
+
+
+@dataclass
+class Changes:
+    """What a pass did besides computing, found after it.
+
+    Attributes:
+        moved: the places that it gave another object, with the object before.
+        created: the names of parameters that it made.
+        reasons: why no graph could repeat it: each names what is kept between passes.
+    """
+
+    moved: list[tuple[Slot, Any]] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, Changes]]:
+    """Within it runs a pass; afterwards random states, stores, gradients, tensors and attributes are as before.
+
+    Args:
+        roots: the objects that the program consists of, by name.
+        origins: the mode under which the pass runs, which notes what it writes to.
+
+    Yields:
+        what is reached from the roots, and, filled in at the end, what the pass changed.
+    """
+    before, changes = walk(roots), Changes()
+    store = pyro.get_param_store()
+    tables: list[dict[Any, Any]] = [store._params, store._param_to_name, store._constraints]
+    kept = [dict(table) for table in tables]
+    gradients = [(p, p.grad) for p in _parameters(before, kept[0])]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (it is what programs use)
+    own = [g.get_state() for g in before.generators]
+    with forked():
+        try:
+            yield before, changes
+        finally:
+            _compare(before, changes, kept[0], store)
+            if random.getstate() != python:
+                changes.reasons.append("Python's random numbers are drawn: draw with torch instead")
+                random.setstate(python)
+            if not _same_state(np.random.get_state(), numpy):  # noqa: NPY002
+                changes.reasons.append("NumPy's random numbers are drawn: draw with torch instead")
+                np.random.set_state(numpy)  # noqa: NPY002
+            for generator, state in zip(before.generators, own, strict=True):
+                if not torch.equal(generator.get_state(), state):
+                    changes.reasons.append("a generator of the program's own is drawn from: use torch's own generator")
+                    generator.set_state(state)
+            for slot, old in changes.moved:
+                slot.write(old)
+            tables = [store._params, store._param_to_name, store._constraints]  # a pass may have cleared the store
+            for table, old_table in zip(tables, kept, strict=True):
+                if list(map(id, table.values())) != list(map(id, old_table.values())):
+                    table.clear()
+                    table.update(old_table)
+            origins.undo()
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+
+
+def _parameters(before: Walk, params: dict[str, Any]) -> list[torch.Tensor]:
+    found = [*params.values(), *(p for m in before.modules for p in vars(m)["_parameters"].values() if p is not None)]
+    return list({id(p): p for p in found}.values())
+
+
+def _compare(before: Walk, changes: Changes, params: dict[str, Any], store: Any) -> None:
+    """Note the places that hold something else now."""
+    for slot, old in before.slots:
+        new = slot.read()
+        if new is old or slot.key == "max_plate_nesting":  # an ELBO's guess, made once
+            continue
+        changes.moved.append((slot, old))
+        counts = isinstance(old, (int, float)) and isinstance(new, (int, float)) and not isinstance(old, bool)
+        if counts and new != old and not (new != new and old != old):
+            changes.reasons.append(f"{slot.path} changes from {old} to {new} in each pass: pass it as an argument")
+    changes.created += [name for name in store._params if name not in params]
+    for name, value in params.items():
+        if store._params.get(name) is not value:
+            changes.reasons.append(f"the pass assigns {name!r} in the param store, which a graph would do once")
+
+
+def _same_state(a: Any, b: Any) -> bool:
+    return a[0] == b[0] and np.array_equal(a[1], b[1]) and a[2:] == b[2:]
