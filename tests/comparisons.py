@@ -7,8 +7,16 @@ from pyro_vae.compare.work import Work
 
 NETWORK = ["--encoder.hidden_dims", "[16]", "--decoder.hidden_dims", "[16]", "--latent_dim", "2", "--engine", "eager"]
 EVALUATION = ["--evaluate.elbo_samples", "10", "--evaluate.images", "60", "--evaluate.gap_images", "4"]
-EVALUATION += ["--evaluate.iwae_samples", "20", "--evaluate.annealing.temperatures", "10"]
-EVALUATION += ["--evaluate.annealing.chains", "2", "--evaluate.local.max_steps", "20"]
+EVALUATION += ["--evaluate.iwae_samples", "20", "--evaluate.evidence_images", "4", "--evaluate.evidence.fit.steps", "5"]
+EVALUATION += ["--evaluate.evidence.search.steps", "5", "--evaluate.evidence.annealing.temperatures", "2"]
+EVALUATION += [
+    "--evaluate.certificate_images",
+    "4",
+    "--evaluate.most_temperatures",
+    "3",
+    "--evaluate.local.max_steps",
+    "20",
+]
 EVALUATION += ["--evaluate.local.check_every", "10", "--evaluate.best_samples", "20", "--evaluate.local.patience", "1"]
 SMALL = [*NETWORK, *EVALUATION, "--final_samples", "2", "--device", "cpu"]
 

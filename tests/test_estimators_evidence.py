@@ -12,6 +12,7 @@ from torch import nn
 
 import pyro_vae
 from guides import MeanField, MLPEncoder
+from pyro_vae import svi
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import (
@@ -309,7 +310,7 @@ def test_on_the_digits_it_is_the_grid_and_iwae_is_not(digits):
 def test_on_mnist_it_is_the_grid(tmp_path, mnist_root):
     options = ["--data", "mnist", "--data-root", str(mnist_root), "--latent-dim", "2", "--epochs", "1"]
     options += ["--encoder.hidden_dims", "[64]", "--decoder.hidden_dims", "[64]", "--batch-size", "500"]
-    pyro_vae.svi.main([*options, "--final-samples", "1", "--engine", "eager", "--out", str(tmp_path / "mnist")])
+    svi.main([*options, "--final-samples", "1", "--engine", "eager", "--out", str(tmp_path / "mnist")])
     against_a_grid(tmp_path / "mnist", mnist_root, 12)
 
 

@@ -17,9 +17,9 @@ import torch
 import pyro_vae
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
-from pyro_vae.estimators import Annealing, Estimate, LocalOptimization, elbo, iwae
+from pyro_vae.estimators import Annealing, Estimate, Evidence, GaussianFit, LocalOptimization, Search, elbo, iwae
 from pyro_vae.evaluate import evaluate, main, measures
-from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
+from pyro_vae.evaluate.measures import EXTRA, MEASURES, SIMULATED, Options
 from pyro_vae.seeds import batch_seed
 
 QUICK = Options(
@@ -30,6 +30,10 @@ QUICK = Options(
     importance_samples=50,
     best_samples=50,
     annealing=Annealing(2, 10, 2),
+    evidence=Evidence(Annealing(4, 2, 2, 0.9, 2), Search(4, 1, 5), GaussianFit(5, 4)),
+    evidence_images=6,
+    certificate_images=4,
+    most_temperatures=4,
     local=LocalOptimization(4, 1e-2, 5, 2, 20),
     calibration_images=80,
     bracket_images=4,
@@ -63,8 +67,8 @@ def test_every_figure_says_how_it_was_obtained(run, capsys):
     [findings] = evaluate([run], QUICK, device="cpu")
     record = found(run)
     assert set(record) == {"test", "train", "simulated"}
-    assert set(record["test"]) == set(MEASURES)
-    assert set(record["simulated"]) == set(SIMULATED)
+    assert set(record["test"]) == set(MEASURES) - set(EXTRA)
+    assert set(record["simulated"]) == set(SIMULATED) - set(EXTRA)
     for source in record.values():
         for measure in source.values():
             assert {"checkpoint", "weights", "seed"} <= set(measure["settings"])
@@ -73,7 +77,10 @@ def test_every_figure_says_how_it_was_obtained(run, capsys):
                 assert figure["value"] is not None
     assert record["test"]["iwae"]["figures"]["iwae"]["bound"] == "lower"
     assert record["test"]["gap"]["settings"]["elbo"] == {"samples": QUICK.elbo_samples}
-    assert record["test"]["ais"]["settings"]["temperatures"] == 10
+    chosen = record["simulated"]["certificate"]["figures"]["certified_temperatures"]["value"]
+    assert chosen in (2, 4)
+    assert record["test"]["evidence"]["settings"]["annealing"]["temperatures"] == chosen
+    assert record["test"]["gap"]["settings"]["evidence"]["annealing"]["temperatures"] == chosen
     gap = {name: figure["value"] for name, figure in record["test"]["gap"]["figures"].items()}
     assert gap["inference_gap"] == pytest.approx(gap["approximation_gap"] + gap["amortization_gap"], abs=1e-6)
     for picture in ("calibration", "k_hat", "active_units", "inference_gap"):
@@ -152,7 +159,7 @@ def test_without_the_figures_of_single_images_metrics_are_still_believed(run, mo
     assert calls == []
     # what needs each image's figure has them made anew
     evaluate([run], QUICK, ["gap"], train=False, device="cpu")
-    assert set(calls) == {"elbo", "gap"}
+    assert set(calls) == {"elbo", "evidence", "gap"}
 
 
 def test_other_weights_are_measured_anew(run, monkeypatch):

@@ -238,7 +238,7 @@ def test_a_semi_supervised_run_learns_and_resumes_bit_by_bit(tmp_path):
     assert features(first, x).shape == (250, 2)
     assert {path.stem for path in first.folder.figures.glob("*.png")} >= {"analogies", "class_samples", "latent"}
     only = ["--only", "elbo,units,gap", "--images", "20", "--gap_images", "2", "--elbo_samples", "4", "--device", "cpu"]
-    fast = ["--iwae_samples", "5", "--annealing.temperatures", "5", "--annealing.chains", "2", "--quiet", "true"]
+    fast = ["--iwae_samples", "5", "--evidence_images", "2", "--evidence.fit.steps", "5", "--quiet", "true"]
     evaluate([str(whole), *only, *fast])
     measured = first.folder.read_metrics()["evaluation"]["test"]
     bound = measured["elbo"]["figures"]["elbo"]["value"]

@@ -96,6 +96,16 @@ def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, f
     return found
 
 
+def worst_certificate(report: ArmReport) -> str:
+    """What log p(x) of an arm is worth: the words of the run whose bracket is the widest."""
+
+    def width(result: Result) -> float:
+        record = result.metrics["evaluation"].get("simulated", {}).get("certificate", {})
+        return record["figures"]["certified_to"]["value"] if "figures" in record else float("inf")
+
+    return max(report.results.values(), key=width).certified
+
+
 def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
     """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost, using how much?"""
     sentences = []
@@ -120,6 +130,8 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
             sentence += f"; core or GPU hours of training {span} times its own, seed by seed"
         if report.directions is not None and moved is not None:
             sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
+        if "log_evidence" in report.figures:
+            sentence += f"; log p(x) = {report.figures['log_evidence'].value:.2f}, {worst_certificate(report)}"
         if found.seeds == 1:
             sentence += "; of one seed only, which says nothing about other trainings"
         sentences.append(sentence + ".")

@@ -12,19 +12,20 @@ from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
-from pyro_vae.estimators import Annealing, LocalOptimization
-from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options
+from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options, options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.training.prepare import prepare
 
-MEASURED = "elbo,iwae,importance,units,gap"
+MEASURED = "elbo,iwae,importance,units,certificate,evidence,gap"
 
 # What a run of a minute can afford on one core; where there is CUDA, evaluate's own defaults hold.
 CHEAP = {
     "iwae_samples": 500,
     "importance_samples": 500,
     "gap_images": 25,
+    "evidence_images": 50,
+    "certificate_images": 50,
     "annealing.chains": 4,
     "annealing.temperatures": 200,
     "local.num_samples": 10,
@@ -169,8 +170,7 @@ def _measures(names: str) -> tuple[str, ...]:
 def _evaluation(given: Namespace) -> Options:
     plain = given.evaluate.as_dict()
     try:
-        annealing, local = Annealing(**plain.pop("annealing")), LocalOptimization(**plain.pop("local"))
-        return Options(**plain, annealing=annealing, local=local)
+        return options_of(plain)
     except ValueError as error:
         raise InputError(f"--evaluate: {error}") from error
 

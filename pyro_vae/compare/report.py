@@ -185,9 +185,9 @@ def _how(result: Result, name: str) -> str:
     """How a figure was estimated, in words."""
     entry = result.metrics["evaluation"]["test"][FIGURES[name].measure]
     estimate = Estimate.from_dict(entry["figures"][name])
-    return f"{estimate.estimator}, {estimate.samples:,} samples" + {None: "", "lower": "; a lower bound"}.get(
-        estimate.bound, "; an upper bound"
-    )
+    words = f"{estimate.estimator}, {estimate.samples:,} samples"
+    words += {None: "", "lower": "; a lower bound"}.get(estimate.bound, "; an upper bound")
+    return f"{words}, {result.certified}" if name == "log_evidence" else words
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.ledger import Ledger, joined
+from pyro_vae.evaluate.ledger import Ledger, entry_of, joined
+from pyro_vae.evaluate.report import worth
 from pyro_vae.runs import RunFolder, load
 
 
@@ -30,6 +31,7 @@ class Figure(NamedTuple):
 FIGURES = {
     "elbo": Figure("elbo", "ELBO", "higher"),
     "iwae": Figure("iwae", "IWAE bound on log p(x)", "higher"),
+    "log_evidence": Figure("evidence", "log p(x), annealed", "higher"),
     "log_likelihood": Figure("elbo", "log-likelihood E_q[log p(x|z)]", "neither"),
     "kl": Figure("elbo", "KL(q(z|x) || p(z))", "neither"),
     "inference_gap": Figure("gap", "inference gap", "lower"),
@@ -62,6 +64,12 @@ class Result:
         units = self.metrics.get("evaluation", {}).get("test", {}).get("units", {})
         found = units.get("figures", {}).get("active_directions")
         return found["value"] if found else None
+
+    @property
+    def certified(self) -> str:
+        """What log p(x) of this run is worth, in words."""
+        record = self.metrics.get("evaluation", {}).get("simulated", {}).get("certificate")
+        return worth(None if record is None else entry_of(record))
 
 
 def read(trial: Trial) -> Result:
@@ -100,7 +108,7 @@ def check_alike(results: Sequence[Result]) -> None:
             entry = result.metrics.get("evaluation", {}).get("test", {}).get(measure)
             if entry is None or "figures" not in entry:
                 continue
-            settings = {name: value for name, value in entry["settings"].items() if name != "weights"}
+            settings = _chosen_by_the_user(entry["settings"])
             first, name = seen.setdefault(measure, (settings, result.trial.name))
             if settings != first:
                 other = sorted(key for key in settings if settings[key] != first.get(key))
@@ -108,6 +116,16 @@ def check_alike(results: Sequence[Result]) -> None:
                     f"{measure} of {result.trial.name} and of {name} were measured with other {', '.join(other)}:"
                     " they cannot be compared"
                 )
+
+
+def _chosen_by_the_user(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the weights, and without the temperatures of log p(x), which each run's certificate chooses."""
+    kept = {name: value for name, value in settings.items() if name != "weights"}
+    if "search" in kept:
+        kept["annealing"] = {name: value for name, value in kept["annealing"].items() if name != "temperatures"}
+    if "evidence" in kept:
+        kept["evidence"] = _chosen_by_the_user(kept["evidence"])
+    return kept
 
 
 class Cost(NamedTuple):

@@ -10,6 +10,7 @@ from pyro_vae.estimators.ais import Bracket, ais, bracket
 from pyro_vae.estimators.annealing import Annealing
 from pyro_vae.estimators.bounds import ElboEstimate, elbo, iwae
 from pyro_vae.estimators.calibration import Calibration, calibration
+from pyro_vae.estimators.certificate import Certificate, Demand, certify
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.evidence import Annealed, Evidence, anneal, bracket_evidence, log_evidence
 from pyro_vae.estimators.gap import (
@@ -37,6 +38,8 @@ __all__ = [
     "Annealing",
     "Bracket",
     "Calibration",
+    "Certificate",
+    "Demand",
     "ElboEstimate",
     "Estimate",
     "Evidence",
@@ -57,6 +60,7 @@ __all__ = [
     "bracket",
     "bracket_evidence",
     "calibration",
+    "certify",
     "elbo",
     "gradient_quality",
     "importance",

@@ -23,11 +23,11 @@ from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
-from pyro_vae.estimators import Annealing, LocalOptimization, told_apart
+from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
-from pyro_vae.evaluate.measures import MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options
-from pyro_vae.evaluate.report import Findings, Line, table
+from pyro_vae.evaluate.measures import EXTRA, MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options, options_of
+from pyro_vae.evaluate.report import Findings, Line, certified, table
 from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
@@ -53,7 +53,7 @@ def evaluate(
     Args:
         runs: run folders.
         options: how the figures are estimated.
-        measures: the names of those to make; by default all.
+        measures: the names of those to make; by default all but ais and bracket, the annealing from the prior.
         train: the bounds and the gap on training images too, which shows how far the encoder generalises.
         against: another data set or file of the same shape, with the run's layout; do log p(x) and the ELBO tell its
             images apart?
@@ -73,7 +73,7 @@ def evaluate(
         root = None if data_root is not None else run.config.data_root
         if (note := check_data_root(root, str(run.folder.path / "config.yaml"), trust)) and not quiet:
             print(printable(note), file=sys.stderr)
-    chosen = _known(measures) if measures is not None else [*MEASURES, *SIMULATED]
+    chosen = _known([name for name in [*MEASURES, *SIMULATED] if name not in EXTRA] if measures is None else measures)
     findings = []
     with Line(quiet) as watch, exact(where):
         for run in loaded:
@@ -83,6 +83,9 @@ def evaluate(
     if not quiet:
         named = {printable(str(path)): found for path, found in zip(runs, findings, strict=True)}
         watch.console.print(table(named, watch.console.width))
+        for path, found in zip(runs, findings, strict=True):
+            if words := certified(found):
+                print(printable(f"{path}: {words}"))
         for run in loaded:
             print(printable(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}"))
     return findings
@@ -107,6 +110,10 @@ def _evaluate_one(
     ledger = Ledger(run.folder)
     context = {"checkpoint": which, "weights": fingerprint(run.folder, which), "seed": options.seed}
 
+    simulated = Bench(run, ledger, options, "simulated", torch.empty(1, 1, device=device), context, watch)
+    known = ledger.entry("simulated", "certificate", simulated.settings("certificate"))
+    options = _as_certified(options, simulated.measure("certificate") if "certificate" in chosen else known)
+
     def bench(source: str, name: str, images: Images, options: Options = options) -> Bench:
         x = _first(images, options.images, seen).to(device)
         about = {**context, "data": name, "binarised": seen.binary}
@@ -117,13 +124,21 @@ def _evaluate_one(
     if train:
         on_train = bench("train", config.data, data.train, replace(options, images=options.gap_images))
         found["train"] = {name: on_train.measure(name) for name in ON_TRAIN if name in chosen}
-    simulated = Bench(run, ledger, options, "simulated", torch.empty(1, 1, device=device), context, watch)
     found["simulated"] = {name: simulated.measure(name) for name in SIMULATED if name in chosen}
     if others is not None:
         source = f"against {Path(others.name).stem}"
         found[source] = _against(benches["test"], bench(source, others.name, others.test), ledger, data.name)
     _gap_picture(run, found)
     return found
+
+
+def _as_certified(options: Options, certificate: Entry | None) -> Options:
+    """Options with the temperatures that the certificate, where there is one, was given for."""
+    if certificate is None or certificate.not_defined is not None:
+        return options
+    temperatures = round(certificate.figures["certified_temperatures"].value)
+    annealing = replace(options.evidence.annealing, temperatures=temperatures)
+    return replace(options, evidence=replace(options.evidence, annealing=annealing))
 
 
 def _known(names: Sequence[str]) -> list[str]:
@@ -140,7 +155,11 @@ def settled(options: Options, device: torch.device) -> Options:
     large = device.type == "cuda"
     images = options.images if options.images is not None else (sys.maxsize if large else 1000)
     gap_images = options.gap_images if options.gap_images is not None else (1000 if large else 50)
-    return replace(options, images=images, gap_images=min(images, gap_images))
+    evidence = options.evidence_images if options.evidence_images is not None else (images if large else 100)
+    gap_images = min(images, gap_images)
+    return replace(
+        options, images=images, gap_images=gap_images, evidence_images=min(images, max(evidence, gap_images))
+    )
 
 
 def _first(images: Images, count: int | None, seen: Binarizer) -> Tensor:
@@ -215,11 +234,8 @@ def main(argv: list[str]) -> None:
     """The command: see ``python -m pyro_vae.evaluate --help``."""
     parser = command_parser()
     given = parse_arguments(parser, argv)
-    plain = {name: given[name] for name in Options.__dataclass_fields__}
     try:
-        plain["annealing"] = Annealing(**given.annealing.as_dict())
-        plain["local"] = LocalOptimization(**given.local.as_dict())
-        options = Options(**plain)
+        options = options_of({name: given[name] for name in Options.__dataclass_fields__})
     except ValueError as error:
         raise InputError(str(error)) from error
     only = None if given.only is None else given.only.split(",")

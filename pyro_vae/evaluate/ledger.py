@@ -1,6 +1,7 @@
 """What evaluation has found of a run, kept after every piece of work, so that nothing is done twice."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -47,8 +48,7 @@ class Ledger:
         found = self.folder.read_metrics().get("evaluation", {}).get(source, {}).get(name)
         if found is None or found["settings"] != settings:
             return None
-        figures = {figure: Estimate.from_dict(record) for figure, record in found.get("figures", {}).items()}
-        return Entry(settings, found["seconds"], figures, found.get("not_defined"))
+        return entry_of(found)
 
     def begun(self, source: str, name: str, settings: Settings) -> tuple[list[Finding], float]:
         """The pieces that are there, made with these settings, and the seconds they took."""
@@ -73,6 +73,12 @@ class Ledger:
         evaluation = self.folder.read_metrics().get("evaluation", {})
         evaluation.setdefault(source, {})[name] = record
         self.folder.update_metrics(evaluation=evaluation)
+
+
+def entry_of(record: Mapping[str, Any]) -> Entry:
+    """The entry of what ``metrics.json`` has of a finished measure."""
+    figures = {figure: Estimate.from_dict(plain) for figure, plain in record.get("figures", {}).items()}
+    return Entry(record["settings"], record["seconds"], figures, record.get("not_defined"))
 
 
 def fingerprint(folder: RunFolder, which: str) -> str:

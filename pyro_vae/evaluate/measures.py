@@ -1,6 +1,6 @@
 """What ``evaluate`` measures: each measure's name, its settings, and the estimators of :mod:`pyro_vae.estimators`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -9,13 +9,19 @@ from torch import Tensor
 
 from pyro_vae.estimators import (
     Annealing,
+    Demand,
+    Evidence,
+    GaussianFit,
     LocalOptimization,
+    Search,
     active_units,
     aggregate_posterior,
     ais,
+    anneal,
     bounds_at,
     bracket,
     calibration,
+    certify,
     elbo,
     gradient_quality,
     importance,
@@ -39,13 +45,17 @@ class Options:
 
     Args:
         images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.
-        gap_images: the first of them, for AIS and the split gap, which cost more; by default 1,000 on CUDA, 50 on a
-            CPU.
+        evidence_images: the first of them, for log p(x); by default all of them on CUDA, 100 on a CPU.
+        gap_images: the first of them, for the split gap, which costs more; by default 1,000 on CUDA, 50 on a CPU.
         elbo_samples: draws of z for each image, for the ELBO and the active units.
         iwae_samples: K of the importance-weighted bound.
         importance_samples: draws for each image, for k-hat.
         best_samples: draws for each image, for the ELBO and the bound on log p(x) at the optimised posterior q*.
-        annealing: annealed importance sampling.
+        evidence: how log p(x) is estimated.
+        tolerance: temperatures are raised until log p(x) of simulated images is bracketed so closely, nats.
+        certificate_images: images drawn from the model, for that bracket.
+        most_temperatures: to which they are raised at most.
+        annealing: annealed importance sampling from the prior.
         local: the optimisation of the posterior of each image.
         calibration_images: images drawn from the model, for the ranks.
         bracket_images: images drawn from the model, for the bracket around AIS.
@@ -60,11 +70,16 @@ class Options:
     """
 
     images: int | None = None
+    evidence_images: int | None = None
     gap_images: int | None = None
     elbo_samples: int = 100
     iwae_samples: int = 5000
     importance_samples: int = 2000
     best_samples: int = 1000
+    evidence: Evidence = field(default_factory=Evidence)
+    tolerance: float = 0.05
+    certificate_images: int = 100
+    most_temperatures: int = 160
     annealing: Annealing = field(default_factory=lambda: Annealing(chains=8, temperatures=500))
     local: LocalOptimization = field(default_factory=LocalOptimization)
     calibration_images: int = 1000
@@ -79,6 +94,30 @@ class Options:
         for name, value in vars(self).items():
             if isinstance(value, int) and value < (0 if name == "seed" else 1):
                 raise ValueError(f"{name} is too small: {value}")
+        _ = self.demand  # which checks itself
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of the certificate of log p(x)."""
+        return Demand(self.tolerance, self.certificate_images, self.most_temperatures)
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Options from what the command line gives, where settings of settings are plain values.
+
+    Raises:
+        ValueError: where a value makes no sense.
+    """
+    plain = {name: value.as_dict() if hasattr(value, "as_dict") else value for name, value in given.items()}
+    evidence = plain.pop("evidence")
+    settings = Evidence(
+        Annealing(**evidence["annealing"]), Search(**evidence["search"]), GaussianFit(**evidence["fit"])
+    )
+    annealing, local = Annealing(**plain.pop("annealing")), LocalOptimization(**plain.pop("local"))
+    return Options(**plain, annealing=annealing, local=local, evidence=settings)
+
+
+FIFTH = 5  #: how many times the temperatures, and on which part of the images, log p(x) is estimated again
 
 
 class Task(NamedTuple):
@@ -137,6 +176,46 @@ def _importance(task: Task) -> Finding:
     return Finding(found._asdict(), {})
 
 
+def _evidence(task: Task) -> Finding:
+    run, settings, every = task.run, task.options.evidence, slice(None, None, FIFTH)
+    found = anneal(run.model, run.guide, task.x, None, settings, task.seed, task.progress)
+    longer = replace(settings.annealing, temperatures=FIFTH * settings.annealing.temperatures)
+    other = anneal(run.model, run.guide, task.x[every], None, replace(settings, annealing=longer), task.seed + 1)
+    before, after = found.log_evidence.per_image, other.log_evidence.per_image
+    assert before is not None
+    assert after is not None
+    chains = settings.annealing.chains
+    change = f"log p(x) at {FIFTH} times the temperatures, minus that above, on each {FIFTH}th image"
+    figures = {
+        "log_evidence": found.log_evidence,
+        "evidence_change": Estimate.over(after - before[every], change, chains),
+        "several_modes": Estimate.over(
+            (found.modes > 1).double(), "share with a second mode of 1 % or more", chains, unit="share of images"
+        ),
+        "temperatures": Estimate.over(found.temperatures, "chosen by pilot chains", chains, unit="temperatures"),
+        "base_k_hat": Estimate.over(found.k_hat, "PSIS k-hat of the best Gaussian", 200, unit="k-hat"),
+    }
+    return Finding(figures, {})
+
+
+def _certificate(task: Task) -> Finding:
+    run, options = task.run, task.options
+    found = certify(run.model, run.guide, options.evidence, options.demand, task.seed, task.progress)
+    settings, n = found.settings.annealing, options.certificate_images
+    how = f"mean and two standard errors of the bracket, asked for {found.tolerance:g}"
+    words = "met on fresh images" if found.met else f"not met within {options.most_temperatures} temperatures"
+    figures = {
+        "certified_lower": found.bracket.lower,
+        "certified_upper": found.bracket.upper,
+        "certified_gap": found.bracket.gap,
+        "certified_to": Estimate(found.reached, None, f"{how}: {words}", settings.chains, n, "upper"),
+        "certified_temperatures": Estimate(
+            settings.temperatures, None, "the fewest of an image", settings.chains, n, unit="temperatures"
+        ),
+    }
+    return Finding(figures, {})
+
+
 def _ais(task: Task) -> Finding:
     found = ais(task.run.model, task.x, task.options.annealing, seed=task.seed, progress=task.progress)
     return Finding({"ais": found}, {})
@@ -145,18 +224,18 @@ def _ais(task: Task) -> Finding:
 def _gap(task: Task) -> Finding:
     model, guide = task.run.model, task.run.guide
     require(guide, "the inference gap")
-    amortized = task.earlier("elbo", "elbo")
+    amortized, evidence = task.earlier("elbo", "elbo"), task.earlier("evidence", "log_evidence")
     assert amortized is not None
+    assert evidence is not None
     best_of = optimize_posterior(model, guide, task.x, task.options.local, task.seed, task.progress)
     best, iwae_best = bounds_at(model, guide, task.x, best_of.lam, task.options.best_samples, seed=task.seed + 1)
     iwae_best = replace(iwae_best, estimator=f"{iwae_best.estimator} at q*")
-    assert iwae_best.per_image is not None
     elbo_amortized = Estimate.over(amortized, "elbo", task.options.elbo_samples, "lower")
     steps = task.options.local.num_samples
     figures = {
         "elbo_best": best,
         "iwae_best": iwae_best,
-        **split_gap(iwae_best.per_image, best, elbo_amortized, evidence=iwae_best.estimator)._asdict(),
+        **split_gap(evidence, best, elbo_amortized, evidence="annealed log p(x)")._asdict(),
         "local_steps": Estimate.over(best_of.steps, "Adam on lambda", steps, unit="steps"),
         "settled": Estimate.over(best_of.settled.double(), "share at rest", steps, unit="share of images"),
     }
@@ -226,19 +305,22 @@ MEASURES: dict[str, Measure] = {
     "aggregate": Measure(_aggregate, lambda o: {"samples": o.aggregate_samples}, lambda o: o.aggregate_images),
     "mmd": Measure(_mmd, _none, lambda o: o.aggregate_images),
     "gradient": Measure(_gradient, lambda o: {"repeats": o.gradient_repeats}, lambda o: o.gradient_images),
+    "evidence": Measure(_evidence, lambda o: asdict(o.evidence), lambda o: o.evidence_images, 25),
     "ais": Measure(_ais, lambda o: asdict(o.annealing), lambda o: o.gap_images, 25),
     "gap": Measure(
         _gap,
-        lambda o: {**asdict(o.local), "best_samples": o.best_samples, "evidence": f"iwae_{o.best_samples} at q*"},
+        lambda o: {**asdict(o.local), "best_samples": o.best_samples, "log_p": "annealed"},
         lambda o: o.gap_images,
         25,
-        needs=("elbo",),
+        needs=("elbo", "evidence"),
     ),
 }
 #: on images that the model draws
 SIMULATED: dict[str, Measure] = {
+    "certificate": Measure(_certificate, lambda o: {**asdict(o.evidence), **asdict(o.demand)}, lambda o: 1),
     "calibration": Measure(_calibration, lambda o: {"images": o.calibration_images}, lambda o: 1),
     "bracket": Measure(_bracket, lambda o: {**asdict(o.annealing), "images": o.bracket_images}, lambda o: 1),
 }
-ON_TRAIN = ("elbo", "iwae", "ais", "gap")  #: measured on training images too, to see the encoder generalise
+EXTRA = ("ais", "bracket")  #: only where they are asked for: annealing from the prior is far less exact
+ON_TRAIN = ("elbo", "iwae", "evidence", "ais", "gap")  #: measured on training images too, to see the encoder generalise
 ON_OTHERS = ("elbo", "iwae")  #: measured on the images of ``--against``

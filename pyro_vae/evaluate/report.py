@@ -1,5 +1,6 @@
 """What is seen of an evaluation in the terminal: its progress, and the table at its end."""
 
+from math import ceil
 from pathlib import Path
 from typing import Self
 
@@ -42,6 +43,30 @@ def table(runs: dict[str, Findings], width: int = 200) -> Table:
             shown.add_row(*(escape(cell) for cell in row[:columns]))
         shown.add_section()
     return shown
+
+
+def certified(found: Findings) -> str | None:
+    """One sentence on log p(x) and what it is worth; None where it was not measured."""
+    entry = found.get("test", {}).get("evidence")
+    if entry is None or entry.not_defined is not None:
+        return None
+    figure, change = entry.figures["log_evidence"], entry.figures["evidence_change"]
+    error = "" if figure.standard_error is None else f" ± {figure.standard_error:.2f}"
+    words = f"log p(x) = {figure.value:.2f}{error}, {worth(found.get('simulated', {}).get('certificate'))}"
+    spread = "" if change.standard_error is None else f" ± {change.standard_error:.2g}"
+    words += f"; at five times the temperatures {change.value:+.2g}{spread}"
+    if modes := entry.figures["several_modes"].value:
+        words += f"; {modes:.0%} of images have a posterior of several modes"
+    return words
+
+
+def worth(certificate: Entry | None) -> str:
+    """What a certificate says, in words; bounds are rounded upwards."""
+    if certificate is None or certificate.not_defined is not None:
+        return "not certified"
+    reached = certificate.figures["certified_to"]
+    words = f"certified to {ceil(100 * max(reached.value, 0.005)) / 100:.2f} on simulated images"
+    return words if reached.value <= certificate.settings["tolerance"] else f"{words} and no closer"
 
 
 def _rows(entries: list[Entry], name: str) -> list[list[str]]:
