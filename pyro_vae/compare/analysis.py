@@ -128,10 +128,10 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
         if times:
             span = f"{min(times):.2g}" if len(times) == 1 else f"{min(times):.2g} to {max(times):.2g}"
             sentence += f"; core or GPU hours of training {span} times its own, seed by seed"
-        if report.directions is not None and moved is not None:
-            sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
         if "log_evidence" in report.figures:
             sentence += f"; log p(x) = {report.figures['log_evidence'].value:.2f}, {worst_certificate(report)}"
+        if report.directions is not None and moved is not None:
+            sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
         if found.seeds == 1:
             sentence += "; of one seed only, which says nothing about other trainings"
         sentences.append(sentence + ".")
