@@ -7,13 +7,13 @@ It is ``pyro_vae.compare`` with AEVB's network; runs that are finished are neith
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from benchmarks.guides import NETWORK
 from benchmarks.results import RESULTS, machine, table, write_section
 from pyro_vae.compare.command import main as compare
+from pyro_vae.files import read_text, write_atomic
 
 PICTURE = RESULTS.parent.parent / "examples/results/comparison-mnist/comparison.png"
 COLUMNS = {
@@ -47,9 +47,9 @@ def main() -> None:
     command += ["--epochs", "30", *NETWORK, "--evaluate.gap_images", "100"]
     compare([*command, "--out", str(options.out)])
 
-    found = json.loads((options.out / "comparison.json").read_text())
+    found = json.loads(read_text(options.out / "comparison.json"))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(options.out / "comparison.png", PICTURE)
+    write_atomic(PICTURE, (options.out / "comparison.png").read_bytes())
     elbo, gap = (found["arms"][0]["figures"][name] for name in ("elbo", "inference_gap"))
     columns = ["guide", COLUMNS["elbo"], "difference", *list(COLUMNS.values())[1:], "mean rank"]
     picture = f"../{PICTURE.relative_to(RESULTS.parent.parent)}"

@@ -23,6 +23,7 @@ import yaml
 import pyro_vae
 from benchmarks.results import table
 from benchmarks.row import HIDDEN, LATENT, gray_images
+from pyro_vae.files import write_array, write_atomic
 from pyro_vae.runs import RunFolder
 
 BATCH, EPOCHS = 250, 4
@@ -36,7 +37,7 @@ def stored(count: int, folder: Path) -> Path:
     path = folder / f"{count}.npy"
     if not path.exists():
         gray = (gray_images(10_000)[0] * 255).to(torch.uint8).numpy()
-        np.save(path, gray[np.arange(count * 10 // 8) % len(gray)])
+        write_array(path, gray[np.arange(count * 10 // 8) % len(gray)])
     return path
 
 
@@ -64,7 +65,7 @@ def epoch_seconds(chosen: dict[str, Any], processes: int, threads: int) -> float
         pyro_vae.train(quiet=True, **chosen)
     else:
         config = out.with_suffix(".yaml")
-        config.write_text(yaml.safe_dump({key: value for key, value in chosen.items() if key != "out"}))
+        write_atomic(config, yaml.safe_dump({key: value for key, value in chosen.items() if key != "out"}))
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         subprocess.run(
             [*torchrun, "-m", "pyro_vae.svi", "--config", str(config), "--out", str(out)],

@@ -21,9 +21,10 @@ from guides import GUIDES
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI, StepOptions
 from pyro_vae.estimators import active_units, iwae
+from pyro_vae.files import read_text, write_atomic
 from pyro_vae.lifecycle import complete
 from pyro_vae.options import make_parser, parse_arguments, settle
-from pyro_vae.runs import Run, RunFolder, write_atomic
+from pyro_vae.runs import Run, RunFolder
 
 NETWORK = ["--encoder.hidden_dims", "[500]", "--encoder.activation", "tanh"]
 NETWORK += ["--decoder.hidden_dims", "[500]", "--decoder.activation", "tanh"]
@@ -60,7 +61,7 @@ def iwae_of(run: Run, x: Tensor) -> dict[str, float]:
         estimate = iwae(run.model, run.guide, x, num_samples=SAMPLES)
         value = {"value": estimate.value, "standard_error": estimate.standard_error}
         write_atomic(path, json.dumps(value))
-    return json.loads(path.read_text())
+    return json.loads(read_text(path))
 
 
 def costs(runs: dict[str, Run], x: Tensor, rounds: int = 9, steps: int = 10) -> dict[str, float]:

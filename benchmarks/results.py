@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from pyro_vae.files import read_text, write_atomic
+
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = "# Results\n\nEvery section is written by the command that it names.\n"
 
@@ -14,7 +16,8 @@ def machine(threads: int | None = None) -> str:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
         cpu = f"{len(names)} x {names[0]}" if names else cpu
     cuda = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{cpu}{cuda}, {threads or torch.get_num_threads()} thread(s), torch {torch.__version__}"
@@ -24,13 +27,13 @@ def write_section(name: str, title: str, body: str, path: Path = RESULTS) -> Non
     """Put a section into RESULTS.md, in the place of the one of this name or at the end."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     section = f"{start}\n## {title}\n\n{body.strip()}\n{end}\n"
-    text = path.read_text() if path.exists() else HEAD
+    text = read_text(path) if path.exists() else HEAD
     if start in text:
         before, _, rest = text.partition(start)
         text = before + section + rest.partition(f"{end}\n")[2]
     else:
         text = f"{text}\n{section}"
-    path.write_text(text)
+    write_atomic(path, text)
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:

@@ -46,6 +46,7 @@ from benchmarks.speed_tables import (
     show,
     targets,
 )
+from pyro_vae.files import write_atomic
 
 IMAGES = 8192  #: the steps go round these, or as many of them as are whole batches
 MAIN = Case("MeanField", 256, 1)  #: the case that has every row
@@ -220,13 +221,13 @@ def main() -> None:
             table = measure(case, names, images, rounds, steps, options.threads, options.clock)
             report["cases"].append({**asdict(case), "rounds": rounds, "steps_a_round": steps, "rows": table})
             print("\n" + show(report["cases"][-1]), flush=True)
-            options.json.write_text(json.dumps(report, indent=1))
+            write_atomic(options.json, json.dumps(report, indent=1))
         if not options.cases and options.device == "cpu":
             from benchmarks import growth
 
             torch.set_num_threads(options.threads)
             report["growth"] = growth.measure(options.threads)
-            options.json.write_text(json.dumps(report, indent=1))
+            write_atomic(options.json, json.dumps(report, indent=1))
     body = section(report, shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]), options.clock)
     print("\n" + targets(report["cases"]))
     if options.write or not options.cases:

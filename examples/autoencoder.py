@@ -24,6 +24,7 @@ from torch import Tensor
 import pyro_vae
 from pyro_vae import plots, train_or_resume
 from pyro_vae.data import Images, load_data
+from pyro_vae.files import write_atomic
 from pyro_vae.models import VAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
@@ -157,13 +158,13 @@ def main(argv: list[str] | None = None) -> None:
     }
     command = f"python examples/autoencoder.py --epochs {args.epochs} --side {args.side}"
     text = f"# An autoencoder beside a VAE\n\n`{command}`\n\n{table(sides, x, train, args.side)}"
-    (args.out / "results.md").write_text(text)
+    write_atomic(args.out / "results.md", text)
     rows = {"test image": x[:SHOWN]}
     rows |= {f"{name}: reconstruction": s.reconstruction[:SHOWN] for name, s in sides.items() if "fitted" not in name}
     rows |= {f"{name}: z ~ p(z)": s.drawn[:SHOWN] for name, s in sides.items()}
     rows |= {f"{name}: between two": s.line(SHOWN) for name, s in sides.items() if "fitted" not in name}
     figure = plots.image_grid({k: v.numpy() for k, v in rows.items()}, "E[x|z]: reconstructions, draws, and on a line")
-    (args.out / "autoencoder.png").write_bytes(figure_bytes(figure))
+    write_atomic(args.out / "autoencoder.png", figure_bytes(figure))
     print(text)
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 import pyro_vae
 from pyro_vae import estimators, plots, train_or_resume
 from pyro_vae.data import Images, load_data
+from pyro_vae.files import write_array, write_atomic
 from pyro_vae.models import BayesianVAE
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run
@@ -39,7 +40,7 @@ def few_images(out: Path, count: int, train: Images) -> str:
     if not path.exists():
         total = next(n for n in range(count, 2 * count) if n - 2 * (n // 10) == count)
         out.mkdir(parents=True, exist_ok=True)
-        np.save(path, train.batch(slice(0, total)).numpy())
+        write_array(path, train.batch(slice(0, total)).numpy())
     return str(path)
 
 
@@ -149,11 +150,11 @@ def main(argv: list[str] | None = None) -> None:
     command = f"python examples/bayes_weights.py --epochs {args.epochs} --draws {args.draws} --samples {args.samples}"
     numbers = table(found, point, args.draws, args.samples)
     text = f"# Full variational Bayes\n\n`{command}`\n\n![Draws of the weights](bayes_weights.png)\n\n{numbers}"
-    (args.out / "results.md").write_text(text)
+    write_atomic(args.out / "results.md", text)
     few, many = min(found), max(found)
     rows = {f"{n:,} images: {name}": row for n in dict.fromkeys((few, many)) for name, row in found[n].rows.items()}
     figure = plots.image_grid(rows, "E[x|z, theta]: the same z in every column of a model, another theta in each row")
-    (args.out / "bayes_weights.png").write_bytes(figure_bytes(figure))
+    write_atomic(args.out / "bayes_weights.png", figure_bytes(figure))
     print(text)
 
 

@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 import pyro_vae
 from pyro_vae import train_or_resume
 from pyro_vae.data import Images, few, load_data
+from pyro_vae.files import write_atomic
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import scatter_classes
 
@@ -128,8 +129,8 @@ def main(argv: list[str] | None = None) -> None:
         f" of the labels; one run of each encoder, seed 0. The silhouette is of the classes of the first"
         f" {min(SEEN, len(test)):,} test images, NMI of all.\n"
     )
-    (args.out / "results.md").write_text(text)
-    (args.out / "features.png").write_bytes(figure_bytes(picture(sides, test_labels)))
+    write_atomic(args.out / "results.md", text)
+    write_atomic(args.out / "features.png", figure_bytes(picture(sides, test_labels)))
     print(text)
 
 

@@ -29,6 +29,7 @@ from pyro_vae import train_or_resume
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.evaluate import Options, evaluate
+from pyro_vae.files import write_atomic
 from pyro_vae.options import settings_from
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS
@@ -249,8 +250,8 @@ def main(argv: list[str] | None = None) -> None:
         rows.append(measure(args.out / name, args.images, args.samples, args.device))
         print(table(rows[-1:], args.data).splitlines()[-1], flush=True)
     text = report(args, rows)
-    (args.out / "results.md").write_text(text)
-    (args.out / "table.png").write_bytes(figure_bytes(picture(rows, args.data)))
+    write_atomic(args.out / "results.md", text)
+    write_atomic(args.out / "table.png", figure_bytes(picture(rows, args.data)))
     print(text)
 
 

@@ -28,6 +28,7 @@ import pyro_vae
 from pyro_vae import train_or_resume
 from pyro_vae.data import Binarizer, DataSet, Images, hide_labels, load_data
 from pyro_vae.estimators import label_bounds
+from pyro_vae.files import write_atomic
 from pyro_vae.pictures import figure_bytes, label_figures
 from pyro_vae.runs import Run
 from pyro_vae.seeds import random_seed
@@ -202,11 +203,11 @@ def main(argv: list[str] | None = None) -> None:
         " log p(x, y) for each y, with q(z given x, y) as proposal, not the ELBO. Binary likelihoods see one draw of"
         " the binarised test images.\n"
     )
-    (args.out / "results.md").write_text(text)
+    write_atomic(args.out / "results.md", text)
     seen = Binarizer(bool(cvae.model.likelihood.binary))
     figures = label_figures(cvae.model, cvae.guide, data, seen)
     for name in ("class_samples", "analogies"):
-        (args.out / f"{name}.png").write_bytes(figure_bytes(figures[name]))
+        write_atomic(args.out / f"{name}.png", figure_bytes(figures[name]))
     print(text)
 
 

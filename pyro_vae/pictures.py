@@ -13,7 +13,7 @@ from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import plots
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.models import VAE, ConditionalVAE, Model
-from pyro_vae.runs import RunFolder, write_atomic
+from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import seeded
 
 SHOWN = 12  #: images in a row
@@ -31,7 +31,7 @@ def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
 
 def save_figure(folder: RunFolder, name: str, figure: Figure) -> None:
     """Write ``figures/NAME.png`` whole."""
-    write_atomic(folder.figures / f"{name}.png", figure_bytes(figure))
+    folder.write_figure(name, figure_bytes(figure))
 
 
 @torch.no_grad()

@@ -1,85 +1,53 @@
 """The run folder: what a run writes and what everything else reads. Each file is replaced whole or not at all."""
 
-import csv
-import io
 import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from guides import Guide
 from pyro_vae.build import build
+from pyro_vae.checkpoint import FORMAT, digest, pack, unpack
 from pyro_vae.config import Config
 from pyro_vae.data import Stored
+from pyro_vae.data.fingerprint import Fingerprint
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.errors import InputError
+from pyro_vae.files import is_partial, make_folder, read_text, refuse_links_in, write_atomic
+from pyro_vae.locks import only
 from pyro_vae.models import Model
 from pyro_vae.options import settings_from
+from pyro_vae.origin import check_options, check_trace
+from pyro_vae.trace import TraceRow, parse_trace, trace_text
 
-COLUMNS = (
-    "step",
-    "epoch",
-    "split",
-    "elbo",
-    "log_likelihood",
-    "kl",
-    "beta",
-    "grad_norm",
-    "lr",
-    "seconds",
-    "images_per_second",
-)
-
-
-class TraceRow(NamedTuple):
-    """One line of ``trace.csv``: means over the images of a split in one epoch, nats per image.
-
-    The training row is the mean over the epoch's steps, while the weights moved; the others are taken at its end.
-    """
-
-    step: int
-    epoch: int
-    split: str
-    elbo: float
-    log_likelihood: float
-    kl: float
-    beta: float
-    grad_norm: float | None
-    lr: float
-    seconds: float
-    images_per_second: float
+# The files of the locks: they are there while they are held, and after a kill, and no reader minds them.
+TRAINING, WRITING = ".training.lock", ".writing.lock"
+_LOCKS = (TRAINING, WRITING)
 
 
 class Run(NamedTuple):
-    """A finished or a stopped run, as :func:`load` gives it back."""
+    """A finished or a stopped run, as :func:`load` gives it back.
+
+    Attributes:
+        weights: what its weights are known by: the beginning of their checkpoint's digest.
+        data: the fingerprint of the data that it was trained on; None where it was written without.
+    """
 
     model: Model
     guide: Guide
     config: Config
     folder: "RunFolder"
+    weights: str
+    data: Fingerprint | None
     #: what the labels 0, ..., C - 1 stand for; None where the data have none, or the run is too old to say
     classes: tuple[str, ...] | None = None
     #: how the training images are stored; None where the run is too old to say
     stored: Stored | None = None
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file whole: whoever reads it, and whenever this is killed, finds the old content or the new."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 class RunFolder:
@@ -97,81 +65,120 @@ class RunFolder:
         """A new folder that holds its configuration.
 
         Raises:
-            InputError: where the folder holds a run already, or cannot be written.
+            InputError: where the folder holds a run, or anything else, already, or cannot be written.
         """
         folder = cls(path)
-        if (path / "config.yaml").exists():
-            raise InputError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
         try:
-            (path / "figures").mkdir(parents=True, exist_ok=True)
-            write_atomic(path / "config.yaml", config_text)
+            folder.refuse_unless_free()
+            path.mkdir(parents=True, exist_ok=True)
+            make_folder(folder.figures)
+            folder.write_config(config_text)
         except OSError as error:
             raise InputError(f"--out {path} cannot be written: {error.strerror}") from error
         return folder
+
+    def refuse_unless_free(self) -> None:
+        """
+        Raises:
+            InputError: where the folder holds a run, or anything else than what is left of one that never began.
+        """
+        path = self.path
+        if (path / "config.yaml").exists():
+            raise InputError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
+        if path.is_dir():
+            others = sorted(name for name in os.listdir(path) if not self._is_left_over(name))
+            if others:
+                raise InputError(f"{path} is not empty and is no run (it has {others[0]}): choose another --out")
+
+    def _is_left_over(self, name: str) -> bool:
+        path = self.path / name
+        empty = name == "figures" and not path.is_symlink() and path.is_dir() and not os.listdir(path)
+        return empty or name in _LOCKS or is_partial(path)
+
+    def training(self) -> AbstractContextManager[None]:
+        """Hold the folder as the one process that trains its run.
+
+        Raises:
+            InputError: at once, where another process does.
+        """
+        return only(self.path / TRAINING, f"another process trains the run in {self.path}")
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold what training and evaluation both write, for the moment that it takes."""
+        return only(self.path / WRITING, f"another process has been writing into {self.path} for a minute", 60.0)
 
     @property
     def figures(self) -> Path:
         return self.path / "figures"
 
+    def write_figure(self, name: str, content: bytes) -> Path:
+        """Write ``figures/NAME.png``; returns its path."""
+        with self.writing():
+            path = make_folder(self.figures) / f"{name}.png"
+            write_atomic(path, content)
+        return path
+
+    def write_config(self, text: str) -> None:
+        """Write ``config.yaml``, with the version of the folder's format at its end."""
+        write_atomic(self.path / "config.yaml", f"{text}# run folder of pyro_vae, format {FORMAT}\n")
+
     def config_text(self) -> str:
         """The text of ``config.yaml``.
 
         Raises:
-            InputError: where the folder is no run.
+            InputError: where the folder is no run, a newer version wrote it, or something in it is a symbolic link.
         """
+        refuse_links_in(self.path, self.figures)
         try:
-            return (self.path / "config.yaml").read_text()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self.path / 'config.yaml'} is not text: {error}") from error
+            text = read_text(self.path / "config.yaml")
         except OSError as error:
             what = "it has no config.yaml" if self.path.is_dir() else "it is no folder"
             what = what if self.path.exists() else "there is no such folder"
             raise InputError(f"{self.path} is not a run: {what}") from error
+        written = re.search(r"^# run folder of pyro_vae, format (\d{1,9})$", text, re.MULTILINE)
+        if written and int(written[1]) > FORMAT:
+            raise InputError(
+                f"{self.path} is of format {written[1]}, and this version of pyro_vae reads up to {FORMAT}: take a"
+                " newer one"
+            )
+        return text
 
     def write_trace(self, rows: Iterable[TraceRow]) -> None:
         """Write all the rows of ``trace.csv``."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(["" if value is None else value for value in row] for row in rows)
-        write_atomic(self.path / "trace.csv", text.getvalue())
+        write_atomic(self.path / "trace.csv", trace_text(rows))
 
     def read_trace(self) -> list[TraceRow]:
         """The rows of ``trace.csv``; none where there is no such file yet.
 
         Raises:
-            InputError: where the file is not a trace.
+            InputError: where the file is not a trace, or not a whole one.
         """
         path = self.path / "trace.csv"
-        if not path.exists():
-            return []
-        with open(path, newline="") as file:
-            try:
-                return [
-                    TraceRow(
-                        step=int(row["step"]),
-                        epoch=int(row["epoch"]),
-                        split=row["split"],
-                        grad_norm=float(row["grad_norm"]) if row["grad_norm"] else None,
-                        **{name: float(row[name]) for name in COLUMNS[3:] if name != "grad_norm"},
-                    )
-                    for row in csv.DictReader(file)
-                ]
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{path} is not a trace: {error!r}") from error
+        return parse_trace(read_text(path), path) if path.exists() else []
 
     def read_metrics(self) -> dict[str, Any]:
-        """``metrics.json``; empty where there is none yet."""
+        """``metrics.json``; empty where there is none yet.
+
+        Raises:
+            InputError: where the file is no table in JSON.
+        """
         path = self.path / "metrics.json"
         try:
-            return json.loads(path.read_text()) if path.exists() else {}
+            found = json.loads(read_text(path)) if path.exists() else {}
         except ValueError as error:
             raise InputError(f"{path} is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise InputError(f"{path} is not a table of metrics")
+        return found
 
     def update_metrics(self, **entries: Any) -> None:
         """Replace these entries of ``metrics.json`` and leave the others."""
-        metrics = {**self.read_metrics(), **entries}
-        write_atomic(self.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        self.change_metrics(lambda metrics: {**metrics, **entries})
+
+    def change_metrics(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Replace ``metrics.json`` by what ``change`` makes of it, while no other process does."""
+        with self.writing():
+            write_atomic(self.path / "metrics.json", json.dumps(change(self.read_metrics()), indent=2) + "\n")
 
     def checkpoint(self, which: str) -> Path:
         """The path of the ``best`` or the ``last`` checkpoint."""
@@ -179,50 +186,27 @@ class RunFolder:
 
     def save(self, which: str, state: dict[str, Any]) -> None:
         """Write a checkpoint: nested dictionaries and lists of tensors, numbers and strings."""
-        tensors: dict[str, Tensor] = {}
-        skeleton = json.dumps(_pack(state, tensors))
-        write_atomic(self.checkpoint(which), safetensors.torch.save(tensors, {"state": skeleton}))
+        write_atomic(self.checkpoint(which), pack(state, which))
 
     def restore(self, which: str) -> dict[str, Any]:
         """Read a checkpoint. The format holds numbers and text only: reading it never runs code.
 
         Raises:
-            InputError: where there is none or it is damaged.
+            InputError: where there is none, a bit of it is not as it was written, or a newer version wrote it.
         """
+        return self.restored(which)[0]
+
+    def restored(self, which: str) -> tuple[dict[str, Any], str]:
+        """:meth:`restore`, and the digest of what was read."""
         path = self.checkpoint(which)
         if not path.exists():
             why = "it was deleted" if self.read_trace() else "no epoch of this run was finished"
             raise InputError(f"{self.path} has no checkpoint {path.name}: {why}")
+        content = path.read_bytes()
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-                return _unpack(json.loads(file.metadata()["state"]), tensors)
-        except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is damaged and cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """What JSON can hold of a nested state; its tensors go into ``tensors`` under numbers."""
-    if isinstance(value, Tensor):
-        name = str(len(tensors))
-        # A copy of its own: safetensors refuses tensors that share memory.
-        tensors[name] = value.detach().cpu().contiguous().clone()
-        return {"tensor": name}
-    if isinstance(value, dict):
-        return {"dict": [[key, _pack(item, tensors)] for key, item in value.items()]}
-    if isinstance(value, list | tuple):
-        return {"list": [_pack(item, tensors) for item in value]}
-    return value
-
-
-def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "tensor" in value:
-        return tensors[value["tensor"]]
-    if "dict" in value:
-        return {key: _unpack(item, tensors) for key, item in value["dict"]}
-    return [_unpack(item, tensors) for item in value["list"]]
+            return unpack(content, which), digest(content)
+        except InputError as error:
+            raise InputError(f"{path} {error}") from error
 
 
 def set_weights(model: Model, guide: Guide, state: dict[str, Any], source: Path) -> None:
@@ -251,20 +235,27 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
             project's classes, those that an installed package declares, and the user's own.
 
     Raises:
-        InputError: where the folder is no run, has no checkpoint, or names code that is gone or not to be trusted.
+        InputError: where the folder is no run, has no checkpoint, names code that is gone or not to be trusted, or its
+            checkpoint is damaged or does not belong to its config.yaml or its trace.
     """
     folder = RunFolder(path)
     try:
-        config = settings_from(folder.config_text(), trust, str(folder.path / "config.yaml")).config
+        settings = settings_from(folder.config_text(), trust, str(folder.path / "config.yaml"))
     except InputError as error:
         raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     if which is None:
         which = "best" if folder.checkpoint("best").exists() else "last"
-    state = folder.restore(which)
+    state, known_by = folder.restored(which)
     if "image_shape" not in state:
         raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
+    origin = state.get("origin", {})
+    check_options(origin.get("options"), settings.text, folder.checkpoint(which))
+    if rows := folder.read_trace():  # weights may be given away without their trace
+        check_trace(rows, state["state"], which, folder.checkpoint(which))
+    config = settings.config
     model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"))
     set_weights(model, guide, state, folder.checkpoint(which))
     classes = None if state.get("classes") is None else tuple(state["classes"])
     stored = Stored(*state["stored"]) if "stored" in state else None
-    return Run(model.to(device).eval(), guide.to(device).eval(), config, folder, classes, stored)
+    parts = model.to(device).eval(), guide.to(device).eval()
+    return Run(*parts, config, folder, known_by[:16], origin.get("data"), classes, stored)

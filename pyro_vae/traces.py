@@ -17,6 +17,7 @@ from pyro_vae.cli import run_command
 from pyro_vae.command_line import CommandParser
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
+from pyro_vae.files import write_atomic
 from pyro_vae.options import parse_arguments
 from pyro_vae.runs import RunFolder, TraceRow
 from pyro_vae.terminal import PlainConsole, printable
@@ -116,7 +117,6 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     """
     from pyro_vae.live import follow
     from pyro_vae.pictures import figure_bytes
-    from pyro_vae.runs import write_atomic
 
     if live:
         for path in runs:
@@ -136,12 +136,16 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
         rows[name] = found
         samples[name] = _samples(read_table(text, str(path / "config.yaml")), path)
     PlainConsole().print(trace_table(rows, samples))
-    save = save or (runs[0] / "figures" / "trace.png" if len(runs) == 1 else runs[0].parent / "traces.png")
+    figure = trace_figure(rows, x)
     try:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(save, figure_bytes(trace_figure(rows, x), save.suffix.lstrip(".") or "png"))
+        if save is None and len(runs) == 1:
+            save = RunFolder(runs[0]).write_figure("trace", figure_bytes(figure))
+        else:
+            save = save or runs[0].parent / "traces.png"
+            save.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(save, figure_bytes(figure, save.suffix.lstrip(".") or "png"))
     except (OSError, ValueError) as error:
-        raise InputError(f"the picture cannot be saved to {save}: {error}") from error
+        raise InputError(f"the picture cannot be saved to {save or runs[0]}: {error}") from error
     print(printable(f"picture: {save}"))
 
 

@@ -16,6 +16,7 @@ ORDER = [
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},
     {"pyro_vae.terminal", "pyro_vae.plugs", "pyro_vae.own", "pyro_vae.yaml_table"},
+    {"pyro_vae.files", "pyro_vae.locks", "pyro_vae.trace", "pyro_vae.checkpoint"},
     {"guides", "pyro_vae.schedules", "pyro_vae.optim"},
     {"pyro_vae.models"},
     {"pyro_vae.objectives"},
@@ -23,8 +24,10 @@ ORDER = [
     {"pyro_vae.config"},
     {"pyro_vae.kinds", "pyro_vae.trust"},
     {"pyro_vae.options", "pyro_vae.run_options", "pyro_vae.build"},
+    {"pyro_vae.origin"},
     {"pyro_vae.run_help", "pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots"},
     {"pyro_vae.pictures", "pyro_vae.live", "pyro_vae.traces", "pyro_vae.encoding"},
+    {"pyro_vae.starting"},
     {"pyro_vae.training"},
     {"pyro_vae.svi"},
     {"pyro_vae.lifecycle"},
@@ -48,7 +51,7 @@ def modules() -> list[Path]:
 def imports(path: Path) -> set[str]:
     """The parts of this project that a file imports anywhere in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

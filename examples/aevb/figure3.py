@@ -23,6 +23,7 @@ from network import arguments, epochs_of, network, rounded, table, trained_for, 
 
 from pyro_vae import estimators
 from pyro_vae.data import Binarizer, Images, load_data
+from pyro_vae.files import write_array
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import Run
 
@@ -37,7 +38,7 @@ def few_images(out: Path, count: int, root: Path | None) -> str:
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
         train = load_data("mnist", root).train
-        np.save(path, train.pixels[: count * 10 // 8])
+        write_array(path, train.pixels[: count * 10 // 8])
     return str(path)
 
 

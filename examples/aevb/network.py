@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 import pyro_vae
 from pyro_vae import resume
 from pyro_vae.data import load_data
+from pyro_vae.files import write_atomic
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.runs import Run, RunFolder
 
@@ -170,6 +171,6 @@ def ended(runs: dict[tuple[str, int], Run]) -> str:
 def write(args: argparse.Namespace, number: int, text: str, figure: Figure) -> None:
     """Leave ``figureN.md`` and ``figureN.png``, and print the first."""
     page = f"# AEVB, Figure {number}\n\n`{args.command}`\n\n![Figure {number}](figure{number}.png)\n\n{text}"
-    (args.out / f"figure{number}.md").write_text(page)
-    (args.out / f"figure{number}.png").write_bytes(figure_bytes(figure))
+    write_atomic(args.out / f"figure{number}.md", page)
+    write_atomic(args.out / f"figure{number}.png", figure_bytes(figure))
     print(page)

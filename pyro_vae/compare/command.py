@@ -16,7 +16,8 @@ from pyro_vae.compare.record import Comparison, as_csv, as_json, table
 from pyro_vae.compare.results import read
 from pyro_vae.compare.work import Work, cores
 from pyro_vae.errors import InputError
-from pyro_vae.runs import write_atomic
+from pyro_vae.files import make_folder, remove_partial, write_atomic
+from pyro_vae.locks import only
 from pyro_vae.terminal import PlainConsole, printable
 
 
@@ -36,8 +37,7 @@ def main(argv: list[str]) -> None:
 
 def work_through(plan: Plan) -> dict[str, str]:
     """Do all runs that are not done yet; the reasons of those that failed, by their name."""
-    logs = plan.out / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs = make_folder(plan.out / "logs")
     devices = _devices(plan.device)
     slots = len(devices) or (1 if plan.device.startswith("cuda") else cores())
     workers = min(plan.workers or slots, len(plan.trials))
@@ -118,14 +118,6 @@ def only_one(out: Path) -> Iterator[None]:
         InputError: where another command works there.
     """
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # Windows has another way of locking, and this is a courtesy
-        yield
-        return
-    with open(out / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another compare is at work in {out}") from None
+    with only(out / ".lock", f"another compare is at work in {out}"):
+        remove_partial(out)
         yield

@@ -31,12 +31,12 @@ def as_html(comparison: Comparison) -> str:
     from plotly.offline import get_plotlyjs
 
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (page / "report.html").read_text()
+        (page / "report.html").read_text(encoding="utf-8")
     )
     return template.render(
         **_words(comparison),
-        css=Markup((page / "report.css").read_text()),
-        script=Markup((page / "report.js").read_text()),
+        css=Markup((page / "report.css").read_text(encoding="utf-8")),
+        script=Markup((page / "report.js").read_text(encoding="utf-8")),
         plotly=Markup(get_plotlyjs()),
         data=Markup(_in_script(_data(comparison))),
     )

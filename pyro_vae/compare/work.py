@@ -16,6 +16,7 @@ import torch
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate.measures import Options
+from pyro_vae.files import append_to
 from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder
 
@@ -61,7 +62,7 @@ class Work:
 @contextmanager
 def said_to(path: Path) -> Iterator[None]:
     """What is printed, and how an error came about, goes to the end of a file."""
-    with open(path, "a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    with append_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         try:
             yield
         except BaseException:
@@ -89,7 +90,7 @@ def environment(device: str) -> dict[str, Any]:
 def processor() -> str:
     """The name of the processor, where the system tells it."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 

@@ -19,13 +19,14 @@ from torch import Tensor
 from pyro_vae.build import sees_binary
 from pyro_vae.command_line import CommandParser
 from pyro_vae.data import Binarizer, DataSet, Images, Layout, is_array_file, load_data
+from pyro_vae.data.fingerprint import check_same
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
-from pyro_vae.evaluate.ledger import Entry, Ledger, fingerprint
+from pyro_vae.evaluate.ledger import Entry, Ledger
 from pyro_vae.evaluate.measures import EXTRA, MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options, options_of
 from pyro_vae.evaluate.report import Findings, Line, certified, table
 from pyro_vae.options import add_trust, parse_arguments
@@ -64,7 +65,8 @@ def evaluate(
         trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
 
     Raises:
-        InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data do not fit it.
+        InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data are not those
+            that it was trained on.
     """
     where = choose_device(device)
     options = settled(plain(options or Options()), where)
@@ -105,10 +107,12 @@ def _evaluate_one(
     config = run.config
     root = data_root or config.data_root
     data = load_data(config.data, root, config.validation, config.layout)
+    check_same(data, run.data, run.folder.path)
     others = None if against is None else _others(against, root, data, config.layout)
     seen = Binarizer(sees_binary(config, run.model))
     ledger = Ledger(run.folder)
-    context = {"checkpoint": which, "weights": fingerprint(run.folder, which), "seed": options.seed}
+    ledger.clean()
+    context = {"checkpoint": which, "weights": run.weights, "seed": options.seed}
 
     simulated = Bench(run, ledger, options, "simulated", torch.empty(1, 1, device=device), context, watch)
     known = ledger.entry("simulated", "certificate", simulated.settings("certificate"))

@@ -1,12 +1,12 @@
 """What evaluation has found of a run, kept after every piece of work, so that nothing is done twice."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from pyro_vae.estimators import Estimate
+from pyro_vae.files import remove_partial
 from pyro_vae.runs import RunFolder
 
 Settings = dict[str, Any]
@@ -40,8 +40,9 @@ class Ledger:
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
-        known = folder.checkpoint("evaluation").exists()
-        self.pieces: dict[str, Any] = folder.restore("evaluation") if known else {}
+        self.pieces: dict[str, Any] = {}
+        self._read: tuple[int, int] | None = None  # which file the pieces are from
+        self._refresh()
 
     def entry(self, source: str, name: str, settings: Settings) -> Entry | None:
         """The finished measure with these very settings; None where there is none."""
@@ -52,16 +53,44 @@ class Ledger:
 
     def begun(self, source: str, name: str, settings: Settings) -> tuple[list[Finding], float]:
         """The pieces that are there, made with these settings, and the seconds they took."""
+        self._refresh()
         kept = self.pieces.get(f"{source}/{name}")
         if kept is None or kept["settings"] != settings:
             return [], 0.0
         return [_finding(piece) for piece in kept["pieces"]], kept["seconds"]
 
     def keep(self, source: str, name: str, settings: Settings, pieces: list[Finding], seconds: float) -> None:
-        """Save the pieces there are."""
-        plain = [_plain(piece) for piece in pieces]
-        self.pieces[f"{source}/{name}"] = {"settings": settings, "pieces": plain, "seconds": seconds}
-        self.folder.save("evaluation", self.pieces)
+        """Save the pieces there are, beside what another evaluation of the run has saved meanwhile."""
+        key = f"{source}/{name}"
+        with self.folder.writing():
+            self._refresh()
+            other = self.pieces.get(key)
+            if other is not None and other["settings"] == settings and len(other["pieces"]) > len(pieces):
+                return  # it makes the same, and is further
+            plain = [_plain(piece) for piece in pieces]
+            self.pieces[key] = {"settings": settings, "pieces": plain, "seconds": seconds}
+            self.folder.save("evaluation", self.pieces)
+            self._read = self._stamp()
+
+    def clean(self) -> None:
+        """Remove what killed evaluations have left."""
+        path = self.folder.path
+        with self.folder.writing():
+            remove_partial(path, "metrics.json", self.folder.checkpoint("evaluation").name)
+            remove_partial(self.folder.figures)
+
+    def _refresh(self) -> None:
+        """Read the pieces where another process has written them since."""
+        if (stamp := self._stamp()) != self._read:
+            self.pieces = {} if stamp is None else self.folder.restore("evaluation")
+            self._read = stamp
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.folder.checkpoint("evaluation").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def finish(self, source: str, name: str, entry: Entry) -> None:
         """Write a finished measure into ``metrics.json``."""
@@ -70,20 +99,18 @@ class Ledger:
             record["figures"] = {figure: estimate.to_dict() for figure, estimate in entry.figures.items()}
         else:
             record["not_defined"] = entry.not_defined
-        evaluation = self.folder.read_metrics().get("evaluation", {})
-        evaluation.setdefault(source, {})[name] = record
-        self.folder.update_metrics(evaluation=evaluation)
+
+        def entered(metrics: dict[str, Any]) -> dict[str, Any]:
+            metrics.setdefault("evaluation", {}).setdefault(source, {})[name] = record
+            return metrics
+
+        self.folder.change_metrics(entered)
 
 
 def entry_of(record: Mapping[str, Any]) -> Entry:
     """The entry of what ``metrics.json`` has of a finished measure."""
     figures = {figure: Estimate.from_dict(plain) for figure, plain in record.get("figures", {}).items()}
     return Entry(record["settings"], record["seconds"], figures, record.get("not_defined"))
-
-
-def fingerprint(folder: RunFolder, which: str) -> str:
-    """Which weights were measured: the beginning of the SHA-256 of their checkpoint."""
-    return hashlib.sha256(folder.checkpoint(which).read_bytes()).hexdigest()[:16]
 
 
 def joined(pieces: list[Finding]) -> Finding:

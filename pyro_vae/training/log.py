@@ -8,8 +8,9 @@ from guides import Guide
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms
-from pyro_vae.runs import RunFolder, TraceRow
+from pyro_vae.runs import RunFolder
 from pyro_vae.terminal import printable
+from pyro_vae.trace import TraceRow
 
 
 class Log:

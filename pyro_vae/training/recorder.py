@@ -1,14 +1,17 @@
 """What is kept of a run after every epoch, and at its end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from pyro_vae.errors import InputError
-from pyro_vae.runs import Run, RunFolder, TraceRow, load
+from pyro_vae.origin import remarks_on
+from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.terminal import printable
+from pyro_vae.trace import TraceRow, trace_digest
 from pyro_vae.training.checks import bounds_nothing
 from pyro_vae.training.held_out import held_out_terms
 from pyro_vae.training.log import Log
@@ -33,15 +36,27 @@ class Recorder:
             process alone is not quiet.
     """
 
-    def __init__(self, prepared: Prepared, folder: RunFolder, rows: list[TraceRow], state: TrainingState, quiet: bool):
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        rows: list[TraceRow],
+        state: TrainingState,
+        quiet: bool,
+        origin: dict[str, Any] | None = None,
+    ):
         quiet = quiet or not prepared.workers.main
-        self.prepared, self.folder = prepared, folder
+        self.prepared, self.folder, self.origin = prepared, folder, origin or {}
+        lost = not state.epoch and folder.checkpoint("best").exists()
+        self.remarks = remarks_on(state.threads, prepared.device, lost)
         self.steps = len(prepared.batches)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
         self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
 
     def __enter__(self) -> Self:
         self.bar.__enter__()
+        for remark in self.remarks:
+            self.bar.say(f"note: {remark}")
         if bounds_nothing(self.prepared.model, self.prepared.data, self.prepared.binarizer):
             self.bar.say(
                 "note: Bernoulli on gray values is not a density, so the reported ELBO is not a lower bound on log p(x)"
@@ -83,12 +98,14 @@ class Recorder:
         state = state.with_best(chosen_by) if best else state
         data = self.prepared.data
         known = {"num_classes": data.num_classes, "classes": data.classes, "stored": data.stored}
-        about = {"image_shape": data.image_shape, **known}
+        about = {"image_shape": data.image_shape, **known, "origin": self.origin}
         kept: dict[str, Any] = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
         kept["state"] = state.to_dict()
         if best:
             self.folder.save("best", kept)
         self.log.write(model, guide)
+        state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
+        kept["state"] = state.to_dict()
         # Last, so that a run killed before this line does the epoch again and writes the same.
         self.folder.save("last", {**kept, "optimizer": self.prepared.optimizer.state_dict()})
         self.bar.epoch(state.epoch, {split: self.log.elbo(split) for split in ("train", "test")}, rate)

@@ -2,18 +2,24 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from pyro_vae.config import Config, class_of
 from pyro_vae.data import DATA_SETS, DataSet, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
-from pyro_vae.runs import RunFolder, TraceRow, set_weights, write_atomic
+from pyro_vae.origin import origin_of
+from pyro_vae.runs import RunFolder, set_weights
 from pyro_vae.schedules import Constant
+from pyro_vae.starting import check_belongs, hold, numbered, take
 from pyro_vae.terminal import printable
+from pyro_vae.trace import TraceRow, trace_digest
 from pyro_vae.training.prepare import Prepared, prepare
 from pyro_vae.training.recorder import Recorder
 from pyro_vae.training.state import TrainingState
@@ -29,19 +35,22 @@ class Session(NamedTuple):
     recorder: Recorder
 
 
-def open_session(prepared: Prepared, folder: RunFolder, quiet: bool = False) -> Session:
+def open_session(
+    prepared: Prepared, folder: RunFolder, quiet: bool = False, origin: dict[str, Any] | None = None
+) -> Session:
     """A session in a folder that exists, from its last checkpoint where it has one.
 
     Args:
         prepared: the run; its weights and optimizer take the checkpoint's state.
         folder: its folder.
         quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
+        origin: what its checkpoints say of its options and data.
 
     Raises:
         InputError: where the folder's files do not belong to the run.
     """
     rows, state = prepared.workers.in_turn(lambda: _restore(folder, prepared))
-    return Session(prepared, state, Recorder(prepared, folder, rows, state, quiet))
+    return Session(prepared, state, Recorder(prepared, folder, rows, state, quiet, origin))
 
 
 @contextmanager
@@ -54,7 +63,6 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
     with join() as workers:
         config = settings.config
         data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation, config.layout))
-        out = config.out or workers.on_main(lambda: _free_folder(config))
         # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
         settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
         if config.data_root is not None:
@@ -63,9 +71,12 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
             settled["likelihood"] = data.likelihood
         settings = settings_from(settings.text, trust=True, **settled)
         prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
-        folder = workers.on_main(lambda: RunFolder.create(out, _headed(settings.text, workers)))
-        with _says_how_to_resume(folder, workers):
-            yield open_session(prepared, folder, quiet)
+        origin = workers.in_turn(lambda: origin_of(settings.text, data))
+        text = _headed(settings.text, workers)
+        with ExitStack() as held:
+            folder = workers.on_main(lambda: take(config.out or _free_folder(config), text, held))
+            with _says_how_to_resume(folder, workers):
+                yield open_session(prepared, folder, quiet, origin)
 
 
 @contextmanager
@@ -84,9 +95,12 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
     """
     with join() as workers:
         folder = RunFolder(path)
-        prepared = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trust or "--trust" in changes))
-        with _says_how_to_resume(folder, workers):
-            yield open_session(prepared, folder, quiet)
+        with ExitStack() as held:
+            workers.on_main(lambda: hold(folder, held))
+            trusted = trust or "--trust" in changes
+            prepared, origin = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted))
+            with _says_how_to_resume(folder, workers):
+                yield open_session(prepared, folder, quiet, origin)
 
 
 def _headed(text: str, workers: Workers) -> str:
@@ -94,7 +108,9 @@ def _headed(text: str, workers: Workers) -> str:
     return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
-def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool) -> Prepared:
+def _prepared_again(
+    folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool
+) -> tuple[Prepared, dict[str, Any]]:
     """The run in a folder, prepared; what changes is in its config.yaml afterwards."""
     text, where = folder.config_text(), str(folder.path / "config.yaml")
     saved = settings_from(text, trust, where)
@@ -112,10 +128,11 @@ def _prepared_again(folder: RunFolder, changes: Sequence[str], workers: Workers,
     if (note := check_data_root(config.data_root, where, trust)) and workers.main:
         print(printable(note), file=sys.stderr)
     data = load_data(config.data, config.data_root, config.validation, config.layout)
+    origin = check_belongs(folder, data, settings.text)
     prepared = prepare(config, data, workers)
-    if settings.text != saved.text:
-        write_atomic(folder.path / "config.yaml", _headed(settings.text, workers))
-    return prepared
+    if workers.main:
+        folder.write_config(_headed(settings.text, workers))
+    return prepared, origin
 
 
 def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
@@ -131,8 +148,10 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
     """The trace up to the last checkpoint and the state there; weights and optimizer are set."""
     workers, shape = prepared.workers, prepared.data.image_shape
     if not folder.checkpoint("last").exists():
-        return [], TrainingState(processes=workers.size)
+        return [], TrainingState(processes=workers.size, threads=torch.get_num_threads())
     saved = folder.restore("last")
+    if "optimizer" not in saved:
+        raise InputError(f"{folder.checkpoint('last')} is not the last checkpoint of a run")
     state = TrainingState.from_dict(saved["state"])
     if state.processes != workers.size:
         command = f"{Workers(size=state.processes).command} -m pyro_vae.svi --resume {folder.path}"
@@ -147,7 +166,7 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
         _same_classes(saved, prepared.data, folder)
     set_weights(prepared.model, prepared.guide, saved, folder.checkpoint("last"))
     prepared.optimizer.load_state_dict(saved["optimizer"])
-    return rows, state
+    return rows, state if "trace" in saved["state"] else replace(state, trace=trace_digest(rows))
 
 
 def _same_classes(saved: dict[str, Any], data: DataSet, folder: RunFolder) -> None:
@@ -177,10 +196,6 @@ def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
 
 
 def _free_folder(config: Config) -> Path:
-    """runs/DATA-GUIDE-NUMBER with the first number that is free."""
+    """runs/DATA-GUIDE-NUMBER, made here."""
     guide = getattr(class_of(config.guide), "__name__", "guide")
-    stem = f"{Path(config.data).resolve().stem}-{guide}"
-    number = 1
-    while (path := Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return path
+    return numbered(Path("runs"), f"{Path(config.data).resolve().stem}-{guide}")

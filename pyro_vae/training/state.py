@@ -16,6 +16,8 @@ class TrainingState:
         core_seconds: the processor's time of it, over all threads.
         best_elbo, best_epoch: the highest validation ELBO, nats per image, and its epoch.
         processes: how many train the run together.
+        threads: of torch when the run began; None where it was not kept.
+        trace: the digest of the trace so far (:func:`pyro_vae.trace.trace_digest`).
     """
 
     epoch: int = 0
@@ -25,6 +27,8 @@ class TrainingState:
     best_elbo: float = -math.inf
     best_epoch: int = 0
     processes: int = 1
+    threads: int | None = None
+    trace: str = ""
 
     def after_epoch(self, steps: int, seconds: float, core_seconds: float) -> Self:
         """One epoch later."""

@@ -1,0 +1,105 @@
+"""A checkpoint as bytes: nested states of tensors, numbers and text, with a digest over every bit of the file.
+
+The format is safetensors, which holds numbers and text only: reading it never runs code. Beside the state, its metadata
+hold the version of the format, which checkpoint it is, and the digest. Format 0, of before the digest, has the state
+alone and is read as well.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from pyro_vae.errors import InputError
+
+FORMAT = 1  #: of a run folder that this version writes; it reads this one and those before
+_BLANK = "0" * 64  # in the place of the digest while it is taken
+_KEYS = {"format", "which", "digest", "state"}
+
+
+def pack(state: dict[str, Any], which: str) -> bytes:
+    """The file of a state: nested dictionaries and lists of tensors, numbers and text."""
+    tensors: dict[str, Tensor] = {}
+    about = {"format": str(FORMAT), "which": which, "digest": _BLANK, "state": json.dumps(_plain(state, tensors))}
+    content = safetensors.torch.save(tensors, about)
+    return content.replace(_field(_BLANK), _field(digest(content)), 1)
+
+
+def unpack(content: bytes, which: str) -> dict[str, Any]:
+    """The state in a file.
+
+    Raises:
+        InputError: where a bit of it is another than was written, it is another checkpoint than the one asked for, or a
+            newer version wrote it; the message goes on after the file's name.
+    """
+    try:
+        tensors = safetensors.torch.load(content)
+        about = _about(content)
+        if set(about) != {"state"}:
+            _check(content, about, which)
+        return _nested(json.loads(about["state"]), tensors)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"is damaged and cannot be read: {' '.join(str(error).split())}") from error
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of a checkpoint, over all but the digest that it carries: what its weights are known by."""
+    about = _about(content)
+    carried = about.get("digest")
+    if carried is None:
+        return hashlib.sha256(content).hexdigest()
+    field = _field(carried)
+    at = content.index(field)
+    found = hashlib.sha256(memoryview(content)[:at])
+    found.update(_field(_BLANK))
+    found.update(memoryview(content)[at + len(field) :])
+    return found.hexdigest()
+
+
+def _field(value: str) -> bytes:
+    return f'"digest":"{value}"'.encode()
+
+
+def _about(content: bytes) -> dict[str, str]:
+    """The metadata: a header of JSON follows its length, eight bytes, the lowest first."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _check(content: bytes, about: dict[str, str], which: str) -> None:
+    written = about.get("format", "")
+    if written.isdecimal() and int(written) > FORMAT:
+        raise InputError(f"is of format {written}, and this version of pyro_vae reads up to {FORMAT}: take a newer one")
+    if set(about) != _KEYS or written != str(FORMAT) or digest(content) != about["digest"]:
+        raise InputError("is damaged: it is not what was written (its digest is another one)")
+    if about["which"] != which:
+        raise InputError(f"is the checkpoint called {about['which']} under the name of another")
+
+
+def _plain(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """What JSON can hold of a nested state; its tensors go into ``tensors`` under numbers."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        # A copy of its own: safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _plain(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_plain(item, tensors) for item in value]}
+    return value
+
+
+def _nested(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return tensors[value["tensor"]]
+    if "dict" in value:
+        return {key: _nested(item, tensors) for key, item in value["dict"]}
+    return [_nested(item, tensors) for item in value["list"]]

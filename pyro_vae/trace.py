@@ -1,0 +1,101 @@
+"""The rows of ``trace.csv``: as text, and checked to be the whole trace of one run."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from pyro_vae.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+class TraceRow(NamedTuple):
+    """One line of ``trace.csv``: means over the images of a split in one epoch, nats per image.
+
+    The training row is the mean over the epoch's steps, while the weights moved; the others are taken at its end.
+    """
+
+    step: int
+    epoch: int
+    split: str
+    elbo: float
+    log_likelihood: float
+    kl: float
+    beta: float
+    grad_norm: float | None
+    lr: float
+    seconds: float
+    images_per_second: float
+
+
+COLUMNS = TraceRow._fields
+
+
+def trace_text(rows: Iterable[TraceRow]) -> str:
+    """The content of ``trace.csv``."""
+    return _lines([COLUMNS, *rows])
+
+
+def _lines(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(["" if v is None else v for v in row] for row in rows)
+    return text.getvalue()
+
+
+def parse_trace(text: str, path: Path) -> list[TraceRow]:
+    """The rows in a text, all of them and each once.
+
+    Raises:
+        InputError: where it is not a trace, or rows are missing, doubled or of an unknown split.
+    """
+    try:
+        rows = [
+            TraceRow(
+                step=int(row["step"]),
+                epoch=int(row["epoch"]),
+                split=row["split"],
+                grad_norm=float(row["grad_norm"]) if row["grad_norm"] else None,
+                **{name: float(row[name]) for name in COLUMNS[3:] if name != "grad_norm"},
+            )
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} is not a trace: {error!r}") from error
+    if fault := _fault(rows):
+        raise InputError(f"{path} is not the whole trace of a run: {fault}")
+    return rows
+
+
+def _fault(rows: Sequence[TraceRow]) -> str | None:
+    """What is wrong with the order of the rows: each epoch, from the first, has a row of each split, in one order."""
+    expected: list[str] = []
+    step = 0
+    for number, (epoch, group) in enumerate(groupby(rows, lambda row: row.epoch), 1):
+        together = list(group)
+        splits = [row.split for row in together]
+        expected = expected or splits
+        for split in splits:
+            if split not in SPLITS:
+                return f"epoch {epoch} has a row of the split {split!r}, and there are {', '.join(SPLITS)}"
+        if len(set(splits)) < len(splits):
+            return f"epoch {epoch} has two rows of one split"
+        if epoch != number:
+            return f"epoch {number} is missing before epoch {epoch}" if epoch > number else f"epoch {epoch} comes again"
+        if splits != expected:
+            return f"epoch {epoch} has the rows {', '.join(splits)}, and epoch 1 {', '.join(expected)}"
+        if together[0].step <= step or len({row.step for row in together}) > 1:
+            return f"the steps of epoch {epoch} do not follow those before"
+        step = together[0].step
+    return None
+
+
+def trace_digest(rows: Iterable[TraceRow], before: str = "") -> str:
+    """What a trace is known by: a SHA-256 that goes on, epoch by epoch, from that of the epochs before."""
+    for _, group in groupby(rows, lambda row: row.epoch):
+        exact = [(*row[:3], *(v if v is None else float(v) for v in row[3:])) for row in group]
+        before = hashlib.sha256((before + _lines(exact)).encode()).hexdigest()
+    return before

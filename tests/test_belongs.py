@@ -1,0 +1,284 @@
+"""A run's files belong together: what was changed, or is of another run, is found on load and on resume, and named."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pyro_vae
+from pyro_vae import checkpoint, evaluate, svi, traces
+from pyro_vae.data import load_data
+from pyro_vae.data.fingerprint import fingerprint
+from pyro_vae.errors import InputError
+from pyro_vae.origin import check_options, options_of
+from pyro_vae.runs import RunFolder
+from pyro_vae.trace import TraceRow, parse_trace, trace_digest, trace_text
+
+FORMAT_0 = Path(__file__).parent / "format0"
+
+
+def resume(path):
+    svi.main(["--resume", str(path), "--epochs", "4"])
+
+
+def measure(path):
+    evaluate.main([str(path), "--only", "elbo", "--images", "9", "--train", "false", "--device", "cpu"])
+
+
+def line_of(command, path):
+    before = {file: file.read_bytes() for file in path.glob("*.*")}
+    with pytest.raises(InputError) as error:
+        command(path)
+    assert "\n" not in str(error.value)
+    changed = {file.name for file in path.glob("*.*") if before.get(file) != file.read_bytes()}
+    assert changed <= {"config.yaml"}  # --epochs stands there by then
+    return str(error.value)
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_found():
+    state = {"epoch": 3, "weights": torch.linspace(-1, 1, 5), "name": "ä", "n": None, "x": [1.5, torch.tensor([True])]}
+    content = checkpoint.pack(state, "last")
+    assert checkpoint.unpack(content, "last")["name"] == "ä"
+    found = 0
+    for i in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[i // 8] ^= 1 << i % 8
+        with pytest.raises(InputError, match=r"damaged|of format \d"):
+            checkpoint.unpack(bytes(flipped), "last")
+        found += 1
+    assert found == 8 * len(content)
+
+
+def test_a_flipped_bit_in_the_weights_is_named_on_load_and_on_resume(train):
+    folder = train("a")
+    for which, commands in {"best": (pyro_vae.load, measure, resume), "last": (resume,)}.items():
+        path = folder.checkpoint(which)
+        good = path.read_bytes()
+        flipped = bytearray(good)
+        flipped[-7] ^= 1
+        path.write_bytes(flipped)
+        for command in commands:
+            assert f"checkpoint.{which}.safetensors is damaged" in line_of(command, folder.path)
+        path.write_bytes(good)
+    resume(folder.path)
+
+
+def test_checkpoints_under_the_names_of_others(train):
+    folder = train("a")
+    measure(folder.path)
+    for source in ("best", "evaluation"):
+        last = folder.checkpoint("last").read_bytes()
+        shutil.copy(folder.checkpoint(source), folder.checkpoint("last"))
+        assert f"is the checkpoint called {source} under" in line_of(resume, folder.path)
+        folder.checkpoint("last").write_bytes(last)
+
+
+OTHERS = {
+    "seed": ["--seed", "1"],
+    "optimizer": ["--optimizer", "SGD"],
+    "guide": ["--guide", "FullRank"],
+    "lr": ["--lr", "0.002"],
+    "weight_decay": ["--weight-decay", "0.1"],
+    "beta.init_args.beta": ["--beta.beta", "0.5"],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_checkpoint_of_other_options_is_found(name, train):
+    folder, other = train("a"), train("b", *OTHERS[name])
+    for which, commands in {"best": (pyro_vae.load, measure, resume), "last": (resume,)}.items():
+        good = folder.checkpoint(which).read_bytes()
+        shutil.copy(other.checkpoint(which), folder.checkpoint(which))
+        for command in commands:
+            assert f"do not fit its config.yaml: {name} is " in line_of(command, folder.path)
+        folder.checkpoint(which).write_bytes(good)
+
+
+def test_an_edited_or_deleted_option_in_config_yaml_is_found_and_named(train):
+    folder = train("a", "--seed", "1")
+    text = folder.config_text()
+    for edited in (text.replace("seed: 1\n", "seed: 2\n"), text.replace("seed: 1\n", "")):
+        assert edited != text
+        (folder.path / "config.yaml").write_text(edited)
+        for command in (pyro_vae.load, measure, resume):
+            said = line_of(command, folder.path)
+            assert f"seed is {'2' if '2' in edited.partition('seed: ')[2][:1] else '0'} there and was 1" in said
+        (folder.path / "config.yaml").write_text(text)
+    # these do not matter for the weights
+    (folder.path / "config.yaml").write_text(text.replace("device: auto", "device: cpu").replace("eager", "auto"))
+    pyro_vae.load(folder.path)
+
+
+def test_epochs_belong_to_a_schedule_over_them(train):
+    folder = train("a", "--lr-schedule", "cosine")
+    (folder.path / "config.yaml").write_text(folder.config_text().replace("epochs: 3", "epochs: 5"))
+    assert "epochs is 5 there and was 3" in line_of(pyro_vae.load, folder.path)
+
+
+def test_options_that_another_version_has_do_not_matter(tmp_path):
+    text = (FORMAT_0 / "config.yaml").read_text()
+    saved = options_of(text)
+    saved["encoder"]["init_args"]["gone"] = 3
+    saved["gone"] = 3
+    del saved["decoder"]["init_args"]["activation"], saved["weight_decay"]
+    check_options(saved, text, tmp_path)
+    saved["encoder"]["init_args"]["activation"] = "tanh"
+    with pytest.raises(InputError, match=r"encoder\.init_args\.activation is elu there and was tanh"):
+        check_options(saved, text, tmp_path)
+
+
+def test_the_trace_of_another_run_is_found(train):
+    folder, other = train("a"), train("b")  # of the same options: the trace has another time
+    good = (folder.path / "trace.csv").read_bytes()
+    shutil.copy(other.path / "trace.csv", folder.path / "trace.csv")
+    for command in (pyro_vae.load, resume, measure):
+        assert "are not of one run" in line_of(command, folder.path)
+    (folder.path / "trace.csv").write_bytes(good)
+    pyro_vae.load(folder.path)
+    # and another run's best weights beside this trace
+    shutil.copy(other.checkpoint("best"), folder.checkpoint("best"))
+    for command in (pyro_vae.load, resume):
+        assert "are not of one run" in line_of(command, folder.path)
+
+
+def test_weights_are_given_away_without_their_trace(train):
+    folder = train("a")
+    (folder.path / "trace.csv").unlink()
+    folder.checkpoint("last").unlink()
+    pyro_vae.load(folder.path)
+
+
+def spoilt(lines):
+    """A trace's lines, spoilt in every way, and what is said of it."""
+    yield [*lines[:4], *lines[7:]], "epoch 2 is missing"
+    yield [*lines[:5], *lines[6:]], "epoch 2 has the rows train, test"
+    yield [*lines[:5], *lines[4:]], "two rows of one split"
+    yield [*lines[:7], *lines[1:]], "epoch 1 comes again"
+    yield [*lines[:7], *lines[4:]], "two rows of one split"
+    yield [lines[0], lines[1].replace("train", "trial"), *lines[2:]], "split 'trial'"
+    yield [*lines[:7], *(line.replace(line.split(",")[0], "1", 1) for line in lines[7:])], "steps of epoch 3"
+    yield [*lines[:2], "x" * 200_000, *lines[2:]], "is not a trace"
+
+
+def test_a_trace_with_rows_missing_doubled_or_strange_is_found_wherever_it_is_read(train):
+    folder = train("a")
+    path = folder.path / "trace.csv"
+    lines = path.read_text().splitlines()
+    for bad, said in spoilt(lines):
+        path.write_text("\n".join(bad) + "\n")
+        for command in (lambda p: traces.main([str(p)]), pyro_vae.load, resume):
+            assert said in line_of(command, folder.path)
+
+
+def test_the_digest_of_a_trace_goes_on_from_that_of_its_beginning():
+    rows = [TraceRow(e, e, s, 0.1 * e, 0, 0, 1, None, 0.1, e, e) for e in (1, 2, 3) for s in ("train", "test")]
+    assert trace_digest(rows[4:], trace_digest(rows[:4])) == trace_digest(rows)
+    assert trace_digest(parse_trace(trace_text(rows), Path("t"))) == trace_digest(rows)
+    assert trace_digest(rows[:4]) != trace_digest(rows)
+
+
+def images(path, shift=0.0, count=60):
+    np.save(path, 0.9 * np.random.default_rng(0).random((count, 4, 4)) + shift)
+
+
+def test_changed_data_are_found_and_moved_or_touched_data_are_not(train, tmp_path, monkeypatch):
+    images(tmp_path / "x.npy")
+    folder = train("a", "--data", str(tmp_path / "x.npy"), "--batch-size", "20")
+    images(tmp_path / "x.npy", shift=0.001)
+    for command in (resume, measure):
+        assert "x.npy has changed since" in line_of(command, folder.path)
+    images(tmp_path / "x.npy", count=90)
+    assert "x.npy has changed since" in line_of(resume, folder.path)
+    images(tmp_path / "x.npy")  # the same images in a file of another time
+    os.utime(tmp_path / "x.npy", (1, 1))
+    measure(folder.path)
+    resume(folder.path)
+    (tmp_path / "x.npy").rename(tmp_path / "y.npy")
+    (folder.path / "config.yaml").write_text(folder.config_text().replace("x.npy", "y.npy"))
+    measure(folder.path)
+
+
+def test_a_file_of_the_same_size_and_time_is_not_read_for_its_digest(tmp_path, monkeypatch):
+    images(tmp_path / "x.npy")
+    data = load_data(str(tmp_path / "x.npy"))
+    known = fingerprint(data)
+    monkeypatch.setattr("pyro_vae.data.fingerprint._digest", lambda _: pytest.fail("read"))
+    assert fingerprint(data, known) == known
+
+
+def test_labels_and_scale_are_part_of_the_data(tmp_path):
+    x = np.random.default_rng(0).integers(0, 255, (40, 4, 4), dtype=np.uint8)
+    digests = []
+    for name, y in {"a": np.zeros(40, int), "b": np.arange(40) % 2}.items():
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y)
+        digests.append(fingerprint(load_data(str(tmp_path / f"{name}.npz")))["digest"])
+    np.savez(tmp_path / "c.npz", x=x / np.float32(255), y=np.zeros(40, int))
+    digests.append(fingerprint(load_data(str(tmp_path / "c.npz")))["digest"])
+    assert len(set(digests)) == 3
+    assert fingerprint(load_data("digits")) == fingerprint(load_data("digits"))
+
+
+def test_a_folder_of_a_newer_format_is_refused_in_words(train):
+    folder = train("a")
+    text = folder.config_text()
+    assert text.endswith("# run folder of pyro_vae, format 1\n")
+    (folder.path / "config.yaml").write_text(text.replace("format 1", "format 2"))
+    for command in (pyro_vae.load, resume, measure, lambda path: traces.main([str(path)])):
+        assert "is of format 2, and this version of pyro_vae reads up to 1" in line_of(command, folder.path)
+    (folder.path / "config.yaml").write_text(text)
+    path = folder.checkpoint("best")
+    path.write_bytes(path.read_bytes().replace(b'"format":"1"', b'"format":"7"'))
+    assert "checkpoint.best.safetensors is of format 7" in line_of(pyro_vae.load, folder.path)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A run folder of before the formats had numbers: three epochs of digits, and a measure of it."""
+    return RunFolder(shutil.copytree(FORMAT_0, tmp_path / "old"))
+
+
+def test_a_folder_of_format_0_loads_and_keeps_its_measures(old, monkeypatch):
+    run = pyro_vae.load(old.path)
+    assert run.data is None
+    before = json.loads((old.path / "metrics.json").read_text())["evaluation"]
+    assert run.weights == before["test"]["elbo"]["settings"]["weights"]
+    words = ["--only", "elbo", "--images", "50", "--train", "false", "--device", "cpu", "--quiet", "true"]
+    evaluate.main([str(old.path), *words])
+    assert json.loads((old.path / "metrics.json").read_text())["evaluation"] == before
+    traces.main([str(old.path)])
+
+
+def test_a_run_of_format_0_goes_on_and_is_one_of_format_1_then(old, tmp_path):
+    first = old.read_trace()
+    resume(old.path)
+    rows = old.read_trace()
+    assert rows[: len(first)] == first
+    assert rows[-1].epoch == 4
+    svi.main(["--config", str(old.path / "config.yaml"), "--out", str(tmp_path / "again")])
+    again = RunFolder(tmp_path / "again").read_trace()
+    assert [row.elbo for row in again] == pytest.approx([row.elbo for row in rows], rel=1e-4)
+    assert old.config_text().endswith("format 1\n")
+    assert old.restore("last")["state"]["trace"] == trace_digest(rows)
+    (old.path / "trace.csv").write_bytes((tmp_path / "again" / "trace.csv").read_bytes())
+    assert "are not of one run" in line_of(resume, old.path)
+
+
+def test_another_number_of_threads_and_a_lost_checkpoint_are_remarked_upon(train, capsys):
+    folder = train("a")
+    assert folder.restore("last")["state"]["threads"] == torch.get_num_threads() == 1
+    resume(folder.path)
+    assert "note:" not in capsys.readouterr().out
+    torch.set_num_threads(2)
+    try:
+        svi.main(["--resume", str(folder.path), "--epochs", "5"])
+    finally:
+        torch.set_num_threads(1)
+    assert "began with 1 thread(s) of torch and goes on with 2" in capsys.readouterr().out
+    assert folder.restore("last")["state"]["threads"] == 1
+    folder.checkpoint("last").unlink()
+    svi.main(["--resume", str(folder.path)])
+    assert "begins again with its first epoch" in capsys.readouterr().out
