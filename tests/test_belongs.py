@@ -260,7 +260,9 @@ def test_a_run_of_format_0_goes_on_and_is_one_of_format_1_then(old, tmp_path):
     assert rows[-1].epoch == 4
     svi.main(["--config", str(old.path / "config.yaml"), "--out", str(tmp_path / "again")])
     again = RunFolder(tmp_path / "again").read_trace()
-    assert [row.elbo for row in again] == pytest.approx([row.elbo for row in rows], rel=1e-4)
+    # rows of the validation split take more draws of z than at format 0
+    same = [(a.elbo, b.elbo) for a, b in zip(again, rows, strict=True) if a.split != "validation"]
+    assert [a for a, _ in same] == pytest.approx([b for _, b in same], rel=1e-4)
     assert old.config_text().endswith("format 1\n")
     assert old.restore("last")["state"]["trace"] == trace_digest(rows)
     (old.path / "trace.csv").write_bytes((tmp_path / "again" / "trace.csv").read_bytes())

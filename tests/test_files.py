@@ -137,7 +137,7 @@ assert locale.getencoding() != "UTF-8"
 from pathlib import Path
 import pyro_vae
 from pyro_vae import evaluate, svi, traces
-from pyro_vae.log import Log
+from pyro_vae.training.log import Log
 Log.pictures = lambda *_: None
 out = Path(sys.argv[2])
 svi.main(["--data", sys.argv[1], "--out", str(out), "--batch-size", "16", "--epochs", "1", "--engine", "eager"])
