@@ -62,7 +62,7 @@ class Config:
         engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled, where the
             run is long enough to repay the compilation, else eager.
         precision: of the networks' matrix products; everything else is float32.
-        out: the run folder; by default runs/DATA-GUIDE-NUMBER.
+        out: the run folder; by default runs/DATA-GUIDE-NUMBER, with what is not the default: runs/digits-IAF-IWAE5-1.
     """
 
     data: str = "digits"

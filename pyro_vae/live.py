@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder
+from pyro_vae.tables import UNLIMITED, Column, Sheet, fitted
 from pyro_vae.terminal import PlainConsole, printable
 from pyro_vae.yaml_table import read_table
 
@@ -82,32 +81,34 @@ def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
     return "".join(BLOCKS[max(0, min(7, int((value - low) / span * 7.999)))] for value in shown)
 
 
-def live_table(paths: Sequence[Path], state: Callable[[Path, Course], str] = lambda _, course: course.state) -> Table:
-    """All runs, a line each.
+def live_table(
+    paths: Sequence[Path],
+    state: Callable[[Path, Course], str] = lambda _, course: course.state,
+    width: int = UNLIMITED,
+) -> Table:
+    """All runs, a line each; what is wrong with a run stands below.
 
     Args:
         state: what is said of a run; by default its course's state.
+        width: in letters, of the terminal.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="ELBO in nats per image", caption_justify="left")
-    table.add_column("run", overflow="fold")
-    table.add_column("state")
-    for name in ("epoch", "train ELBO", "test ELBO", "best", "seconds", "left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("test ELBO", no_wrap=True)
+    keep = {"state": 6, "epoch": 7, "train ELBO": 2, "best": 5, "seconds": 3, "left": 4, "course": 1}
+    names = ("run", "state", "epoch", "train ELBO", "test ELBO", "best", "seconds", "left", "course")
+    columns = [Column(name, keep.get(name, 0), name in ("run", "state", "course")) for name in names]
+    rows, notes = [], ["ELBO in nats per image; course: of the test ELBO"]
     for path in paths:
         try:
             now = course(path)
         except InputError as error:
-            table.add_row(escape(printable(path.name)), escape(str(error)))
+            rows.append([path.name, "unreadable", *[""] * (len(columns) - 2)])
+            notes.append(str(error))
             continue
         elbos = ["" if value is None else f"{value:.2f}" for value in (now.train, now.test, now.best)]
         left = "" if now.left is None else f"{now.left:.0f}"
         times = [f"{now.seconds:.0f}" if now.epoch else "", left]
         epoch = f"{now.epoch}/{now.epochs}" if now.epochs else ""
-        table.add_row(
-            escape(printable(path.name)), escape(state(path, now)), epoch, *elbos, *times, sparkline(now.curve)
-        )
-    return table
+        rows.append([path.name, state(path, now), epoch, *elbos, *times, sparkline(now.curve)])
+    return fitted(Sheet(columns, [rows], caption="\n".join(notes)), width)
 
 
 def follow(paths: Sequence[Path], console: Console | None = None, every: float = 1.0) -> None:
@@ -117,7 +118,9 @@ def follow(paths: Sequence[Path], console: Console | None = None, every: float =
     """
     console = console or PlainConsole()
     if console.is_terminal:
-        with Live(get_renderable=lambda: live_table(paths), console=console, refresh_per_second=1 / every):
+        with Live(
+            get_renderable=lambda: live_table(paths, width=console.width), console=console, refresh_per_second=1 / every
+        ):
             while not all(course(path).state == "trained" for path in paths):
                 time.sleep(every)
         return

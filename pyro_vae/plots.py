@@ -183,7 +183,10 @@ def traces(panels: Mapping[str, Curves], x_name: str, best: Mapping[str, tuple[f
     for colour, run in zip(cycle(COLOURS), runs, strict=False):
         for axes in marked:
             if best and run in best:
-                axes.plot(*best[run], "o", ms=9, mfc="none", mew=2, color=colour)
+                left, right = axes.get_xlim()
+                cut = not left <= best[run][0] <= right
+                axes.plot(*best[run], "o", ms=9, mfc="none", mew=2, color=colour, clip_on=cut)
+                axes.set_xlim(left, right)
     stack[-1].set_xlabel(x_name, fontsize=13)
     _name_runs(figure, next(iter(panels.values())), best or {})
     return figure

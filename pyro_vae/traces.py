@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from pyro_vae.cli import run_command
 from pyro_vae.command_line import CommandParser
@@ -20,6 +17,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.files import write_atomic
 from pyro_vae.options import parse_arguments
 from pyro_vae.runs import RunFolder, TraceRow
+from pyro_vae.tables import Column, Sheet, print_table
 from pyro_vae.terminal import PlainConsole, printable
 from pyro_vae.yaml_table import read_table
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 XAxis = Literal["steps", "epochs", "seconds"]
+PICTURES = (".png", ".svg", ".pdf")
 _COLUMN = {"steps": "step", "epochs": "epoch", "seconds": "seconds"}
 _X_NAME = {"steps": "steps of SVI", "epochs": "epochs", "seconds": "seconds of training"}
 
@@ -67,32 +66,30 @@ def best_row(rows: Sequence[TraceRow]) -> TraceRow | None:
     return test[max(judged, key=lambda row: row.elbo).epoch] if judged else None
 
 
-def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Table:
+def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Sheet:
     """First, best and last test ELBO of each run, nats per image."""
     counts = sorted(set(samples.values()))
-    table = Table(
-        title=f"Test ELBO, nats per image, {' or '.join(map(str, counts))} sample(s) of z for each image",
-        caption="best: the highest test ELBO, with its terms and the step and training seconds that reached it",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("run", overflow="fold")
-    for name in ("first", "best", "log-lik.", "KL", "step", "seconds", "last", "steps"):
-        table.add_column(name, justify="right", no_wrap=True)
+    keep = {"first": 2, "log-lik.": 3, "KL": 4, "step": 6, "seconds": 5, "last": 7, "steps": 1}
+    names = ("first", "best", "log-lik.", "KL", "step", "seconds", "last", "steps")
+    table = []
     for name, rows in runs.items():
         test = [row for row in rows if row.split == "test"]
-        best = max(test, key=lambda row: row.elbo)
-        table.add_row(
-            escape(name),
-            *(f"{number:.2f}" for number in (test[0].elbo, best.elbo, best.log_likelihood, best.kl)),
-            f"{best.step:,}",
-            f"{best.seconds:.1f}",
-            f"{test[-1].elbo:.2f}",
-            f"{test[-1].step:,}",
-        )
-    return table
+        best = best_row(rows)
+        assert best is not None
+        elbos = [f"{number:.2f}" for number in (test[0].elbo, best.elbo, best.log_likelihood, best.kl)]
+        spent = [f"{best.step:,}", f"{best.seconds:.1f}"]
+        table.append([name, *elbos, *spent, f"{test[-1].elbo:.2f}", f"{test[-1].step:,}"])
+    return Sheet(
+        [Column("run", left=True), *(Column(name, keep.get(name, 0)) for name in names)],
+        [table],
+        f"Test ELBO, nats per image, {' or '.join(map(str, counts))} sample(s) of z for each image",
+        "best: the epoch of the highest validation ELBO, whose weights are kept: its terms, step and training seconds",
+    )
+
+
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """Paths without the pictures among them, which a shell's ``runs/*`` finds beside the runs."""
+    return [path for path in paths if not (path.is_file() and path.suffix in PICTURES)] or list(paths)
 
 
 def _samples(table: Mapping[str, Any], path: Path) -> int:
@@ -107,7 +104,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     """Print a table of the runs' test ELBO and draw their traces in one picture.
 
     Args:
-        runs: run folders.
+        runs: run folders; pictures among them are passed over.
         save: where the picture goes; by default traces.png beside the first run.
         x: what the curves are drawn against.
         live: first follow runs that are still going, until all are trained or Ctrl-C is pressed.
@@ -118,6 +115,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     from pyro_vae.live import follow
     from pyro_vae.pictures import figure_bytes
 
+    runs = run_folders(runs)
     if live:
         for path in runs:
             RunFolder(path).config_text()
@@ -135,7 +133,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
         name = name if name not in rows else printable(str(path))
         rows[name] = found
         samples[name] = _samples(read_table(text, str(path / "config.yaml")), path)
-    PlainConsole().print(trace_table(rows, samples))
+    print_table(PlainConsole(), trace_table(rows, samples))
     figure = trace_figure(rows, x)
     try:
         if save is None and len(runs) == 1:

@@ -69,3 +69,11 @@ def test_what_is_no_run_or_has_no_trace_is_named(two_runs, tmp_path):
         traces.main([str(tmp_path / "new")])
     with pytest.raises(InputError, match="cannot be saved"):
         traces.main([str(two_runs[0]), "--save", str(tmp_path / "picture.nonsense")])
+
+
+def test_the_same_command_over_all_that_is_in_a_folder_works_twice(two_runs, capsys):
+    for _ in range(2):  # as a shell makes of runs/*, with the picture among the runs from the second time on
+        traces.main([str(path) for path in sorted(two_runs[0].parent.iterdir())])
+        assert f"picture: {two_runs[0].parent / 'traces.png'}" in capsys.readouterr().out
+    with pytest.raises(InputError, match="is no folder"):
+        traces.main([str(two_runs[0].parent / "traces.png")])

@@ -18,6 +18,7 @@ from pyro_vae.compare.work import Work, cores
 from pyro_vae.errors import InputError
 from pyro_vae.files import make_folder, remove_partial, write_atomic
 from pyro_vae.locks import only
+from pyro_vae.tables import print_table
 from pyro_vae.terminal import PlainConsole, printable
 
 
@@ -99,7 +100,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     if picture := findings_picture(comparison):
         write_atomic(plan.out / "comparison.png", figure_bytes(picture))
     console = PlainConsole()
-    console.print(table(comparison))
+    print_table(console, table(comparison))
     for line in comparison.words:
         console.print(line, highlight=False, markup=False)
     for name, why in failed.items():

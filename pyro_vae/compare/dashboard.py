@@ -64,7 +64,7 @@ class Dashboard:
         open_ = [path for path in self.trials if path not in self.ended]
         ended = [path for path in self.trials if path in self.ended]
         shown = set((ended[-max(0, room - len(open_)) :] if len(open_) < room else []) + open_[:room])
-        table = live_table([path for path in self.trials if path in shown], self._state)
+        table = live_table([path for path in self.trials if path in shown], self._state, self.console.width)
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         failed = f", {len(self.failed)} failed" if self.failed else ""
         head = f"{len(self.ended)} of {len(self.trials)} runs done{failed}, {minutes}:{seconds:02d}"

@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.grid import Arm, Trial, svi_words
 from pyro_vae.compare.results import FIGURES
 from pyro_vae.compare.statistics import Interval
+from pyro_vae.tables import Column, Sheet
 
 METHOD = (
     "Differences are paired by seed and test image. Images are resampled (bootstrap); seeds, which are few, enter by"
@@ -128,21 +125,29 @@ def spread(found: Interval, sign: str = "") -> str:
     return f"{found.value:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
 
 
-def table(comparison: Comparison) -> Table:
-    """The table of the terminal, which eighty letters hold; the report has all figures."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left", caption_justify="left")
-    shown.title = f"Test ELBO, nats per image [{comparison.confidence:.0%} interval]"
-    shown.caption = "rank: mean over seeds, 1 is the highest; seconds: of training"
-    shown.add_column("", overflow="fold")
-    for name in ("ELBO", f"difference to {comparison.baseline}", "rank", "seconds"):
-        shown.add_column(escape(name), justify="right", no_wrap=name != f"difference to {comparison.baseline}")
+def table(comparison: Comparison) -> Sheet:
+    """The table of the terminal; the report has all figures."""
+    rows = []
     for arm, report in comparison.reports.items():
         elbo, other = report.figures.get("elbo"), report.differences.get("elbo")
-        shown.add_row(
-            escape(arm),
-            escape(spread(elbo)) if elbo else "-",
-            escape(spread(other, "+")) if other else "baseline" if arm == comparison.baseline else "-",
-            f"{report.mean_rank:.1f}" if report.mean_rank is not None else "-",
-            f"{report.cost.seconds:.0f}" if report.cost else "-",
+        rows.append(
+            [
+                arm,
+                spread(elbo) if elbo else "-",
+                spread(other, "+") if other else "baseline" if arm == comparison.baseline else "-",
+                f"{report.mean_rank:.1f}" if report.mean_rank is not None else "-",
+                f"{report.cost.seconds:.0f}" if report.cost else "-",
+            ]
         )
-    return shown
+    return Sheet(
+        [
+            Column("", left=True),
+            Column("ELBO", 3),
+            Column(f"difference to {comparison.baseline}"),
+            Column("rank", 2),
+            Column("seconds", 1),
+        ],
+        [rows],
+        f"Test ELBO, nats per image [{comparison.confidence:.0%} interval]",
+        "rank: mean over seeds, 1 is the highest; seconds: of training",
+    )

@@ -32,7 +32,9 @@ from pyro_vae.evaluate.report import Findings, Line, certified, table
 from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
+from pyro_vae.tables import print_table
 from pyro_vae.terminal import printable
+from pyro_vae.traces import run_folders
 from pyro_vae.trust import check_data_root
 
 
@@ -52,7 +54,7 @@ def evaluate(
     """Measure runs, write their ``metrics.json`` and pictures, and print one table.
 
     Args:
-        runs: run folders.
+        runs: run folders; pictures among them are passed over.
         options: how the figures are estimated.
         measures: the names of those to make; by default all but ais and bracket, the annealing from the prior.
         train: the bounds and the gap on training images too, which shows how far the encoder generalises.
@@ -70,6 +72,7 @@ def evaluate(
     """
     where = choose_device(device)
     options = settled(plain(options or Options()), where)
+    runs = run_folders(runs)
     loaded = [load(path, checkpoint, where, trust) for path in runs]
     for run in loaded:
         root = None if data_root is not None else run.config.data_root
@@ -83,8 +86,8 @@ def evaluate(
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")
             findings.append(_evaluate_one(run, which, options, chosen, train, against, data_root, where, watch))
     if not quiet:
-        named = {printable(str(path)): found for path, found in zip(runs, findings, strict=True)}
-        watch.console.print(table(named, watch.console.width))
+        named = {str(path): found for path, found in zip(runs, findings, strict=True)}
+        print_table(watch.console, table(named))
         for path, found in zip(runs, findings, strict=True):
             if words := certified(found):
                 print(printable(f"{path}: {words}"))

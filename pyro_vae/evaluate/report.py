@@ -6,43 +6,30 @@ from typing import Self
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from pyro_vae.evaluate.ledger import Entry
+from pyro_vae.tables import Column, Sheet
 from pyro_vae.terminal import PlainConsole
 
 Findings = dict[str, dict[str, Entry]]  #: by the images they were taken on, then by the measure
 
 
-def table(runs: dict[str, Findings], width: int = 200) -> Table:
-    """All figures, a column for each run; bounds carry their sign, errors are standard errors over images.
-
-    Args:
-        width: of the terminal. What is left beside the numbers goes to the words on how they were obtained.
-    """
-    shown = Table(title="evaluation, nats per image where no unit is given")
-    shown.title_justify = shown.caption_justify = "left"
-    shown.caption = (
-        "± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above 0.7 for some images;"
-        " metrics.json has all settings"
-    )
-    head = ["on", "figure", *(Path(run).name for run in runs), "samples", "images", "by"]
+def table(runs: dict[str, Findings]) -> Sheet:
+    """All figures, a column for each run; bounds carry their sign, errors are standard errors over images."""
+    names = [Column(Path(run).name) for run in runs]
+    counts = [Column("samples", 2), Column("images", 1)]
+    by = Column("by", 3, left=True, wraps=24)
     sections = [
         [[source, *row] for name in entries for row in _rows([found[source][name] for found in runs.values()], name)]
         for source, entries in next(iter(runs.values())).items()
     ]
-    rows = [head, *(row for section in sections for row in section)]
-    left = width - sum(max(len(row[i]) for row in rows) + 3 for i in range(len(head) - 1)) - 4
-    columns = len(head) if left >= 10 else len(head) - 1
-    for i, name in enumerate(head[:columns]):
-        numbers = 2 <= i < len(head) - 1
-        last = {"max_width": left, "overflow": "ellipsis"} if name == "by" else {}
-        shown.add_column(escape(name), justify="right" if numbers else "left", no_wrap=True, **last)  # type: ignore[arg-type]
-    for section in sections:
-        for row in section:
-            shown.add_row(*(escape(cell) for cell in row[:columns]))
-        shown.add_section()
-    return shown
+    return Sheet(
+        [Column("on", left=True), Column("figure", left=True), *names, *counts, by],
+        sections,
+        "evaluation, nats per image where no unit is given",
+        "± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above 0.7 for some images;"
+        " metrics.json has all settings",
+    )
 
 
 def certified(found: Findings) -> str | None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guides import Guide
 from pyro_vae.data import Binarizer, DataSet
@@ -11,6 +11,9 @@ from pyro_vae.objectives import ElboTerms
 from pyro_vae.runs import RunFolder
 from pyro_vae.terminal import printable
 from pyro_vae.trace import TraceRow
+
+if TYPE_CHECKING:
+    from pyro_vae.events import Events
 
 
 class Log:
@@ -27,24 +30,13 @@ class Log:
     def __init__(self, folder: RunFolder, rows: list[TraceRow], data: DataSet, seen: Binarizer, quiet: bool = False):
         self.folder, self.rows, self.data, self.seen = folder, rows, data, seen
         self.picture_cost, self.pictured = 0.0, -math.inf
-        self.events = None
-        if not quiet:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # What a killed run wrote after its last checkpoint is told to be dropped.
-            self.events = SummaryWriter(str(folder.path), purge_step=rows[-1].step + 1 if rows else None)
-            if not rows:
-                self.events.add_text("config", f"```yaml\n{folder.config_text()}\n```")
+        self.events = None if quiet else _events(folder, rows)
 
     def add(self, row: TraceRow) -> None:
         """One more row of the trace."""
         self.rows.append(row)
-        if self.events is None:
-            return
-        for name in ("elbo", "log_likelihood", "kl", "beta", "lr", "grad_norm"):
-            value = getattr(row, name)
-            if value is not None:
-                self.events.add_scalar(f"{name}/{row.split}", value, row.step)
+        if self.events is not None:
+            self.events.add(row)
 
     def elbo(self, split: str) -> float:
         """The last ELBO of this split, nats per image."""
@@ -58,8 +50,12 @@ class Log:
         if time.monotonic() - self.pictured > 10 * self.picture_cost:
             self.pictures(model, guide)
 
-    def pictures(self, model: Model, guide: Guide) -> None:
-        """Draw all pictures of the run, the trace with them; none where the log is quiet."""
+    def pictures(self, model: Model, guide: Guide, last: bool = False) -> None:
+        """Draw all pictures of the run, the trace with them; none where the log is quiet.
+
+        Args:
+            last: these are the run's last ones.
+        """
         if self.events is None:
             return
         from pyro_vae.pictures import draw, save_figure
@@ -68,7 +64,7 @@ class Log:
         began = time.monotonic()
         draw(model, guide, self.data, self.seen, self.folder)
         save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
-        self.events.flush()
+        self.events.pictures(self.folder.figures, self.rows[-1].step, last)
         self.pictured = time.monotonic()
         self.picture_cost = self.pictured - began
 
@@ -92,6 +88,11 @@ class Log:
         }
         self.folder.update_metrics(finished=True, seconds=seconds, core_seconds=core_seconds, test_elbo=result)
         if self.events is not None:
-            self.events.add_scalar("test_elbo", result["value"], self.rows[-1].step)
-            self.events.close()
+            self.events.finish(result["value"], self.rows[-1].step)
         return result
+
+
+def _events(folder: RunFolder, rows: list[TraceRow]) -> "Events":
+    from pyro_vae.events import Events  # TensorBoard is imported only where it is written for
+
+    return Events(folder.path, folder.config_text(), rows[-1].step if rows else None)

@@ -151,7 +151,7 @@ class Recorder:
         best = load(self.folder.path, "best", run.device, trust=True)
         samples = run.config.final_samples
         test = held_out_terms(best.model, best.guide, run.data.test, run.binarizer, samples)
-        self.log.pictures(best.model, best.guide)
+        self.log.pictures(best.model, best.guide, True)
         result = self.log.finish(test, samples, state.best_epoch, state.seconds, state.core_seconds)
         self.bar.say(_summary(run, state, result, best))
 

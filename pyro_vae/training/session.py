@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pyro_vae.config import Config, class_of
+from pyro_vae.config import Config
 from pyro_vae.data import DATA_SETS, DataSet, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.names import run_name
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.origin import origin_of
 from pyro_vae.runs import RunFolder, set_weights
@@ -74,7 +75,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
         origin = workers.in_turn(lambda: origin_of(settings.text, data))
         text = _headed(settings.text, workers)
         with ExitStack() as held:
-            folder = workers.on_main(lambda: take(config.out or _free_folder(config), text, held))
+            folder = workers.on_main(lambda: take(config.out or numbered(Path("runs"), run_name(config)), text, held))
             with _says_how_to_resume(folder, workers):
                 yield open_session(prepared, folder, quiet, origin)
 
@@ -193,9 +194,3 @@ def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
             again = printable(f"{workers.command} -m pyro_vae.svi --resume {folder.path}")
             print(f"\nstopped; every finished epoch is saved. Go on with: {again}", file=sys.stderr)
         raise
-
-
-def _free_folder(config: Config) -> Path:
-    """runs/DATA-GUIDE-NUMBER, made here."""
-    guide = getattr(class_of(config.guide), "__name__", "guide")
-    return numbered(Path("runs"), f"{Path(config.data).resolve().stem}-{guide}")

@@ -1,0 +1,99 @@
+"""The trace for TensorBoard: a chart for each quantity with the splits in it, the run's options, its pictures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from pyro_vae.runs import TraceRow
+
+SPLITS = ("train", "validation", "test")
+#: TensorBoard sorts charts by name: what the run is about comes before how it steps.
+BOUND = {"elbo": "bound/elbo", "log_likelihood": "bound/log_likelihood", "kl": "bound/kl"}
+STEPS = {"beta": "steps/beta", "lr": "steps/lr", "grad_norm": "steps/grad_norm"}
+RESULT = "test_elbo"
+NOT_COMPARED = ("out", "data_root", "device", "engine")  #: options that do not tell runs apart
+
+
+class Events:
+    """Writes the events of a run: those of a split in the folder's ``train``, ``validation`` or ``test``.
+
+    TensorBoard takes each of these folders for a run of its own, and draws them over each other in one chart.
+
+    Args:
+        path: the run folder.
+        config_text: of its ``config.yaml``.
+        last_step: the last step of the trace that is gone on with; events after it, which a killed run left behind its
+            last checkpoint, are told to be dropped. None for a new run.
+    """
+
+    def __init__(self, path: Path, config_text: str, last_step: int | None = None):
+        purge = None if last_step is None else last_step + 1
+        self.run = SummaryWriter(str(path), purge_step=purge)
+        self.splits = {split: SummaryWriter(str(path / split), purge_step=purge) for split in SPLITS}
+        self.pictured = 0
+        experiment, start, self.end = hparams(options(config_text), {RESULT: 0.0})
+        if last_step is None:
+            self.run.add_text("config", f"```yaml\n{config_text}\n```")
+        for summary in (experiment, start):
+            self._write(summary)
+
+    def add(self, row: TraceRow) -> None:
+        """One row of the trace; what belongs to the steps is that of its training row."""
+        for name, tag in (BOUND | STEPS if row.split == "train" else BOUND).items():
+            if (value := getattr(row, name)) is not None:
+                self.splits[row.split].add_scalar(tag, value, row.step)
+
+    def pictures(self, folder: Path, step: int, last: bool = False) -> None:
+        """The pictures in a folder; those on the way only where the run is twice as long as at the last ones.
+
+        Each set takes half a megabyte, and a run of days draws its pictures thousands of times.
+        """
+        if last or step >= 2 * self.pictured:
+            self.pictured = step
+            for path in sorted(folder.glob("*.png")):
+                pixels = np.asarray(Image.open(path).convert("RGB"))
+                self.run.add_image(path.stem, pixels, step, dataformats="HWC")
+        for writer in (self.run, *self.splits.values()):
+            writer.flush()
+
+    def finish(self, test_elbo: float, step: int) -> None:
+        """The result by which the runs are compared, and the end of the run."""
+        self.run.add_scalar(RESULT, test_elbo, step)
+        self._write(self.end)
+        for writer in (self.run, *self.splits.values()):
+            writer.close()
+
+    def _write(self, summary: Any) -> None:
+        writer = self.run.file_writer
+        assert writer is not None
+        writer.add_summary(summary)
+
+
+def options(config_text: str) -> dict[str, bool | int | float | str]:
+    """The options of a run as one flat mapping, as the hparams tab takes them.
+
+    >>> options("{guide: {class_path: guides.IAF, init_args: {transforms: 4}}, epochs: 3, out: runs/a}")
+    {'guide': 'IAF', 'guide.transforms': 4, 'epochs': 3}
+    """
+    flat: dict[str, bool | int | float | str] = {}
+
+    def put(name: str, value: Any) -> None:
+        if isinstance(value, dict) and "class_path" in value:
+            flat[name] = value["class_path"].rpartition(".")[2]
+            for inner, its in (value.get("init_args") or {}).items():
+                put(f"{name}.{inner}", its)
+        elif isinstance(value, bool | int | float | str):
+            flat[name] = value
+        elif value is not None:
+            flat[name] = json.dumps(value)
+
+    for name, value in (yaml.safe_load(config_text) or {}).items():
+        if name not in NOT_COMPARED:
+            put(name, value)
+    return flat
