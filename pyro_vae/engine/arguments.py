@@ -69,6 +69,8 @@ def _kind(value: Any, found: Arguments) -> Hashable:
         return type(value).__name__
     if isinstance(value, np.ndarray):
         return np.ndarray, value.shape, str(value.dtype), value.tobytes() if value.dtype != object else id(value)
+    if isinstance(value, (set, frozenset)):
+        return frozenset(value)
     parts = _parts(value)
     if parts is None:
         found.objects.append(value)

@@ -14,6 +14,8 @@ from pyro_vae.engine.blame import NotStatic, blame
 
 aten = torch.ops.aten
 _LITERALS = (aten.lift_fresh.default, aten.lift_fresh_copy.default)  # what torch.tensor(2.0) makes
+#: what they give depends on the shape of a tensor alone
+_BY_SHAPE = {f"aten::{name}" for name in ("new_ones", "new_zeros", "new_full", "ones_like", "zeros_like", "full_like")}
 COPIES = (aten._to_copy.default, aten.copy_.default)
 _INDEXING = {aten.index.Tensor: 1, aten.index_put_.default: 1, aten.index_put.default: 1}
 #: they write their running statistics, and their schemas do not say so
@@ -74,7 +76,8 @@ class Origins(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        origin = () if func in _LITERALS else self._combined(given)
+        fixed = func in _LITERALS or func._schema.name in _BY_SHAPE
+        origin = () if fixed else self._combined(given)
         random = torch.Tag.nondeterministic_seeded in func.tags
         self._keep_written(func, args, kwargs)
         if self.refuse and func in _INDEXING:

@@ -119,7 +119,7 @@ def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
             raise NotBound
         hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
         (group, *more) = optimizer.param_groups
-        numbers = isinstance(group["lr"], (int, float))
+        numbers = isinstance(group.get("lr"), (int, float))
         odd = more or hooked or not numbers or group.get("differentiable") or parameter.device.type != "cpu"
         if type(optimizer) not in RULES or odd or type(optim).__call__ not in _OWN_CALLS:
             return False
