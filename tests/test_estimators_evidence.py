@@ -6,7 +6,6 @@ import pyro.distributions as dist
 import pytest
 import torch
 from evaluation_cases import SHAPE, OwnSamplesOnly, Point, Scaled
-from grids import grid_evidence
 from scipy import integrate
 from torch import nn
 
@@ -31,6 +30,7 @@ from pyro_vae.estimators.gaussian_fit import fit_gaussians
 from pyro_vae.estimators.pilot import plan_for
 from pyro_vae.estimators.proposal import propose
 from pyro_vae.models import Gaussian, LinearDecoder, LinearGaussian, StandardNormal
+from pyro_vae.testing.grid import grid_evidence
 
 NO_IMAGE = (1, 1, 1)
 

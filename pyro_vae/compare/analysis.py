@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyro_vae.compare.pooling import MOST_SEEDS, pool
 from pyro_vae.compare.results import FIGURES, Cost, Result, check_alike, cost
-from pyro_vae.compare.statistics import Interval, difference, interval, ranks
+from pyro_vae.compare.statistics import Interval, Shared, difference, interval, ranks
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def analyse(
     by_arm = {arm: {r.trial.seed: r for r in results if r.trial.arm == arm} for arm in arms}
     ranked = _ranked(by_arm)
     comparisons = max(1, sum(bool(runs) for arm, runs in by_arm.items() if arm != baseline))
+    shared = {name: _shared(by_arm, name, baseline) for name in FIGURES}
     reports = {}
     for arm, runs in by_arm.items():
         figures, differences = {}, {}
@@ -75,10 +77,29 @@ def analyse(
             both = [seed for seed in having if seed in others]
             if arm != baseline and both:
                 ours, theirs = (np.stack([side[seed] for seed in both]) for side in (having, others))
-                differences[name] = difference(ours, theirs, confidence, comparisons)
+                differences[name] = difference(ours, theirs, confidence, comparisons, shared[name].get(arm))
         known = cost(list(runs.values())) if runs else None
         reports[arm] = ArmReport(arm, runs, figures, differences, ranked[arm], known)
     return reports
+
+
+def _shared(by_arm: Mapping[str, Mapping[int, Result]], name: str, baseline: str) -> dict[str, Shared]:
+    """For the arms that are pooled with the baseline, what they share; none where the baseline stands alone.
+
+    Only arms that have the figure for the same seeds are pooled: those of the baseline.
+    """
+    having = {
+        arm: {s: r.per_image[name] for s, r in runs.items() if name in r.per_image} for arm, runs in by_arm.items()
+    }
+    seeds = sorted(having[baseline])
+    alike = [arm for arm, values in having.items() if seeds and sorted(values) == seeds]
+    found = pool(np.array([[having[arm][seed].mean() for seed in seeds] for arm in alike])) if alike else None
+    if found is None:
+        return {}
+    kept = [arm for arm, together in zip(alike, found.kept, strict=True) if together]
+    if baseline not in kept:
+        return {}
+    return {arm: Shared(found, len(kept) - 1) for arm in kept if arm != baseline}
 
 
 def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, float]]:
@@ -106,6 +127,14 @@ def worst_certificate(report: ArmReport) -> str:
     return max(report.results.values(), key=width).certified
 
 
+def could_have_shown(found: Interval) -> str:
+    """Beside "no difference shown": what would have been, and what it takes to show the one seen."""
+    if found.smallest is None:
+        return ""
+    more = f"{found.more_seeds} seeds" if found.more_seeds is not None else f"no {MOST_SEEDS} seeds"
+    return f"; {found.smallest:.2f} would have been, four times in five, and {more} would show the one seen"
+
+
 def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
     """One sentence for each arm: is its ELBO higher than the baseline's, by how much, at what cost, using how much?"""
     sentences = []
@@ -119,7 +148,8 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
             continue
         span = f"{found.low:+.2f} to {found.high:+.2f}"
         if found.verdict == "no difference shown":
-            sentence = f"{arm}: no difference shown to {baseline} ({found.value:+.2f} nats per image, {span})"
+            reach = could_have_shown(found)
+            sentence = f"{arm}: no difference shown to {baseline} ({found.value:+.2f} nats per image, {span}{reach})"
         else:
             sentence = (
                 f"{arm}: ELBO {found.verdict} than {baseline}'s by {abs(found.value):.2f} nats per image ({span})"

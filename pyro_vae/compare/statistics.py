@@ -15,6 +15,8 @@ and the quantiles are those of the mixture. This is the Behrens-Fisher problem a
 safe side: where both errors matter it covers the truth somewhat more often than it says, also because what seeds and
 images have in common is counted in both. The tests measure how often.
 
+Where a grid has three arms or more, their seeds' spread is pooled (:mod:`pyro_vae.compare.pooling`).
+
 Pairing takes away what is common to both arms: the images' own difficulty, the first weights, the order of batches.
 """
 
@@ -23,8 +25,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
+from pyro_vae.compare.pooling import Pool, critical_value, detectable, seeds_needed
+
 RESAMPLES = 4999
 Verdict = Literal["higher", "lower", "no difference shown"]
+
+
+class Shared(NamedTuple):
+    """What the pooled arms share: their variance, and how many of them are compared with the baseline."""
+
+    pool: Pool
+    comparisons: int
 
 
 class Interval(NamedTuple):
@@ -33,6 +44,9 @@ class Interval(NamedTuple):
     Attributes:
         seed_error: the standard error that the spread of the seeds gives; None with a single seed.
         image_error: the standard error that the spread of the images gives.
+        pooled: how many arms have given the spread of the seeds; 1 where it is that of these values alone.
+        smallest: of a difference: the smallest that would have been shown with power 0.8; None with a single seed.
+        more_seeds: of a difference that was not shown: how many seeds would show the one seen; None where none would.
     """
 
     value: float
@@ -43,6 +57,9 @@ class Interval(NamedTuple):
     images: int
     seed_error: float | None
     image_error: float
+    pooled: int = 1
+    smallest: float | None = None
+    more_seeds: int | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -52,8 +69,16 @@ class Interval(NamedTuple):
         return "lower" if self.high < 0 else "no difference shown"
 
 
-def interval(values: np.ndarray, confidence: float = 0.95, resamples: int = RESAMPLES) -> Interval:
+def interval(
+    values: np.ndarray,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    pooled: tuple[float, int] | None = None,
+) -> Interval:
     """The mean of ``values``, ``(seeds, images)``, and its interval; see the head of this module.
+
+    Args:
+        pooled: the standard error from seeds and its degrees of freedom, where other arms know it better.
 
     With a single seed there is nothing to tell how another training would have ended: the interval is then one over
     images for this very training, and too narrow for any other use.
@@ -68,20 +93,50 @@ def interval(values: np.ndarray, confidence: float = 0.95, resamples: int = RESA
     value, of_images = values.mean(), values.mean(0)
     image_error = of_images.std(ddof=1) / np.sqrt(images)
     seed_error = values.mean(1).std(ddof=1) / np.sqrt(seeds) if seeds > 1 else None
+    freedom = seeds - 1
+    if pooled is not None:
+        seed_error, freedom = pooled
     # scipy wants some spread; two copies of one run have none.
     centres = np.full(1, value) if image_error == 0 else _bootstrap_of_mean(of_images, resamples)
     tail = (1 - confidence) / 2
-    low, high = (_quantile(centres, seed_error or 0.0, seeds - 1, p) for p in (tail, 1 - tail))
+    low, high = (_quantile(centres, seed_error or 0.0, freedom, p) for p in (tail, 1 - tail))
     return Interval(value, low, high, confidence, seeds, images, seed_error, image_error)
 
 
-def difference(ours: np.ndarray, baseline: np.ndarray, confidence: float = 0.95, comparisons: int = 1) -> Interval:
+def difference(
+    ours: np.ndarray,
+    baseline: np.ndarray,
+    confidence: float = 0.95,
+    comparisons: int = 1,
+    shared: Shared | None = None,
+) -> Interval:
     """The paired difference of two arms, each ``(seeds, images)`` with the same seeds and images.
 
     Args:
-        confidence: with which all the ``comparisons`` that are shown together hold (Bonferroni's correction).
+        confidence: with which all the ``comparisons`` that are shown together hold.
+        shared: what the pooled arms of the grid say of the seeds. Without it the two arms stand for themselves, and the
+            correction is Bonferroni's.
     """
-    return interval(np.asarray(ours) - np.asarray(baseline), 1 - (1 - confidence) / comparisons)
+    values = np.asarray(ours) - np.asarray(baseline)
+    seeds = len(values)
+    if shared is None:
+        level = 1 - (1 - confidence) / comparisons
+        found, freedom = interval(values, level), seeds - 1
+        critical, arms = special.stdtrit(freedom, (1 + level) / 2) if seeds > 1 else np.inf, 2
+        variance = values.mean(1).var(ddof=1) if seeds > 1 else np.nan
+    else:
+        freedom, arms, variance = shared.pool.freedom, int(shared.pool.kept.sum()), 2 * shared.pool.variance
+        together = 1 - (1 - confidence) * shared.comparisons / comparisons  # the others have their part by Bonferroni
+        critical = critical_value(shared.comparisons, freedom, together)
+        level = 1 - 2 * special.stdtr(freedom, -critical)
+        found = interval(values, level, pooled=(np.sqrt(variance / seeds), freedom))._replace(pooled=arms)
+    if seeds < 2:
+        return found
+    error = np.hypot(found.seed_error or 0.0, found.image_error)
+    more = None
+    if found.verdict == "no difference shown":
+        more = seeds_needed(found.value, variance, found.image_error, comparisons, arms, confidence)
+    return found._replace(smallest=float(detectable(error, freedom, critical)), more_seeds=more)
 
 
 def _bootstrap_of_mean(x: np.ndarray, resamples: int) -> np.ndarray:

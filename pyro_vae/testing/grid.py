@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pyro_vae.models import Model
+
 REACH = 7.0  #: of the coarse grid, in standard deviations of the prior
 COARSE = 0.1  #: its step
 DEEP = 30.0  #: nats below the highest point that the fine grid leaves out
@@ -16,14 +18,20 @@ def plane(low: Tensor, high: Tensor, points: int) -> tuple[Tensor, float]:
     return torch.cartesian_prod(first, second), area.log().item()
 
 
-def grid_evidence(model, x: Tensor, points: int = 200) -> Tensor:
-    """log p(x) of each image by midpoints in a box around all that is not far below the highest point, ``(N,)``."""
+def grid_evidence(model: Model, x: Tensor, points: int = 200) -> Tensor:
+    """log p(x) of each image by midpoints in a box around all that is not far below the highest point, ``(N,)``, nats.
+
+    Args:
+        model: of two latent dimensions, whose posteriors lie within :data:`REACH` of the origin.
+        x: images ``(N, *image_shape)``.
+        points: of the fine grid along each side.
+    """
     box = torch.full((2,), REACH, dtype=torch.double)
     coarse, _ = plane(-box, box, int(2 * REACH / COARSE))
     found = []
     for image in x:
 
-        def heights(z: Tensor, image=image) -> Tensor:
+        def heights(z: Tensor, image: Tensor = image) -> Tensor:
             parts = z.float().split(5000)
             return torch.cat([model.log_joint(image[None], part[:, None])[:, 0] for part in parts]).double()
 
