@@ -119,8 +119,8 @@ def main() -> None:
         f" --images {options.images}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20, {options.epochs} epochs, one seed, the first {options.images} test images in"
         " one draw of the binarisation; nats per image, ± one standard error over images, nearly all of it common to"
-        " the rows; of the bracket and the change it is that of the figure. One training each: what is compared here are"
-        " estimators, not guides. Three seeds, 1,000 paired images and longer training are not measured here.\n\n"
+        " the rows; of the bracket and the change it is that of the figure. One training each: what is compared here"
+        " are estimators, not guides. Three seeds, 1,000 paired images and longer training are not measured here.\n\n"
         + table(columns, rows)
         + "\n\n"
         + " ".join([*order(folders), repeated(options.out / "digits-2")]),

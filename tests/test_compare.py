@@ -72,7 +72,8 @@ def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path,
         arm: np.stack([r.per_image["elbo"] for r in report.results.values()]) for arm, report in found.reports.items()
     }
     shown = found.reports["FullRank"].differences["elbo"]
-    assert shown == interval(each["FullRank"] - each["MeanField"], 0.95)
+    assert shown._replace(smallest=None, more_seeds=None) == interval(each["FullRank"] - each["MeanField"], 0.95)
+    assert shown.smallest > 0
     assert shown.value == pytest.approx(each["FullRank"].mean() - each["MeanField"].mean())
     gap = found.reports["FullRank"].figures
     whole = gap["approximation_gap"].value + gap["amortization_gap"].value
