@@ -4,25 +4,13 @@ Guides of other packages are found through the entry-point group ``pyro_vae.guid
 ``__init__.pyi``, which ``python tests/test_typed_names.py`` writes.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from guides.base import Guide as Guide
-from guides.encoders import ConvEncoder as ConvEncoder
 from guides.encoders import Encoder as Encoder
-from guides.encoders import MLPEncoder as MLPEncoder
-from pyro_vae.plugs import installed
+from pyro_vae.plugs import find, installed, named
 
-
-def _find() -> dict[str, type[Guide]]:
-    found: list[type] = []
-    for module in iter_modules(__path__, prefix=f"{__name__}."):
-        members = vars(import_module(module.name)).values()
-        found += [c for c in members if isinstance(c, type) and c.__module__ == module.name]
-    found += installed("guide")
-    return {c.__name__: c for c in found if issubclass(c, Guide) and c is not Guide and c.chosen_by_name}
-
-
-GUIDES: dict[str, type[Guide]] = _find()  #: every guide that is installed, by its name
-globals().update(GUIDES)
-__all__ = ["GUIDES", "ConvEncoder", "Encoder", "Guide", "MLPEncoder", *GUIDES]
+#: every encoder of this project, by its name
+ENCODERS: dict[str, type[Encoder]] = find(__name__, Encoder)
+#: every guide that is installed, by its name
+GUIDES: dict[str, type[Guide]] = find(__name__, Guide) | named(installed("guide"), Guide)
+globals().update(ENCODERS | GUIDES)
+__all__ = ["ENCODERS", "GUIDES", "Encoder", "Guide", *ENCODERS, *GUIDES]

@@ -1,4 +1,4 @@
-"""Written by ``python tests/test_typed_names.py``; a test holds it against the guides that are found."""
+"""Written by ``python tests/test_typed_names.py``; a test holds it against what guides finds."""
 
 from guides.base import Guide as Guide
 from guides.bottom_up import BottomUp as BottomUp
@@ -20,4 +20,5 @@ from guides.semi_amortized import SemiAmortized as SemiAmortized
 from guides.sylvester import Sylvester as Sylvester
 from guides.top_down import TopDown as TopDown
 
+ENCODERS: dict[str, type[Encoder]]
 GUIDES: dict[str, type[Guide]]

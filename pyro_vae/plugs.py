@@ -1,13 +1,21 @@
-"""The plugs of other packages: classes that an installed package declares, in the entry-point group of their kind.
+"""How plugs are found: those of this project in the files of their package, those of others by their entry points.
+
+An installed package declares a class in the entry-point group of its kind:
 
 [project.entry-points."pyro_vae.guides"]        # in the pyproject.toml of that package
 MyGuide = "my_package.my_module:MyGuide"
 """
 
+import inspect
+import sys
 import warnings
+from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
 
 #: the entry-point group of each option that is a class
 GROUPS = {
@@ -20,6 +28,33 @@ GROUPS = {
     "objective": "pyro_vae.objectives",
     "beta": "pyro_vae.schedules",
 }
+
+
+def find(package: str, kind: type) -> dict[str, Any]:
+    """The classes of a kind that the files of a package define, by name; the files are imported.
+
+    Args:
+        package: which is being imported, or is.
+        kind: the class that theirs are below.
+    """
+    found: list[type] = []
+    for file in iter_modules(sys.modules[package].__path__, prefix=f"{package}."):
+        if not file.ispkg:
+            members = vars(import_module(file.name)).values()
+            found += [member for member in members if isinstance(member, type) and member.__module__ == file.name]
+    return named(found, kind)
+
+
+def named(classes: Iterable[type], kind: type) -> dict[str, Any]:
+    """Of some classes those of a kind that can be made and chosen, by name."""
+    return {
+        one.__name__: one
+        for one in classes
+        if issubclass(one, kind)
+        and one is not kind
+        and not inspect.isabstract(one)
+        and getattr(one, "chosen_by_name", True)
+    }
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+from pyro_vae.plugs import named
+
 
 class BetaSchedule(ABC):
     """From the progress of a run, 0 at its first step and 1 at its last, to beta."""
@@ -81,3 +83,9 @@ class Cyclical(BetaSchedule):
     def __call__(self, progress: float) -> float:
         within = progress * self.cycles % 1 if progress < 1 else 1.0
         return 1.0 if within >= self.rising else within / self.rising
+
+
+#: every schedule of this file, by its name
+SCHEDULES: dict[str, type[BetaSchedule]] = named(
+    [one for one in list(vars().values()) if isinstance(one, type)], BetaSchedule
+)

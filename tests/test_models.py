@@ -7,9 +7,11 @@ import pyro
 import pytest
 import torch
 from closed_forms import linear_gaussian
+from completeness import missing_lines
 from pyro import poutine
 from scipy import integrate, stats
 
+from pyro_vae import models
 from pyro_vae.models import (
     VAE,
     Bernoulli,
@@ -33,6 +35,13 @@ LIKELIHOODS = {
     "Gaussian decoded": lambda shape: Gaussian(shape, "decoded"),
     "Gaussian not squashed": lambda shape: Gaussian(shape, "decoded", squash=False),
 }
+
+
+def test_every_likelihood_that_is_found_is_listed():
+    tested = {type(make((1, 2, 2))).__name__ for make in LIKELIHOODS.values()}
+    assert not (missing := missing_lines(models.LIKELIHOODS, tested, "LIKELIHOODS")), missing
+
+
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 each_likelihood = pytest.mark.parametrize("name", LIKELIHOODS)
 

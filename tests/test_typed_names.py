@@ -1,8 +1,9 @@
 """Public names are real for editors and type checkers, and stay lazy at run time.
 
-python tests/test_typed_names.py        # writes guides/__init__.pyi
+python tests/test_typed_names.py        # writes the __init__.pyi of each package of plugs
 """
 
+import ast
 import subprocess
 import sys
 import typing
@@ -14,26 +15,32 @@ from pkgutil import walk_packages
 import pytest
 
 import pyro_vae
-from guides import GUIDES
 from pyro_vae.config import Config
 from pyro_vae.run_options import RunOptions
 
 ROOT = Path(__file__).parent.parent
-STUB = ROOT / "guides" / "__init__.pyi"
-HEAD = '''"""Written by ``python tests/test_typed_names.py``; a test holds it against the guides that are found."""
-
-from guides.base import Guide as Guide
-from guides.encoders import ConvEncoder as ConvEncoder
-from guides.encoders import Encoder as Encoder
-from guides.encoders import MLPEncoder as MLPEncoder
-'''
+#: the packages whose classes are found by the files that define them
+PACKAGES = (
+    "guides",
+    "pyro_vae.models",
+    "pyro_vae.models.decoders",
+    "pyro_vae.models.likelihoods",
+    "pyro_vae.models.priors",
+    "pyro_vae.objectives",
+)
 
 USER_CODE = """
 import pyro_vae
 import guides
 from guides import GUIDES, IAF, Guide, MeanField, MLPEncoder
+from pyro_vae.models import PRIORS, Gaussian, MixturePrior, Prior
+from pyro_vae.models.priors import StandardNormal
 from pyro_vae.nn import softplus_scale
+from pyro_vae.objectives import IWAE, Objective, elbo_terms
 
+prior: Prior = MixturePrior(2, components=3)
+kind_of_prior: type[Prior] = PRIORS["VampPrior"]
+objective: Objective = IWAE(num_particles=5)
 encoder = MLPEncoder((1, 8, 8), hidden_dims=[32])
 guide: Guide = IAF(encoder, 5, transforms=2)
 kind: type[Guide] = GUIDES["IAF"]
@@ -50,22 +57,46 @@ pyro_vae.lode("runs/iaf")  # error
 pyro_vae.features(again, [[0.0]], "average")  # error
 guides.IAFF  # error
 IAF(encoder, "five")  # error
+MixturePrior("two")  # error
+Gaussian((1, 8, 8), scale="wide")  # error
+prior = StandardNormal()  # error
 again.modle  # error
 softplus_scale(3)  # error
 """
 
 
-def stub() -> str:
-    """The text of ``guides/__init__.pyi``."""
-    own = sorted((guide.__module__, name) for name, guide in GUIDES.items() if guide.__module__.startswith("guides."))
-    names = "".join(f"from {module} import {name} as {name}\n" for module, name in own)
-    head, base = HEAD, "from guides.base import Guide as Guide\n"
-    lines = sorted((head.partition(base)[2] + names).splitlines(keepends=True))
-    return head.partition(base)[0] + base + "".join(lines) + "\nGUIDES: dict[str, type[Guide]]\n"
+def stub(package: str) -> str:
+    """The text of the package's ``__init__.pyi``: what it imports under its own name, what it finds, its tables."""
+    imported, tables = set(), []
+    for node in ast.parse(Path(import_module(package).__file__).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            imported |= {(node.module, alias.name) for alias in node.names if alias.asname == alias.name}
+        elif isinstance(node, ast.AnnAssign):
+            tables.append(f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}\n")
+    found = {
+        (one.__module__, name)
+        for name, one in vars(import_module(package)).items()
+        if name in import_module(package).__all__ and isinstance(one, type) and one.__module__.startswith(f"{package}.")
+    }
+    # A class that is imported from the package of its kind is not named a second time.
+    found = {pair for pair in found if pair[1] not in {name for _, name in imported}}
+    lines = (f"from {module} import {name} as {name}\n" for module, name in sorted(imported | found, key=_sorting))
+    head = f'"""Written by ``python tests/test_typed_names.py``; a test holds it against what {package} finds."""\n\n'
+    return head + "".join(lines) + "\n" + "".join(tables)
 
 
-def test_the_stub_of_guides_names_every_guide():
-    assert STUB.read_text() == stub(), "write it: python tests/test_typed_names.py"
+def _sorting(pair: tuple[str, str]) -> tuple:
+    module, name = pair
+    return module, 0 if name.isupper() else 1 if name[0].isupper() else 2, name.lower()
+
+
+def stub_file(package: str) -> Path:
+    return ROOT.joinpath(*package.split("."), "__init__.pyi")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_stub_names_every_class_that_is_found(package):
+    assert stub_file(package).read_text() == stub(package), "write it: python tests/test_typed_names.py"
 
 
 def test_options_of_train_are_the_fields_of_config():
@@ -117,5 +148,6 @@ def test_user_code_type_checks(tmp_path):
 
 
 if __name__ == "__main__":
-    STUB.write_text(stub())
-    print(f"wrote {STUB}")
+    for one in PACKAGES:
+        stub_file(one).write_text(stub(one))
+        print(f"wrote {stub_file(one)}")

@@ -1,35 +1,19 @@
-"""Generative stories p(x, z) and their parts: decoders, likelihoods, priors."""
+"""Generative stories p(x, z) and their parts: decoders, likelihoods, priors.
 
-from pyro_vae.models.base import Model
-from pyro_vae.models.bayesian import BayesianVAE
-from pyro_vae.models.decoders import ConvDecoder, Decoder, LinearDecoder, MLPDecoder
-from pyro_vae.models.hierarchical import HierarchicalPrior
-from pyro_vae.models.labelled import M2, ConditionalVAE
-from pyro_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Gaussian, Likelihood
-from pyro_vae.models.linear_gaussian import LinearGaussian
-from pyro_vae.models.priors import FlowPrior, MixturePrior, Prior, StandardNormal
-from pyro_vae.models.vae import VAE
-from pyro_vae.models.vamp import VampPrior
+A new one is one class in one file: of this folder, or of the folder of its kind. Type checkers read the names from
+``__init__.pyi``, which ``python tests/test_typed_names.py`` writes.
+"""
 
-__all__ = [
-    "M2",
-    "VAE",
-    "BayesianVAE",
-    "Bernoulli",
-    "ConditionalVAE",
-    "ContinuousBernoulli",
-    "ConvDecoder",
-    "Decoder",
-    "FlowPrior",
-    "Gaussian",
-    "HierarchicalPrior",
-    "Likelihood",
-    "LinearDecoder",
-    "LinearGaussian",
-    "MLPDecoder",
-    "MixturePrior",
-    "Model",
-    "Prior",
-    "StandardNormal",
-    "VampPrior",
-]
+from pyro_vae.models.base import Model as Model
+from pyro_vae.models.decoders import DECODERS as DECODERS
+from pyro_vae.models.decoders import Decoder as Decoder
+from pyro_vae.models.likelihoods import LIKELIHOODS as LIKELIHOODS
+from pyro_vae.models.likelihoods import Likelihood as Likelihood
+from pyro_vae.models.priors import PRIORS as PRIORS
+from pyro_vae.models.priors import Prior as Prior
+from pyro_vae.plugs import find
+
+MODELS: dict[str, type[Model]] = find(__name__, Model)  #: every model of this project, by its name
+_FOUND = {**MODELS, **DECODERS, **LIKELIHOODS, **PRIORS}
+globals().update(_FOUND)
+__all__ = ["DECODERS", "LIKELIHOODS", "MODELS", "PRIORS", "Decoder", "Likelihood", "Model", "Prior", *_FOUND]

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from guides import Guide
-from pyro_vae.models.decoders import Decoder
-from pyro_vae.models.likelihoods import Likelihood
-from pyro_vae.models.priors import Prior
+from pyro_vae.models.decoders.base import Decoder
+from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.priors.base import Prior
 from pyro_vae.models.vae import VAE
 from pyro_vae.nn import require_positive
 from pyro_vae.params import announce

@@ -11,9 +11,9 @@ from guides import Guide
 from guides.base import LabelUse
 from guides.labelled import LabelGuide, M2Guide
 from pyro_vae.models.base import Model
-from pyro_vae.models.decoders import Decoder
-from pyro_vae.models.likelihoods import Likelihood
-from pyro_vae.models.priors import Prior
+from pyro_vae.models.decoders.base import Decoder
+from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.priors.base import Prior
 from pyro_vae.nn import one_hot
 from pyro_vae.params import announce
 

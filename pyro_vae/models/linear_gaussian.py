@@ -4,9 +4,12 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from pyro_vae.models.decoders import Decoder, LinearDecoder
-from pyro_vae.models.likelihoods import Gaussian, Likelihood
-from pyro_vae.models.priors import Prior, StandardNormal
+from pyro_vae.models.decoders.base import Decoder
+from pyro_vae.models.decoders.linear import LinearDecoder
+from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.likelihoods.gaussian import Gaussian
+from pyro_vae.models.priors.base import Prior
+from pyro_vae.models.priors.standard_normal import StandardNormal
 from pyro_vae.models.vae import VAE
 
 

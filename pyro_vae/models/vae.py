@@ -4,9 +4,9 @@ import pyro
 from torch import Tensor
 
 from pyro_vae.models.base import Model
-from pyro_vae.models.decoders import Decoder
-from pyro_vae.models.likelihoods import Likelihood
-from pyro_vae.models.priors import Prior
+from pyro_vae.models.decoders.base import Decoder
+from pyro_vae.models.likelihoods.base import Likelihood
+from pyro_vae.models.priors.base import Prior
 from pyro_vae.params import announce
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from guides import Guide
 from pyro_vae.distributions.flow import diagonal
 from pyro_vae.distributions.layered import Layered, split_layers
-from pyro_vae.models.priors import Prior
+from pyro_vae.models.priors.base import Prior
 from pyro_vae.nn import Activation, GaussianLayer
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.models.priors import Prior
+from pyro_vae.models.priors.base import Prior
 from pyro_vae.nn import require_positive
 
 
