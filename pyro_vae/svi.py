@@ -44,7 +44,7 @@ def run_epoch(svi: SVI, prepared: Prepared, batches: Batches, epoch: int, record
         # noise from p(epsilon), gradient of the bound, update of theta and phi
         step = training_step(svi, batch.x, batch.y, kl_weight=beta, share=batch.share)
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])
-        recorder.step()
+        recorder.step(svi.engine)
     return record
 
 

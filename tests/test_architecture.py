@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
-    {"pyro_vae.interrupts", "pyro_vae.explain", "pyro_vae.command_line"},
+    {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.explain", "pyro_vae.command_line"},
     {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},

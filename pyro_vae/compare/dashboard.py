@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.text import Text
 
 from pyro_vae.compare.grid import Trial
-from pyro_vae.live import Course, live_table
+from pyro_vae.heartbeat import Heartbeat
+from pyro_vae.live import Course, course, live_table
 from pyro_vae.runs import RunFolder
 from pyro_vae.terminal import PlainConsole
 
@@ -28,16 +29,24 @@ class Dashboard:
         self.ended: set[Path] = set()
         self.failed: dict[Path, str] = {}
         self.began = time.monotonic()
+        self.heart = Heartbeat(self.say, self._what_goes_on)
         self.live = Live(get_renderable=self._screen, console=self.console, refresh_per_second=1, transient=True)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self.live.start()
+        else:
+            self.say(
+                f"{len(self.trials)} runs are trained and measured: {', '.join(t.name for t in self.trials.values())}"
+            )
+            self.heart.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self.console.is_terminal:
             self.live.stop()
+        else:
+            self.heart.__exit__(*exception)
 
     def tell(self, trial: Trial, reason: str | None) -> None:
         """A trial has ended: it failed for this reason, or it is measured."""
@@ -45,11 +54,25 @@ class Dashboard:
         if reason is not None:
             self.failed[trial.path] = reason
         words = f"failed: {reason}" if reason is not None else _result(trial)
+        self.heart.heard()
         self.say(f"[{len(self.ended)}/{len(self.trials)}] {trial.name}: {words}")
 
     def say(self, line: str) -> None:
         """A line of its own."""
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def _what_goes_on(self) -> str:
+        """The runs that are going, in one line, for where there is no screen."""
+        going = []
+        for path in self.trials:
+            now = course(path)
+            if path in self.ended or now.state == "not begun":
+                continue
+            left = "" if now.left is None else f", {now.left:.0f} s left"
+            far = f" {now.epoch}/{now.epochs}{left}" if now.state == "training" else ""
+            going.append(f"{path.name}: {self._state(path, now)}{far}")
+        head = f"{len(self.ended)} of {len(self.trials)} runs done"
+        return f"{head}; {'; '.join(going)}" if going else f"{head}; the workers import PyTorch and Pyro"
 
     def _state(self, path: Path, now: Course) -> str:
         if path in self.failed:

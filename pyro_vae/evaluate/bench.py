@@ -92,6 +92,7 @@ class Bench:
             known = sum(next(iter(p.figures.values())).images for p in pieces) if measure.piece else len(pieces) * count
             for start in range(known, count, size):
                 began = time.monotonic()
+                self.watch.going(self.source, name, start, count)
                 task = self._task(name, start, min(start + size, count))
                 pieces.append(measure.work(task))
                 seconds += time.monotonic() - began

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pyro_vae.evaluate.ledger import Entry
+from pyro_vae.heartbeat import Heartbeat, NotebookLine
 from pyro_vae.tables import Column, Sheet
 from pyro_vae.terminal import PlainConsole
 
@@ -76,12 +77,25 @@ def _rows(entries: list[Entry], name: str) -> list[list[str]]:
     return rows
 
 
+#: what takes long in a measure, in words
+WORK = {
+    "gap": "the search for each image's best posterior",
+    "ais": "annealing",
+    "log_evidence": "annealing from each image's best Gaussian",
+    "bracket": "annealing of simulated images, both ways",
+    "gradient": "gradients of one batch, many times",
+}
+
+
 class Line:
     """A line for each finished measure, and in a terminal a bar for the one that is going on."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = PlainConsole(quiet=quiet)
         self.run = ""
+        self.notebook = NotebookLine() if NotebookLine.possible() and not quiet else None
+        self.heart = Heartbeat(self._say, lambda: self.now)
+        self.now = ""
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=self.console, transient=True
         )
@@ -91,21 +105,34 @@ class Line:
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self.bar.start()
+        elif self.notebook is None and not self.console.quiet:
+            self.heart.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self.console.is_terminal:
             self.bar.stop()
+        elif self.notebook is None and not self.console.quiet:
+            self.heart.__exit__(*exception)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def going(self, source: str, name: str, done: float, total: int) -> None:
         """So many images of so many are measured."""
-        words = escape(f"{self.run}: {name}, {source}")
+        work = f" ({WORK[name]})" if name in WORK else ""
+        words = f"{self.run}: {name}, {source}{work}"
         if words != self.shown:
-            self.bar.reset(self.task, total=total, description=words)
+            self.bar.reset(self.task, total=total, description=escape(words))
             self.shown = words
+            self.heart.heard()
         self.bar.update(self.task, completed=done)
+        self.now = f"{words}: {done:.0f} of {total} images"
+        if self.notebook:
+            self.notebook.show(done / max(1, total), words)
 
     def done(self, source: str, name: str, entry: Entry, images: int) -> None:
         """A measure is finished."""
-        what = entry.not_defined or f"{entry.seconds:.1f} s"
-        self.console.print(f"{self.run}: {name}, {source}: {what}", highlight=False, soft_wrap=True, markup=False)
+        self._say(f"{self.run}: {name}, {source}: {entry.not_defined or f'{entry.seconds:.1f} s'}")
+        self.now = f"{self.run}: {name}, {source} is done; its pictures and files are written"
+        self.heart.heard()

@@ -1,4 +1,4 @@
-"""What is seen while a run goes on: a bar in a terminal, plain lines elsewhere."""
+"""What is seen while a run goes on: a bar in a terminal or a notebook, plain lines elsewhere."""
 
 import time
 from typing import Self
@@ -6,13 +6,15 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyro_vae.heartbeat import Heartbeat, NotebookLine
 from pyro_vae.terminal import PlainConsole
 
 SECONDS_BETWEEN_LINES = 2.0
+NARROW = 100  #: letters; a terminal with fewer is shown the test ELBO alone
 
 
 class ProgressBar:
-    """Shows the course of a run.
+    """Shows the course of a run. Where there is no bar, a line says what goes on before long silence.
 
     Args:
         epochs: of the whole run.
@@ -26,42 +28,68 @@ class ProgressBar:
         # In a notebook rich would make an HTML cell of every line, and of quiet ones too.
         self.console = console or PlainConsole(quiet=quiet, force_jupyter=False)
         self.epochs, self.steps = epochs, steps
+        self.current, self.done, self.words, self.at_work = start + 1, start * steps, "", "starting"
         self.shown = -float("inf")
         self.bar: Progress | None = None
+        self.notebook = NotebookLine() if NotebookLine.possible() and console is None and not quiet else None
+        self.heart = Heartbeat(self.say, self._what_goes_on)
         if self.console.is_terminal and not self.console.quiet:
-            self.bar = Progress(
-                TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-                BarColumn(),
-                TextColumn("{task.fields[elbo]}"),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
-            self.task = self.bar.add_task("train", total=epochs * steps, completed=start * steps)
-            self.bar.update(self.task, epoch=start + 1, epochs=epochs, elbo="starting (a long run compiles first)")
+            columns = (TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"), BarColumn(bar_width=16))
+            words = (TextColumn("{task.fields[words]}", markup=False), TimeRemainingColumn(compact=True))
+            self.bar = Progress(*columns, *words, console=self.console)
+            self.task = self.bar.add_task("train", total=epochs * steps, completed=self.done)
+            self.bar.update(self.task, epoch=self.current, epochs=epochs, words=self.at_work)
 
     def __enter__(self) -> Self:
         if self.bar:
             self.bar.start()
+        elif self.notebook is None and not self.console.quiet:
+            self.heart.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self.bar:
             self.bar.stop()
+        elif self.notebook is None and not self.console.quiet:
+            self.heart.__exit__(*exception)
+
+    def _what_goes_on(self) -> str:
+        part = self.done / (self.epochs * self.steps)
+        return f"epoch {self.current}/{self.epochs}  {self.at_work} ({part:.0%} of the steps are done)"
+
+    def phase(self, name: str) -> None:
+        """What goes on from now: training, measuring, drawing pictures."""
+        self.at_work = name
+        self.heart.heard()
+        self._show()
+
+    def _show(self) -> None:
+        words = f"{self.words}  {self.at_work}".strip()
+        if self.bar:
+            self.bar.update(self.task, completed=self.done, epoch=self.current, words=words)
+        elif self.notebook:
+            words = f"epoch {self.current}/{self.epochs}  {words}"
+            self.notebook.show(self.done / (self.epochs * self.steps), words)
 
     def step(self) -> None:
         """One more step is done."""
-        if self.bar:
-            self.bar.advance(self.task)
+        self.done += 1
+        self._show()
 
     def epoch(self, epoch: int, elbos: dict[str, float], images_per_second: float) -> None:
         """One more epoch is done, with the ELBO of each split in nats per image."""
         words = "  ".join(f"{split} ELBO {elbo:.2f}" for split, elbo in elbos.items())
         words += f"  {images_per_second:,.0f} images/s"
-        if self.bar:
-            self.bar.update(self.task, epoch=min(epoch + 1, self.epochs), elbo=words)
+        narrow = self.bar is not None and self.console.width < NARROW
+        self.words = f"test {elbos['test']:.2f}" if narrow and "test" in elbos else words
+        self.current = min(epoch + 1, self.epochs)
+        if self.bar or self.notebook:
+            self.phase("training" if epoch < self.epochs else "")
         elif time.monotonic() - self.shown > SECONDS_BETWEEN_LINES or epoch == self.epochs:
             self.shown = time.monotonic()
             self.console.print(f"epoch {epoch}/{self.epochs}  {words}", highlight=False, soft_wrap=True)
+            self.heart.heard()
+        self.at_work = "training"
 
     def say(self, line: str) -> None:
         """A line of its own."""

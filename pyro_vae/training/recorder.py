@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from pyro_vae.build import class_of
 from pyro_vae.errors import InputError
 from pyro_vae.origin import remarks_on
 from pyro_vae.runs import Run, RunFolder, load
@@ -51,12 +52,15 @@ class Recorder:
         self.remarks = remarks_on(state.threads, prepared.device, lost)
         self.steps = len(prepared.batches)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
+        self.engine: str | None = None
         self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
 
     def __enter__(self) -> Self:
+        self.bar.say(self._about())
         self.bar.__enter__()
         for remark in self.remarks:
             self.bar.say(f"note: {remark}")
+        self.bar.phase("the first step, which compiles where the run is long")
         if bounds_nothing(self.prepared.model, self.prepared.data, self.prepared.binarizer):
             self.bar.say(
                 "note: Bernoulli on gray values is not a density, so the reported ELBO is not a lower bound on log p(x)"
@@ -66,8 +70,22 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.bar.__exit__(*exception)
 
-    def step(self) -> None:
-        """One more step is done."""
+    def _about(self) -> str:
+        """What is trained, on what, where: the first line of a run."""
+        run, config = self.prepared, self.prepared.config
+        shape = "x".join(map(str, run.data.image_shape))
+        data = f"{run.data.name}: {len(run.data.train):,} training images of {shape}"
+        names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
+        folder = f"run folder {self.folder.path}"
+        return f"{data}; {names}, latent_dim {config.latent_dim}; {run.device}, engine {config.engine}; {folder}"
+
+    def step(self, engine: str) -> None:
+        """One more step is done, by this engine."""
+        if self.engine is None:
+            self.engine = engine
+            if engine != self.prepared.config.engine:
+                self.bar.say(f"engine {engine}")
+            self.bar.phase("training")
         self.bar.step()
 
     def after_epoch(self, state: TrainingState, trained: Tensor, spent: tuple[float, float]) -> TrainingState:
@@ -83,6 +101,7 @@ class Recorder:
         """
         config, model, guide = self.prepared.config, self.prepared.model, self.prepared.guide
         state = state.after_epoch(self.steps, *spent)
+        self.bar.phase("measuring")
         model.eval(), guide.eval()
         terms = {"train": trained, **self._held_out(state)}
         beta, lr = self.prepared.course(state.step - 1, config.epochs * self.steps)
@@ -103,6 +122,7 @@ class Recorder:
         kept["state"] = state.to_dict()
         if best:
             self.folder.save("best", kept)
+        self.bar.phase("writing, and drawing pictures")
         self.log.write(model, guide)
         state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
         kept["state"] = state.to_dict()
@@ -150,7 +170,9 @@ class Recorder:
         run = self.prepared
         best = load(self.folder.path, "best", run.device, trust=True)
         samples = run.config.final_samples
+        self.bar.phase(f"measuring the best weights, {samples} samples of z")
         test = held_out_terms(best.model, best.guide, run.data.test, run.binarizer, samples)
+        self.bar.phase("drawing pictures")
         self.log.pictures(best.model, best.guide, True)
         result = self.log.finish(test, samples, state.best_epoch, state.seconds, state.core_seconds)
         self.bar.say(_summary(run, state, result, best))

@@ -1,0 +1,76 @@
+"""A word while nothing else is said: what is going on, and in a notebook how far it is."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any, Self
+
+SECONDS_OF_SILENCE = 5.0
+SECONDS_BETWEEN_UPDATES = 0.5
+
+
+class Heartbeat:
+    """Says what goes on after some seconds of silence; each time that it must, it waits twice as long, up to a minute.
+
+    Args:
+        say: takes a line.
+        words: what goes on at this moment; empty says nothing.
+        silence: seconds.
+    """
+
+    def __init__(self, say: Callable[[str], None], words: Callable[[], str], silence: float = SECONDS_OF_SILENCE):
+        self.say, self.words, self.silence = say, words, silence
+        self.ended = threading.Event()
+        self.heard()
+
+    def heard(self) -> None:
+        """Something else was said, or something new begins."""
+        self.last, self.wait = time.monotonic(), self.silence
+
+    def __enter__(self) -> Self:
+        self.heard()
+        self.thread = threading.Thread(target=self._beat, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        while not self.ended.wait(min(0.5, self.silence / 4)):
+            if time.monotonic() - self.last < self.wait:
+                continue
+            self.last, self.wait = time.monotonic(), min(2 * self.wait, 60.0)
+            if words := self.words():
+                self.say(words)
+
+
+class NotebookLine:
+    """A line with a bar below a notebook's cell, which is replaced and not repeated."""
+
+    def __init__(self) -> None:
+        self.handle: Any = None
+        self.shown = -float("inf")
+
+    @staticmethod
+    def possible() -> bool:
+        """Whether this process is the kernel of a notebook."""
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        return shell is not None and hasattr(shell, "kernel")
+
+    def show(self, part: float, words: str) -> None:
+        """Show how far it is, ``part`` of 1, and what goes on; at most some times a second."""
+        if time.monotonic() - self.shown < SECONDS_BETWEEN_UPDATES and part < 1:
+            return
+        from IPython.display import display
+
+        self.shown = time.monotonic()
+        html = f'<progress value="{part:.3f}" max="1"></progress> {escape(words)}'
+        data = {"text/plain": f"{part:.0%} {words}", "text/html": html}
+        if self.handle is None:
+            self.handle = display(data, raw=True, display_id=True)
+        else:
+            self.handle.update(data, raw=True)
