@@ -1,11 +1,46 @@
 """The error that is the user's to mend, and the user's own wish to stop."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class InputError(ValueError):
     """What was asked for cannot be done; the message says why in one line, and a command ends with exit code 2."""
+
+
+_IN_PYTHON = (
+    (r"--resume ([^\s,;]+)", r'pyro_vae.resume("\1")'),
+    (
+        r"--likelihood Gaussian --likelihood\.squash false",
+        'likelihood={"class_path": "Gaussian", "init_args": {"squash": False}}',
+    ),
+    (r"add --trust\b|--trust\b", "trust=True"),
+    (r"--device (cpu|cuda)\b", r'device="\1"'),
+    (r"--clip-norm 1\b", "clip_norm=1"),
+    (r"--validation 0\b", "validation=0"),
+)
+
+
+def in_python(message: str) -> str:
+    """An error's words for a reader who called a function: its arguments and not the command's options.
+
+    >>> in_python("a already holds a run: go on with it by --resume a, or choose another --out")
+    'a already holds a run: go on with it by pyro_vae.resume("a"), or choose another out'
+    """
+    for pattern, words in _IN_PYTHON:
+        message = re.sub(pattern, words, message)
+    return re.sub(r"(?<![\w-])--([a-zA-Z][\w.-]*)", lambda option: option[1].replace("-", "_"), message)
+
+
+@contextmanager
+def speaking_python(words: Callable[[str], str] = in_python) -> Iterator[None]:
+    """Within it, an InputError says what to do in Python."""
+    try:
+        yield
+    except InputError as error:
+        error.args = (words(str(error)),)
+        raise
 
 
 @contextmanager

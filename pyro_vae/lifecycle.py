@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
+from pyro_vae.errors import speaking_python
 from pyro_vae.options import Settings, settings_from, settings_of
 from pyro_vae.plain import plain
 from pyro_vae.run_options import RunOptions
@@ -12,6 +13,7 @@ from pyro_vae.svi import fit
 from pyro_vae.training.session import begin, reopen
 
 
+@speaking_python()
 def train(
     *, quiet: bool = False, trust: bool = False, config: Path | str | None = None, **options: Unpack[RunOptions]
 ) -> Run:
@@ -35,6 +37,7 @@ def train(
     return _trained(settings_of({**({} if config is None else {"config": config}), **options}, trust), quiet)
 
 
+@speaking_python()
 def resume(
     folder: Path | str,
     *,
@@ -60,6 +63,7 @@ def resume(
     return _resumed(Path(folder), words, quiet, trust)
 
 
+@speaking_python()
 def train_or_resume(
     folder: Path | str, *, quiet: bool = False, trust: bool = False, **options: Unpack[RunOptions]
 ) -> Run:

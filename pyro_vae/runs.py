@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,29 @@ class Run(NamedTuple):
     classes: tuple[str, ...] | None = None
     #: how the training images are stored; None where the run is too old to say
     stored: Stored | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({', '.join(f'{name} {value}' for name, value in about(self).items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in about(self).items())
+        return f"<table>{rows}</table>"
+
+
+def about(run: Run) -> dict[str, str]:
+    """A run in a few words: what was trained on what, how good it is, and where it lies."""
+    metrics = run.folder.read_metrics()
+    elbo = metrics.get("test_elbo") or {}
+    value, error = elbo.get("value"), elbo.get("standard_error")
+    good = "not finished" if value is None else f"{value:.2f} +- {error or 0:.2f} nats per image"
+    return {
+        "data": run.config.data,
+        "model": type(run.model).__name__,
+        "guide": type(run.guide).__name__,
+        "latent_dim": str(run.config.latent_dim),
+        "test ELBO": good,
+        "folder": str(run.folder.path),
+    }
 
 
 class RunFolder:

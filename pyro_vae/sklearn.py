@@ -17,7 +17,7 @@ from pyro_vae.data.images import described
 from pyro_vae.data.layout import channels_of
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.encoding import encode
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, in_python, speaking_python
 from pyro_vae.models import VAE
 from pyro_vae.options import settings_of
 from pyro_vae.plain import plain
@@ -26,6 +26,12 @@ from pyro_vae.svi import fit
 from pyro_vae.training.held_out import held_out_terms
 from pyro_vae.training.prepare import prepare
 from pyro_vae.training.session import open_session
+
+
+def _of_this_class(message: str) -> str:
+    """An error's words with the parameters of :class:`VAETransformer`."""
+    scale = "scale them, or use --likelihood Gaussian --likelihood.squash false"
+    return in_python(message.replace(scale, "standardize=False leaves features of that range as they are"))
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -130,8 +136,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.scale_ = np.where(constant, 1.0, spread) if self.standardize else np.ones(X.shape[1])
 
         data = self._split(self._images(X), random.permutation(len(X)), given["validation_fraction"])
-        settings = settings_of(_options(given, len(data.train), int(random.randint(2**31 - 1))))
-        prepared = prepare(settings.config, data)
+        with speaking_python(_of_this_class):
+            settings = settings_of(_options(given, len(data.train), int(random.randint(2**31 - 1))))
+            prepared = prepare(settings.config, data)
         with TemporaryDirectory() as folder:
             fit(*open_session(prepared, RunFolder.create(Path(folder), settings.text), quiet=True))
             run = load(folder, trust=True)

@@ -86,7 +86,6 @@ def test_runs_are_paired_by_seed_and_come_seed_by_seed(plan):
         (["--confidence", "95"], "between 0 and 1"),
         (["--measures", "elbo,iwea"], "no iwea"),
         (["--evaluate.iwae_samples", "0"], "iwae_samples"),
-        (["--batch_size", "100,5000"], "5000 is more than"),
         (["--likelihood", "Gaussian,Bernoulli"], "cannot be compared"),
         (["--data", "digitz"], "no data set"),
         (["--nonsense", "1"], "nonsense"),

@@ -170,7 +170,6 @@ def test_what_is_wrong_in_one_process_is_known_to_both(pair):
 @pytest.mark.parametrize(
     ("options", "size", "said"),
     [
-        ({"batch_size": 700}, 2, "--batch_size 700 in each of 2 processes is more than the 1297 training images"),
         ({"objective": {"class_path": "Trace_ELBO", "init_args": {"free_bits": 1.0}}}, 2, "free bits look at the KL"),
         ({"device": "mps"}, 2, "one device for 2 processes|no MPS|MPS"),
     ],

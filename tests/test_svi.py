@@ -314,7 +314,6 @@ BAD = {
     "OrderedDict": ["--guide", "collections.OrderedDict"],
     "no option --nonsense": ["--nonsense", "3"],
     "has no options, so no 'foo'": ["--guide.foo", "3"],
-    "--batch_size 5000 is more than the 1297 training images": ["--batch-size", "5000"],
     "--epochs must be positive, not 0": ["--epochs", "0"],
     "--lr must be positive, not -1.0": ["--lr=-1"],
     "--lr: Expected a <class 'float'>": ["--lr", "abc"],

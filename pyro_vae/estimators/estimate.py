@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, log, sqrt
 from typing import Any, Literal
+from xml.sax.saxutils import escape, quoteattr
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 Bound = Literal["lower", "upper"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """One figure of an evaluation and what is needed to trust it.
 
@@ -108,6 +109,14 @@ class Estimate:
     def from_dict(cls, record: dict[str, Any]) -> "Estimate":
         """Back from :meth:`to_dict`; None as a value is NaN again."""
         return cls(**{**record, "value": float("nan") if record["value"] is None else record["value"]})
+
+    def __repr__(self) -> str:
+        error = "" if self.standard_error is None else f" +- {self.standard_error:.2g}"
+        sign = {"lower": ">= ", "upper": "<= ", None: ""}[self.bound]
+        return f"{sign}{self.value:.4g}{error} {self.unit} ({self.samples:,} samples, {self.images:,} images)"
+
+    def _repr_html_(self) -> str:
+        return f"<span title={quoteattr(self.estimator)}>{escape(repr(self))}</span>"
 
     def __str__(self) -> str:
         error = "" if self.standard_error is None else f" ± {self.standard_error:.3g}"

@@ -28,7 +28,8 @@ from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger
 from pyro_vae.evaluate.measures import EXTRA, MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options, options_of
-from pyro_vae.evaluate.report import Findings, Line, certified, table
+from pyro_vae.evaluate.report import Findings, Line, table
+from pyro_vae.evaluate.sentences import sentences
 from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
@@ -88,9 +89,9 @@ def evaluate(
     if not quiet:
         named = {str(path): found for path, found in zip(runs, findings, strict=True)}
         print_table(watch.console, table(named))
-        for path, found in zip(runs, findings, strict=True):
-            if words := certified(found):
-                print(printable(f"{path}: {words}"))
+        for name, of_run in named.items():
+            for line in sentences(of_run):
+                print(line if len(named) == 1 else printable(f"{name}: {line}"))
         for run in loaded:
             print(printable(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}"))
     return findings

@@ -29,6 +29,8 @@ class Model(nn.Module, ABC):
     def forward(self, x: Tensor | None = None, n: int | None = None) -> Tensor:
         """The Pyro model: in plate "data", z ~ prior, x ~ likelihood(decoder(z)); returns x.
 
+        Images that are drawn come back without gradients, ready for NumPy; the site "x" of a trace keeps its own.
+
         Args:
             x: observed images ``(N, *image_shape)``; None draws them.
             n: how many images to draw where ``x`` is None.

@@ -131,7 +131,8 @@ class BayesianVAE(VAE):
         with pyro.plate("data", count, dim=-1):
             z = pyro.sample("z", self.prior())
             output = functional_call(self.decoder, theta, (z[..., : self.decoder.latent_dim],))
-            return pyro.sample("x", self.likelihood(output), obs=x)
+            drawn = pyro.sample("x", self.likelihood(output), obs=x)
+            return drawn if x is not None else drawn.detach()
 
     def _sample(self, weights: Mapping[str, dist.TorchDistribution], count: int) -> dict[str, Tensor]:
         """Draw the weights for a minibatch of ``count`` images, which bears its share of their log density."""

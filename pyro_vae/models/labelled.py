@@ -78,7 +78,8 @@ class ConditionalVAE(Model):
             raise ValueError("ConditionalVAE is p(x|y): it needs the label y of each image")
         with pyro.plate("data", len(y), dim=-1):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.given(z, y), obs=x)
+            drawn = pyro.sample("x", self.given(z, y), obs=x)
+            return drawn if x is not None else drawn.detach()
 
     def log_joint(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x, z|y) in nats: ``(..., N, *image_shape), (..., N, D)`` and labels ``(..., N)`` to ``(..., N)``."""
@@ -146,7 +147,8 @@ class M2(ConditionalVAE):
             z = pyro.sample("z", self.prior())
             if x is not None and y is not None and self.alpha:
                 pyro.factor("classification", self.alpha * self._log_seen(x, y))
-            return pyro.sample("x", self.given(z, label), obs=x)
+            drawn = pyro.sample("x", self.given(z, label), obs=x)
+            return drawn if x is not None else drawn.detach()
 
     def _log_seen(self, x: Tensor, y: Tensor) -> Tensor:
         """log q(y|x) of the labels that were seen, 0 for the others, ``(N,)``, nats."""

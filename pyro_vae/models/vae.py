@@ -49,7 +49,8 @@ class VAE(Model):
         announce(self)
         with pyro.plate("data", n if x is None else len(x), dim=-1):
             z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.likelihood(self.decode(z)), obs=x)
+            drawn = pyro.sample("x", self.likelihood(self.decode(z)), obs=x)
+            return drawn if x is not None else drawn.detach()
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         return self.prior().log_prob(z) + self.likelihood(self.decode(z)).log_prob(x)

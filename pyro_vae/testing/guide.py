@@ -165,7 +165,9 @@ def _check_elbo(guide: Guide, model: Model, x: Tensor, precision: Precision) -> 
             continue
         gradient = torch.zeros(()) if parameter.grad is None else parameter.grad
         require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite with {precision} layers")
-        require(bool((gradient != 0).any()), f"no gradient reaches the parameter {name}")
+        own = "; a network of your own goes in the place of encoder: super().__init__(network, latent_dim, ...)"
+        hint = own if name.startswith("encoder.") else ""
+        require(bool((gradient != 0).any()), f"no gradient reaches the parameter {name}{hint}")
 
 
 @torch.no_grad()

@@ -1,13 +1,14 @@
 """What cannot work is found before anything is written."""
 
 import copy
+from dataclasses import replace
 
 import pyro
 import torch
 
 from guides import Guide
 from pyro_vae.build import labels_of, likelihood_of
-from pyro_vae.config import Config, class_of
+from pyro_vae.config import KINDS, Config, class_of
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.distributed import Workers
 from pyro_vae.errors import InputError
@@ -31,11 +32,31 @@ def check_numbers(config: Config, data: DataSet, device: torch.device, workers: 
     """
     if config.engine == "cudagraph" and device.type != "cuda":
         raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
-    if config.batch_size * workers.size > len(data.train):
-        times = f" in each of {workers.size} processes" if workers.size > 1 else ""
-        raise InputError(f"--batch_size {config.batch_size}{times} is more than the {len(data.train)} training images")
+    if workers.size > len(data.train):
+        raise InputError(f"{workers.size} processes are more than the {len(data.train)} training images")
     if config.patience is not None and config.validation == 0:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+
+
+def fitting_batch(config: Config, data: DataSet, workers: Workers) -> tuple[Config, list[str]]:
+    """A batch that is larger than the data is cut to them; the options then, and the word to say."""
+    most = len(data.train) // workers.size
+    if config.batch_size <= most:
+        return config, []
+    each = f" in each of {workers.size} processes" if workers.size > 1 else ""
+    note = f"a batch is cut from {config.batch_size} to {most} images{each}: there are {len(data.train)} to train on"
+    return replace(config, batch_size=most), [note]
+
+
+def classes_without_a_file(config: Config) -> list[str]:
+    """What to say of classes that another process cannot import: those of a notebook or a script."""
+    found = [class_of(value) for name in KINDS if (value := getattr(config, name)) is not None]
+    names = [of.__name__ for of in found if getattr(of, "__module__", "") == "__main__"]
+    return [
+        f"{name} stands in this script or notebook, so no other process can load the run: put it into a file of its"
+        f" own, such as my_module.py, and import it from there"
+        for name in names
+    ]
 
 
 def check_labels(config: Config, data: DataSet) -> None:

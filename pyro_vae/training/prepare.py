@@ -18,7 +18,15 @@ from pyro_vae.objectives import Objective
 from pyro_vae.optim import lr_factor, make_optimizer
 from pyro_vae.schedules import BetaSchedule
 from pyro_vae.seeds import random_seed
-from pyro_vae.training.checks import check_labels, check_numbers, check_pixels, check_processes, try_once
+from pyro_vae.training.checks import (
+    check_labels,
+    check_numbers,
+    check_pixels,
+    check_processes,
+    classes_without_a_file,
+    fitting_batch,
+    try_once,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Prepared:
         beta: the weight of the KL term over the run.
         binarizer: from stored images to those that the likelihood sees.
         workers: the processes that train the run together.
+        notes: what the user should know before it is trained.
     """
 
     config: Config
@@ -48,6 +57,7 @@ class Prepared:
     beta: BetaSchedule
     binarizer: Binarizer
     workers: Workers
+    notes: tuple[str, ...] = ()
 
     @property
     def batches(self) -> Batches:
@@ -79,6 +89,8 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     device = choose_device(config.device, workers)
     check_numbers(config, data, device, workers)
     check_labels(config, data)
+    config, notes = fitting_batch(config, data, workers)
+    notes += classes_without_a_file(config)
     try:
         model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
         objective, beta = config.objective(), config.beta()
@@ -94,4 +106,4 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     model.to(device), guide.to(device)
     parameters = [*model.parameters(), *guide.parameters()]
     optimizer = make_optimizer(config.optimizer, parameters, config.lr, config.weight_decay)
-    return Prepared(config, device, data, model, guide, objective, optimizer, beta, binarizer, workers)
+    return Prepared(config, device, data, model, guide, objective, optimizer, beta, binarizer, workers, tuple(notes))

@@ -57,6 +57,8 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self.bar.say(self._about())
+        for note in self.prepared.notes:
+            self.bar.say(f"note: {note}")
         self.bar.__enter__()
         for remark in self.remarks:
             self.bar.say(f"note: {remark}")
