@@ -18,8 +18,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
     "evaluation": ("eval_samples", "final_samples"),
     "machine": ("device", "engine", "precision"),
-    "run folder": ("out", "resume", "config", "trust"),
-    "help": ("help", "help_all"),
+    "run folder, help": ("out", "resume", "config", "trust", "help", "help_all"),
 }
 
 
@@ -35,7 +34,6 @@ def svi_parser() -> CommandParser:
             "",
             "A class takes options of its own: --guide.help IAF shows them.",
             "A class of your own goes by its import path: --guide my_module.MyGuide.",
-            "",
             "example:",
             "  python -m pyro_vae.svi --data digits --guide IAF --guide.transforms 4 --epochs 20 --out runs/iaf",
         ],

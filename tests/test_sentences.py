@@ -35,10 +35,6 @@ def found(source="test", error=0.1, samples=2000, estimator="", **values):
         ),
         (found("simulated", calibration=0.001), "not calibrated .p = 0.001."),
         (found("simulated", calibration=0.5), "no error of the posterior's calibration is shown"),
-        (
-            found("simulated", certified_to=0.04, estimator="met on fresh images"),
-            "certified to 0.04 nats.*as was asked",
-        ),
     ],
 )
 def test_each_figure_has_its_sentence(figures, words):

@@ -129,7 +129,7 @@ def test_what_is_refused(digits, fitted):
     refused("no guide 'MeanFeild': nearest: MeanField", guide="MeanFeild")
     refused("must lie in", likelihood="Bernoulli")
     refused("options cannot hold data, seed", options={"data": "mnist", "seed": 3})
-    refused("--epochs must be positive", epochs=0)
+    refused("epochs must be positive", epochs=0)
     with pytest.raises(ValueError, match="nothing to learn"):
         VAETransformer(epochs=1).fit(np.ones((20, 3)))
     with pytest.raises(ValueError, match="Z must be of shape"):
