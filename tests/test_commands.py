@@ -163,7 +163,13 @@ def test_completion_knows_commands_options_and_guides():
 
 def interrupted_after(seconds, *words):
     """Exit code and words of a command that gets SIGINT so long after its first import of ours."""
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
+    )
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
@@ -201,5 +207,6 @@ def test_a_second_ctrl_c_ends_at_once():
         "        print('ending', flush=True); os.kill(os.getpid(), signal.SIGINT); time.sleep(9); print('never')\n"
         "run_command(main)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    default = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, **default)
     assert (done.returncode, done.stdout, done.stderr) == (130, "ending\n", "interrupted\n")
