@@ -1,13 +1,29 @@
-"""A class option takes a class of its kind: checked before any object is made, on every way in."""
+"""What an option takes: a class of its kind, and not nothing; checked before any object is made, on every way in."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonargparse import Namespace
 
-from pyro_vae.config import KINDS, check_kind
+from pyro_vae.config import KINDS, Config, check_kind
 from pyro_vae.errors import InputError
+
+
+def check_given(table: Mapping[str, Any], where: str) -> None:
+    """What a table says of an option is something: ``guide: null`` would be read as its default.
+
+    Args:
+        table: of options, as they were given.
+        where: how an error calls the table.
+
+    Raises:
+        InputError: where an option that has a default other than null is null, or a class option is an empty table.
+    """
+    for name, value in table.items():
+        field = Config.__dataclass_fields__.get(name)
+        if field is not None and field.default is not None and (value is None or (name in KINDS and value == {})):
+            raise InputError(f"{where} gives no value to {name}: leave it out for its default, or name one")
 
 
 def check_kinds(namespace: Namespace) -> None:
@@ -19,10 +35,10 @@ def check_kinds(namespace: Namespace) -> None:
     for option, kind in KINDS.items():
         value = namespace.get(option)
         if isinstance(value, Namespace):
-            check_kind(option, kind, _imported(value.class_path))
+            check_kind(option, kind, imported(value.class_path))
             plain = value.as_dict()
             for path in _paths_in(plain.get("init_args")):
-                if not isinstance(_imported(path), type):
+                if not isinstance(imported(path), type):
                     raise InputError(f"--{option}: {path} is no class")
         elif value is not None:
             check_kind(option, kind, value)
@@ -39,7 +55,7 @@ def _paths_in(value: Any) -> Iterator[str]:
             yield from _paths_in(inner)
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
     """The object of an import path that the parser has imported already."""
     module = path
     while module not in sys.modules and "." in module:

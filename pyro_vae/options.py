@@ -17,7 +17,7 @@ from pyro_vae.command_line import CommandParser
 from pyro_vae.config import KINDS, Config
 from pyro_vae.errors import InputError
 from pyro_vae.explain import explain
-from pyro_vae.kinds import check_kinds
+from pyro_vae.kinds import check_given, check_kinds
 from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
 from pyro_vae.plugs import installed
@@ -84,6 +84,7 @@ def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[st
         if not equals:
             path, at = words[at], at + 1
         table = read_table(_text_of(path), path)
+        check_given(table, path)
         check_names(table, path, trust, typed)
         check_places(table, path, trust, options)
         tables.append(table)
@@ -116,10 +117,12 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
     """
     parser = make_parser()
     given = {k: _path_of(v) if isinstance(v, type) else v for k, v in options.items()}
+    check_given(given, "the call")
     file = given.pop("config", None)
     table: dict[str, Any] = {}
     if file is not None:
         table = read_table(_text_of(file), file)
+        check_given(table, str(file))
         check_names(table, file, trust)
         check_places(table, file, trust, list(given))
     beneath = _in_one_line(lambda: parser.parse_object(table), parser)
@@ -143,6 +146,7 @@ def settings_from(text: str, trust: bool = False, where: str = "the configuratio
         InputError: where it is no table of options, or names code that is not to be trusted, in one line.
     """
     table = read_table(text, where)
+    check_given(table, where)
     check_names(table, where, trust)
     parser = make_parser()
     namespace = _in_one_line(lambda: parser.parse_object({**table, **plain(changes)}), parser)

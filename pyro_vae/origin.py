@@ -1,5 +1,6 @@
 """What belongs together: the weights of a checkpoint with the configuration, the trace and the data of their run."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pyro_vae.config import Config
 from pyro_vae.data import DATA_SETS, DataSet
 from pyro_vae.data.fingerprint import fingerprint
 from pyro_vae.errors import InputError
+from pyro_vae.kinds import imported
 from pyro_vae.trace import TraceRow, trace_digest
 
 # Where and how fast a run is trained is no part of what is trained.
@@ -58,13 +60,33 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
 
 
 def _difference(saved: Any, now: Any, name: str) -> str | None:
-    """The first value that is another one; an option of a class that only one of them has is of another version."""
+    """The first value that is another one."""
     if callable(saved) or callable(now):
         return None
     if isinstance(saved, dict) and isinstance(now, dict) and saved.get("class_path") == now.get("class_path"):
-        parts = (_difference(saved[key], now[key], f"{name}.{key}") for key in saved if key in now)
-        return next((part for part in parts if part), None)
+        for key in sorted({*saved, *now}):
+            pair = saved.get(key), now.get(key)
+            if key == "init_args" and "class_path" in now:
+                pair = _completed(pair[0] or {}, pair[1] or {}, now["class_path"])
+            if found := _difference(*pair, f"{name}.{key}"):
+                return found
+        return None
     return None if saved == now else f"{name} is {_shown(now)} there and was {_shown(saved)} in training"
+
+
+def _completed(saved: dict[str, Any], now: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of a class, with the class's default for one that only one side has.
+
+    One that the class does not have is of another version, and is left out.
+    """
+    bases = getattr(imported(path), "__mro__", ())
+    signatures = [inspect.signature(base.__init__).parameters for base in bases if "__init__" in vars(base)]
+    for key in {*saved} ^ {*now}:
+        known = next((found[key].default for found in signatures if key in found), inspect.Parameter.empty)
+        saved, now = ({**side, key: side.get(key, known)} for side in (saved, now))
+        if known is inspect.Parameter.empty:
+            del saved[key], now[key]
+    return saved, now
 
 
 def _shown(value: Any) -> str:
@@ -89,13 +111,12 @@ def check_trace(rows: list[TraceRow], state: dict[str, Any], which: str, checkpo
         raise InputError(f"{checkpoint} and trace.csv are not of one run, or one of them was changed since")
 
 
-def remarks_on(threads: int | None, device: torch.device, lost: bool) -> list[str]:
-    """What is said before a run goes on; ``lost``: its last checkpoint is gone, and its best one is there."""
-    remarks = ["the last checkpoint of this run is gone, so it begins again with its first epoch"] if lost else []
+def remarks_on(threads: int | None, device: torch.device) -> list[str]:
+    """What is said before a run goes on."""
     now = torch.get_num_threads()
-    if device.type == "cpu" and threads not in (None, now):
-        remarks.append(
-            f"this run began with {threads} thread(s) of torch and goes on with {now}: sums are rounded in another"
-            f" order, and its numbers are not, bit by bit, those of an undisturbed run (OMP_NUM_THREADS={threads})"
-        )
-    return remarks
+    if device.type != "cpu" or threads in (None, now):
+        return []
+    return [
+        f"this run began with {threads} thread(s) of torch and goes on with {now}: sums are rounded in another order,"
+        f" and its numbers are not, bit by bit, those of an undisturbed run (OMP_NUM_THREADS={threads})"
+    ]

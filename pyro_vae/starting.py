@@ -79,7 +79,8 @@ def check_belongs(folder: RunFolder, data: DataSet, text: str) -> dict[str, Any]
         InputError: where a checkpoint, ``config.yaml``, the trace or the data are of another run, or were changed.
     """
     if not folder.checkpoint("last").exists():
-        return origin_of(text, data)  # it begins
+        _check_begins(folder)
+        return origin_of(text, data)
     rows = folder.read_trace()
     found: Fingerprint | None = None
     for which in ("last", "best"):
@@ -94,3 +95,19 @@ def check_belongs(folder: RunFolder, data: DataSet, text: str) -> dict[str, Any]
         if found is None or origin.get("data", found) != found:
             found = check_same(data, origin.get("data"), folder.path)
     return {"options": options_of(text), "data": found}
+
+
+def _check_begins(folder: RunFolder) -> None:
+    """A run without its last checkpoint was stopped in its first epoch, whose rows and best weights it writes again.
+
+    Raises:
+        InputError: where it has more epochs behind it; begun again, it would replace what is left of them.
+    """
+    epochs = [row.epoch for row in folder.read_trace()]
+    if folder.checkpoint("best").exists():
+        epochs.append(folder.restore("best")["state"]["epoch"])
+    if max(epochs, default=0) > 1:
+        raise InputError(
+            f"{folder.path} has {max(epochs)} epochs behind it, and {folder.checkpoint('last').name} is gone: put it"
+            " back, or train a new run"
+        )

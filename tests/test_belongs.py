@@ -269,7 +269,7 @@ def test_a_run_of_format_0_goes_on_and_is_one_of_format_1_then(old, tmp_path):
     assert "are not of one run" in line_of(resume, old.path)
 
 
-def test_another_number_of_threads_and_a_lost_checkpoint_are_remarked_upon(train, capsys):
+def test_another_number_of_threads_is_remarked_upon(train, capsys):
     folder = train("a")
     assert folder.restore("last")["state"]["threads"] == torch.get_num_threads() == 1
     resume(folder.path)
@@ -281,6 +281,47 @@ def test_another_number_of_threads_and_a_lost_checkpoint_are_remarked_upon(train
         torch.set_num_threads(1)
     assert "began with 1 thread(s) of torch and goes on with 2" in capsys.readouterr().out
     assert folder.restore("last")["state"]["threads"] == 1
+
+
+def test_a_run_that_lost_its_last_checkpoint_does_not_begin_again_over_what_is_left(train):
+    folder = train("a")
+    last, best = (folder.checkpoint(which).read_bytes() for which in ("last", "best"))
     folder.checkpoint("last").unlink()
-    svi.main(["--resume", str(folder.path)])
-    assert "begins again with its first epoch" in capsys.readouterr().out
+    said = "epochs behind it, and checkpoint.last.safetensors is gone: put it back, or train a new run"
+    assert said in line_of(resume, folder.path)
+    folder.checkpoint("best").unlink()  # the trace alone
+    assert f"has 3 {said}" in line_of(resume, folder.path)
+    folder.checkpoint("best").write_bytes(best)
+    (folder.path / "trace.csv").unlink()  # the best weights alone, of a later epoch than the first
+    assert folder.restore("best")["state"]["epoch"] > 1
+    assert said in line_of(resume, folder.path)
+    folder.checkpoint("last").write_bytes(last)
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_begins_again(train):
+    folder, whole = train("a", "--epochs", "1"), train("b", "--epochs", "1")
+    folder.checkpoint("last").unlink()  # as between the trace's writing and the last checkpoint's
+    resume(folder.path)
+    resume(whole.path)
+    assert [row[:6] for row in folder.read_trace()] == [row[:6] for row in whole.read_trace()]
+
+
+@pytest.mark.parametrize(
+    ("options", "edit", "named"),
+    [
+        (["--encoder.hidden_dims", "[8]"], ("hidden_dims:\n    - 8\n", "", 1), "encoder.init_args.hidden_dims is None"),
+        (["--objective.free_bits", "0.5"], ("    free_bits: 0.5\n", "", 1), "objective.init_args.free_bits is 0.0"),
+        (
+            ["--guide", "SemiAmortized", "--guide.family", "IAF", "--guide.family_options", "{context_dim: 3}"],
+            ("context_dim: 3", "{}", 1),
+            "guide.init_args.family_options.context_dim is None",
+        ),
+    ],
+)
+def test_an_option_of_a_class_that_one_side_alone_has_is_its_default(train, options, edit, named):
+    folder = train("a", *options)
+    text = folder.config_text()
+    edited = text.replace(*edit)
+    assert edited != text
+    (folder.path / "config.yaml").write_text(edited)
+    assert named in line_of(pyro_vae.load, folder.path)

@@ -439,6 +439,23 @@ def test_bad_yaml_is_one_line_at_once(tmp_path, name):
         assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("text", ["guide: null", "guide: {}", "prior: ~", "beta:", "data: null", "seed: null", "lr:"])
+def test_null_is_not_read_as_the_default(tmp_path, text):
+    """But where null is the default, as of the likelihood, which the data choose then."""
+    name = text.partition(":")[0]
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    for way in (
+        lambda: settings_from(text),
+        lambda: parse_arguments(make_parser(), ["--config", str(file)]),
+        lambda: settings_of({"config": file}),
+        lambda: settings_of(yaml.safe_load(text)),
+    ):
+        with pytest.raises(InputError, match=f"gives no value to {name}: leave it out for its default"):
+            way()
+    assert settings_from("likelihood: null\npatience: null\n").text == settings_from("{}").text
+
+
 def test_numbers_of_a_file_are_those_of_the_command_line():
     table = read_table("lr: 1e-3\nweight_decay: 1.5e3\nclip_norm: .5\ndata: 2020-01-01\nseed: 3\n", "FILE")
     assert table == {"lr": 1e-3, "weight_decay": 1500.0, "clip_norm": 0.5, "data": "2020-01-01", "seed": 3}

@@ -48,8 +48,7 @@ class Recorder:
     ):
         quiet = quiet or not prepared.workers.main
         self.prepared, self.folder, self.origin = prepared, folder, origin or {}
-        lost = not state.epoch and folder.checkpoint("best").exists()
-        self.remarks = remarks_on(state.threads, prepared.device, lost)
+        self.remarks = remarks_on(state.threads, prepared.device)
         self.steps = len(prepared.batches)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
         self.engine: str | None = None
