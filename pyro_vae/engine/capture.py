@@ -103,6 +103,8 @@ class Layout:
         self.held = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         self.is_tensor = [isinstance(leaf, Tensor) for leaf in leaves]
         self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        alone = sum(self.is_tensor) == 1  # as in a step with the optimizer in it, of an ELBO without terms
+        self._alone = shown._replace(record=None) if alone else None  # type: ignore[arg-type]
 
     def take(self) -> list[Tensor]:
         """The tensors of the pass, once."""
@@ -111,6 +113,8 @@ class Layout:
 
     def together(self, outputs: Sequence[Tensor]) -> Pass:
         """The outputs of a graph as a pass."""
+        if self._alone is not None:
+            return self._alone._replace(record=outputs[0])
         given = iter(outputs)
         leaves = [next(given) if t else held for t, held in zip(self.is_tensor, self.held, strict=True)]
         return pytree.tree_unflatten(leaves, self.spec)._replace(parameters=self.parameters)

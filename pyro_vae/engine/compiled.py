@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._guards import TracingContext, tracing
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from pyro_vae.engine.arguments import Arguments
 from pyro_vae.engine.graph import Graph
@@ -31,8 +34,10 @@ def cache_folder() -> Path:
 
 def use_cache_folder() -> None:
     """Let Inductor keep its code in :func:`cache_folder`, unless the user said where."""
-    if "TORCHINDUCTOR_CACHE_DIR" in os.environ:
-        return
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    if os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir()) != default_cache_dir():
+        return  # torch itself sets the variable to its default when it is asked for it
     folder = cache_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -54,7 +59,9 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     if all(t.device.type == "cpu" for t in inputs):
         keep_pages()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        # Inductor asks the tracing context for an environment of shapes before it looks into its cache.
+        shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
+        with torch.no_grad(), shapes, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Inductor's, of PyTorch's own functions
             graph.run = inductor(graph.module, inputs, options=OPTIONS)
     except Exception as error:  # whatever goes wrong in a compiler, the graph itself still runs

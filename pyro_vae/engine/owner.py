@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     optimizer: Optimizer
     group: dict[str, Any]
     table: Any
-    state: dict[str, Any]
+    state: Any
     rule: Rule
     clip: dict[str, float]
 
@@ -101,11 +101,11 @@ def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
         raise NotBound
     optimizer = own.optimizer if is_scheduler(own) else own
     (group,) = optimizer.param_groups
-    state = optimizer.state.get(parameter, {})
+    state = optimizer.state.get(parameter)  # None for an optimizer that keeps none
     rule = RULES[type(optimizer)]
     clip = optim._get_grad_clip_args(parameter)  # type: ignore[arg-type]
     entry = Entry(parameter, optimizer, group, optimizer.state, state, rule, dict(clip or {}))
-    if any(not isinstance(state.get(name), Tensor) for name in rule.state(group)):
+    if any(not isinstance((state or {}).get(name), Tensor) for name in rule.state(group)):
         raise NotBound
     return entry
 
