@@ -25,10 +25,12 @@ from pyro_vae.estimators.gap import (
 from pyro_vae.estimators.gaussian_fit import GaussianFit
 from pyro_vae.estimators.gradients import GradientQuality, gradient_quality
 from pyro_vae.estimators.importance import Importance, importance, pareto_k
+from pyro_vae.estimators.judgement import Judgement, judge
 from pyro_vae.estimators.labels import label_bounds
 from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensions
 from pyro_vae.estimators.modes import Search
 from pyro_vae.estimators.ood import told_apart
+from pyro_vae.estimators.posterior import Draws, TruePosterior, posterior
 from pyro_vae.estimators.sampling import NotDefined, posterior_draws, simulate
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "Demand",
+    "Draws",
     "ElboEstimate",
     "Estimate",
     "Evidence",
@@ -47,11 +50,13 @@ __all__ = [
     "GaussianFit",
     "GradientQuality",
     "Importance",
+    "Judgement",
     "LocalBounds",
     "LocalOptimization",
     "NotDefined",
     "Optimum",
     "Search",
+    "TruePosterior",
     "active_units",
     "aggregate_posterior",
     "ais",
@@ -65,12 +70,14 @@ __all__ = [
     "gradient_quality",
     "importance",
     "iwae",
+    "judge",
     "kl_of_dimensions",
     "label_bounds",
     "log_evidence",
     "mmd",
     "optimize_posterior",
     "pareto_k",
+    "posterior",
     "posterior_draws",
     "simulate",
     "split_gap",

@@ -1,0 +1,179 @@
+"""Draws from the true posterior p(z|x), by the chains that measure log p(x), moved on at its own temperature."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from pyro_vae.estimators.annealing import Annealing
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.evidence import SEEN, Evidence, planned, stratified_log_mean
+from pyro_vae.estimators.pilot import Plan, path_of, started
+from pyro_vae.estimators.sampling import Progress, images_at_once, silent
+from pyro_vae.models import Model
+from pyro_vae.seeds import batch_seed, seeded
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How many draws of each posterior are made.
+
+    Attributes:
+        chains: of each image.
+        effective: chains are moved on until the draws are worth so many independent ones.
+        most_moves: but not more often than this.
+
+    Raises:
+        ValueError: where one of them is below 1, or there are fewer than two moves.
+    """
+
+    chains: int = 64
+    effective: int = 500
+    most_moves: int = 128
+
+    def __post_init__(self) -> None:
+        if min(self.chains, self.effective) < 1 or self.most_moves < 2:
+            raise ValueError(f"chains and effective are at least 1, and most_moves at least 2: {self}")
+
+
+class TruePosterior(NamedTuple):
+    """Weighted draws of p(z|x) for N images.
+
+    Attributes:
+        z: ``(S, N, D)``.
+        weight: ``(S, N)``; sums to 1 over the draws of an image.
+        log_joint: log p(x, z) of each draw, ``(S, N)``, nats.
+        effective: what the draws of an image are worth in independent ones, ``(N,)``: by the spread of the chains'
+            weights and by how far a chain's neighbouring draws resemble each other.
+        log_evidence: from the same chains.
+        modes: how many modes hold a hundredth of the posterior or more, ``(N,)``.
+    """
+
+    z: Tensor
+    weight: Tensor
+    log_joint: Tensor
+    effective: Tensor
+    log_evidence: Estimate
+    modes: Tensor
+
+    def resampled(self, count: int, seed: int = 0) -> Tensor:
+        """Draws without weights, ``(count, N, D)``: systematic resampling, which repeats none more than it must."""
+        with seeded(batch_seed(seed, count)):
+            offset = torch.rand(self.weight.shape[1], 1, device=self.z.device, dtype=self.weight.dtype)
+        ends = self.weight.cumsum(0).T.contiguous()
+        points = (torch.arange(count, device=self.z.device) + offset) / count
+        rows = torch.searchsorted(ends, points * ends[:, -1:]).clamp(max=len(self.z) - 1).T
+        return self.z.gather(0, rows[..., None].expand(-1, -1, self.z.shape[-1]))
+
+
+def posterior(
+    model: Model,
+    guide: nn.Module | None,
+    x: Tensor,
+    settings: Evidence = Evidence(),  # noqa: B008 (it is frozen)
+    draws: Draws = Draws(),
+    seed: int = 0,
+    progress: Progress = silent,
+) -> TruePosterior:
+    """Weighted draws of p(z|x), as exact as :func:`log_evidence` is.
+
+    Chains that were annealed to the posterior move on. A move leaves the posterior as it is, so that each of a chain's
+    later places has the chain's weight.
+
+    Args:
+        guide: whose draws are among the starts.
+        x: images ``(N, *image_shape)``.
+        seed: of all draws.
+
+    Raises:
+        NotDefined: where there is neither a guide nor a prior to start from.
+    """
+    settings = replace(settings, annealing=replace(settings.annealing, chains=draws.chains))
+    size = images_at_once(x, max(64, draws.chains))
+    parts = []
+    for start in range(0, len(x), size):
+        images = x[start : start + size]
+        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False), torch.no_grad():
+            plan = planned(model, guide, images, settings, seed)
+            groups = plan.groups()
+            found = [_moved(model, plan.take(rows), images[rows], settings.annealing, draws) for rows in groups]
+            order = torch.cat(groups).argsort()
+            z, *others = _joined(found)
+            parts.append(_Moved(z[:, order], *(column[..., order] for column in others)))
+        progress(min(start + size, len(x)), len(x))
+    z, weight, log_joint, effective, lower, error, modes = _joined(parts)
+    how = "annealed from each image's best Gaussian, HMC"
+    evidence = Estimate.over(lower, how, draws.chains, "lower", error)
+    return TruePosterior(z, weight, log_joint, effective, evidence, modes)
+
+
+class _Moved(NamedTuple):
+    z: Tensor
+    weight: Tensor
+    log_joint: Tensor
+    effective: Tensor
+    lower: Tensor
+    error: Tensor
+    modes: Tensor
+
+
+def _joined(parts: list[_Moved]) -> _Moved:
+    """Images side by side; where some have more draws than others, the shorter ones end in draws of no weight."""
+    longest = max(len(part.z) for part in parts)
+
+    def filled(value: Tensor, last: bool = False) -> Tensor:
+        missing = longest - len(value)
+        return torch.cat([value, value[-1:].expand(missing, *value.shape[1:]) * (1 if last else 0)])
+
+    columns = zip(*parts, strict=True)
+    z, weight, log_joint = next(columns), next(columns), next(columns)
+    return _Moved(
+        torch.cat([filled(value, last=True) for value in z], 1),
+        torch.cat([filled(value) for value in weight], 1),
+        torch.cat([filled(value, last=True) for value in log_joint], 1),
+        *(torch.cat(column) for column in columns),
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _moved(model: Model, plan: Plan, x: Tensor, settings: Annealing, draws: Draws) -> _Moved:
+    """Anneal, then move on until the draws are worth enough."""
+    temperatures, proposal = int(plan.temperatures[0]), plan.proposal
+    path, component = path_of(plan, temperatures, settings), proposal.strata()
+    at, rescore = started(model.log_joint, proposal, x, component)
+    log_weight, at = path.forward(at, rescore, _nothing)
+    lower, error, share = stratified_log_mean(log_weight, component, proposal)
+    of_chain = log_weight.softmax(0)
+    worth = 1 / of_chain.square().sum(0)
+    places: list[Tensor] = []
+    effective = torch.zeros_like(worth)
+    while len(places) < draws.most_moves and (len(places) < 2 or effective.min() < draws.effective):
+        at, _ = path.move(at, temperatures, rescore)
+        places.append(at.z)
+        if len(places) > 1:
+            effective = worth * len(places) / correlation_time(torch.stack(places))
+    z = torch.cat([proposal.place(u, component) for u in places])
+    log_joint = torch.cat([model.log_joint(x, part) for part in z.split(settings.chains)])
+    weight = (of_chain / len(places)).repeat(len(places), 1)
+    return _Moved(z, weight, log_joint, effective, lower, error, (share > SEEN).sum(-1))
+
+
+def correlation_time(u: Tensor) -> Tensor:
+    """(1 + r) / (1 - r) with r of neighbouring draws, the largest over the dimensions: ``(K, C, N, D) -> (N,)``.
+
+    Places are in units of the base, around each chain's own component, so that their mean over chains is about 0; the
+    squares are looked at, too, since a chain may go from side to side and keep its distance.
+    """
+
+    def lag(values: Tensor) -> Tensor:
+        centred = values - values.mean((0, 1))
+        product = (centred[1:] * centred[:-1]).mean((0, 1))
+        return (product / centred.square().mean((0, 1)).clamp(min=1e-12)).clamp(0, 0.99)
+
+    r = torch.maximum(lag(u), lag(u.square())).amax(-1)
+    return (1 + r) / (1 - r)
