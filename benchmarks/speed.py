@@ -61,7 +61,7 @@ def case_of(words: str) -> Case:
     """``GUIDE/BATCH/PARTICLES`` as a case.
 
     Raises:
-        ValueError: where it is none.
+        ValueError: if it is none.
     """
     guide, batch_size, particles = words.split("/")
     case = Case(guide, int(batch_size), int(particles))

@@ -118,7 +118,7 @@ def train(folder: Path, **chosen: Any) -> None:
     """The run in this folder: begun, gone on with, or left as it is where it is finished.
 
     Raises:
-        InputError: where the folder has a run of another schedule.
+        InputError: if the folder has a run of another schedule.
     """
     if (folder / "config.yaml").exists():
         there = settings_from(RunFolder(folder).config_text()).config

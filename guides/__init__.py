@@ -1,4 +1,4 @@
-"""Approximate posteriors q(z|x), one file a family. A new file here, with one class, is all that a new guide needs.
+"""Approximate posteriors q(z|x), one file a family. A new guide is one new file here, with one class.
 
 Guides of other packages are found through the entry-point group ``pyro_vae.guides``. Type checkers read the names from
 ``__init__.pyi``, which ``python tests/test_typed_names.py`` writes.

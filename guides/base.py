@@ -19,19 +19,18 @@ LabelUse = Literal["ignored", "optional", "required"]  #: what a model or a guid
 class Head(nn.Linear):
     """The encoder's features ``(..., F)`` to lambda ``(..., P)``, whose last entries, the couplings, are damped.
 
-    Variational parameters that couple dimensions are each divided by the number of their group. Adam moves every weight
-    at one speed, and what couplings do to a sample adds up: undamped, all of them together are C times as fast as a
-    scale. The posterior then takes up correlations before the decoder uses all of z, becomes the prior along directions
-    that are not used yet, and leaves them so: no image moves them. On the digits this decides for the most part whether
-    a family ends above or below the one that it contains (:func:`pyro_vae.estimators.active_units` counts directions;
-    RESULTS.md). Damped, all couplings together are as fast as one parameter, and come late. It is the way from the
-    features to lambda that is damped: a search over lambda itself meets couplings in their own units.
+    Coupling parameters are divided by their number C. Adam moves every weight at the same rate and the effects of
+    couplings on a sample add up, so undamped they learn C times faster than a scale: the posterior becomes correlated
+    before the decoder uses all of z, collapses to the prior along unused directions, and stays there. On the digits
+    this mostly decides whether a family ends above or below the one that it contains
+    (:func:`pyro_vae.estimators.active_units` counts directions; RESULTS.md). Only the path from features to lambda is
+    damped; optimising lambda directly (the inference gap) sees couplings in their own units.
 
     Args:
         in_features: F.
         num_parameters: P.
-        num_couplings: how many of them, the last ones, are couplings.
-        groups: of how many transforms; C is the number of couplings of one.
+        num_couplings: the last so many of them are couplings.
+        groups: the number of transforms; C is the number of couplings of one.
     """
 
     pace: Tensor | None
@@ -52,15 +51,15 @@ class Guide(nn.Module, ABC):
 
     Amortization and family are two methods, so that the inference gap of every guide can be split
     (Cremer, Li & Duvenaud 2018): :meth:`amortize` maps images to variational parameters, :meth:`posterior` maps these
-    to a distribution. A new guide is a subclass that says how many variational parameters it has and what distribution
-    they make; this class does the rest.
+    to a distribution. A new guide is a subclass that gives the number of variational parameters and the distribution
+    that they make; this class does the rest.
 
     Args:
         encoder: the network from images to features; see :mod:`guides.encoders`.
         latent_dim: the number of latent dimensions D.
         num_parameters: the number P of variational parameters of one image.
-        num_couplings: how many of these, the last ones, couple dimensions, and are damped; see :class:`Head`.
-        groups: how many transforms these couplings belong to.
+        num_couplings: the last so many of these couple dimensions, and are damped; see :class:`Head`.
+        groups: the number of transforms that these couplings belong to.
 
     A guide's rows are independent: q(z|x_i) does not depend on the other images of the batch.
     """
@@ -69,11 +68,11 @@ class Guide(nn.Module, ABC):
     scores_any_z: bool = True
     #: whether q has a density; a point mass has none
     has_density: bool = True
-    #: whether the family holds every Gaussian over z, with any covariance; may depend on the options
+    #: whether the family contains every Gaussian over z, with any covariance; may depend on the options
     contains_full_gaussian: bool = False
-    #: whether q is of z given x alone, or also takes the label y of an image, or has no meaning without it
+    #: whether q(z|x) ignores the label y of an image, takes it if given, or needs it
     labels: LabelUse = "ignored"
-    #: whether ``--guide NAME`` finds the class; a model makes the others around the guide that was chosen
+    #: whether ``--guide NAME`` finds the class; models make the others around the chosen guide
     chosen_by_name: bool = True
 
     def __init__(self, encoder: Encoder, latent_dim: int, num_parameters: int, num_couplings: int = 0, groups: int = 1):
@@ -92,9 +91,9 @@ class Guide(nn.Module, ABC):
         """Variational parameters ``(N, P)`` to q: batch_shape ``(N,)``, event_shape ``(latent_dim,)``."""
 
     def bind(self, log_joint: Callable[[Tensor, Tensor], Tensor]) -> None:
-        """Show the guide the model it will be trained with; called once, after both are built.
+        """Give the guide the model that it is trained with; called once, after both are built.
 
-        Nothing happens here. A guide that improves lambda with the model's own gradient
+        Here it does nothing. A guide that improves lambda with the model's own gradient
         (:class:`~guides.SemiAmortized`) keeps ``log_joint``: ``(N, *event), (S, N, D) -> (S, N)``, nats.
         """
 

@@ -13,24 +13,24 @@ from pyro_vae.nn import Activation, GaussianLayer, softplus_scale
 class BottomUp(Guide):
     r"""The lower layer from the image, then the upper from the lower, :math:`q(z_1|x)\, q(z_2|z_1, x)`.
 
-    z is the vector (z1, z2). Both are diagonal Gaussians given what they are conditioned on, so that the two layers may
-    depend on each other in any way that the network from z1 to z2 can hold. For a model in which z2 reaches the image
-    through z1 alone, as with ``--prior HierarchicalPrior``, the exact posterior has this form with q(z2|z1).
+    z is the vector (z1, z2). Each is a diagonal Gaussian given its condition. The network from z1 to z2 decides how the
+    layers depend on each other. If z2 reaches the image only through z1, as with ``--prior HierarchicalPrior``, the
+    exact posterior has this form with q(z2|z1).
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D, of both layers together. The variational parameters are D means and D raw scales, P = 2D, or,
-            where ``direct`` is false, those of z1. The network between the layers is shared by all images.
-        top_dim: dimensions of z2; by default a third of all. One dimension in all is one layer.
-        hidden_dims: the width of each hidden layer of the network from z1 to z2; none make it linear.
+        latent_dim: D, of both layers together. The variational parameters are D means and D raw scales, P = 2D, or only
+            those of z1 if ``direct`` is false. All images share the network between the layers.
+        top_dim: dimensions of z2; by default a third of D. With D = 1 there is only z1.
+        hidden_dims: the width of each hidden layer of the network from z1 to z2; an empty list makes it linear.
         activation: the nonlinearity after each of these layers.
-        direct: whether the image speaks to z2 itself as well, by a Gaussian that multiplies the network's; without,
+        direct: whether the image also informs z2 directly, by a Gaussian that multiplies the network's; if not,
             q(z2|z1) is Burda et al.'s.
 
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where ``top_dim`` leaves one of the layers empty.
+        ValueError: if ``top_dim`` leaves a layer empty.
 
     References:
         Burda, Grosse & Salakhutdinov 2015, Importance Weighted Autoencoders, section 2.

@@ -10,21 +10,20 @@ from pyro_vae.params import announce
 
 
 class Point(dist.Delta):
-    """A point mass that refuses to be scored, for it has no density."""
+    """A point mass that refuses to be scored, because it has no density."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Raises NotImplementedError: whatever number stood here, the ELBO made with it would bound nothing."""
+        """Raises NotImplementedError: with any number here, the ELBO would bound nothing."""
         raise NotImplementedError("a point mass has no density: there is no log q(z|x), no KL and no ELBO with Delta")
 
 
 class Delta(Guide):
     r"""All mass at one point, :math:`q(z|x) = \delta(z - \mu(x))`: with it the VAE becomes the plain autoencoder.
 
-    There is no log q(z|x), so ``posterior(lam).log_prob`` raises, and nothing that training reports with this guide is
-    a bound on log p(x). In a Pyro trace the site "z" scores 0, as in Pyro's own ``AutoDelta``. What SVI then maximises
-    is :math:`\log p(x|z) + \beta \log p(z)` at :math:`z = \mu(x)`: with a KL weight of 0 (``--beta Constant
-    --beta.beta 0``) the reconstruction alone, the autoencoder; with 1 the point of highest posterior density, an
-    autoencoder with weight decay on its code.
+    There is no log q(z|x), so ``posterior(lam).log_prob`` raises, and training with this guide reports no bound on log
+    p(x). In a Pyro trace the site "z" scores 0, as in Pyro's own ``AutoDelta``. SVI then maximises :math:`\log p(x|z) +
+    \beta \log p(z)` at :math:`z = \mu(x)`: with a KL weight of 0 (``--beta Constant --beta.beta 0``) the reconstruction
+    alone, the autoencoder; with 1 the point of highest posterior density, an autoencoder with weight decay on its code.
 
     Args:
         encoder: the network from images to features.

@@ -13,7 +13,7 @@ class FullRank(Guide):
     r"""A Gaussian with full covariance by its Cholesky factor, :math:`q(z|x) = N(\mu(x), L(x) L(x)^T)`.
 
     :math:`L = \mathrm{diag}(\sigma)\, (I + A)` with A strictly lower triangular of C = D(D-1)/2 entries.
-    They count in units of their row's scale, and are damped on their way from the features (:class:`guides.base.Head`).
+    The entries are in units of their row's scale, and are damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.

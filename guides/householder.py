@@ -14,9 +14,9 @@ from pyro_vae.nn import require_positive, softplus_scale
 class Householder(Guide):
     r"""A Gaussian turned by T reflections, :math:`z = \mu + H_T \cdots H_1 \mathrm{diag}(\sigma)\, \epsilon`.
 
-    :math:`H_t = I - 2 v_t v_t^T / |v_t|^2`. The paper reflects the mean as well; the family is the same, and a mean
-    that stands apart does not move while its directions are learned. D - 1 reflections reach every covariance.
-    Each vector is a global one plus an amortized change.
+    :math:`H_t = I - 2 v_t v_t^T / |v_t|^2`. The paper reflects the mean too; the family is the same, and an unreflected
+    mean does not move while the directions are learned. D - 1 reflections reach every covariance. Each vector is a
+    global one plus an amortized change.
 
     Args:
         encoder: the network from images to features.
@@ -26,7 +26,7 @@ class Householder(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         Tomczak & Welling 2016, Improving Variational Auto-Encoders using Householder Flow, the section on
@@ -47,8 +47,8 @@ class Householder(Guide):
             for weights in self.head.parameters():
                 weights[2 * latent_dim :] *= 0.1
         self.contains_full_gaussian = reflections >= latent_dim - 1
-        # Turned noise of equal scales is the same noise, so any directions will do to start with, if they differ. Only
-        # directions count: of length 2, a vector turns half as far for what one image adds to it.
+        # Rotated noise of equal scales is the same noise, so any different directions are a good start. Only directions
+        # count: a vector of length 2 turns half as far by the change of one image.
         vectors = 2 * nn.functional.normalize(torch.randn(reflections, latent_dim), dim=-1)
         self.vectors = nn.Parameter(vectors, requires_grad=latent_dim > 1)  # one dimension has no directions
 

@@ -26,8 +26,8 @@ class IAF(Guide):
     :math:`z \leftarrow \sigma \odot z + (1 - \sigma) \odot m`.
 
     m and :math:`\sigma` of dimension i are computed by one masked network from the dimensions before i and from a
-    context that the encoder gives. A sample and its density cost one pass; scoring any other z is exact, and costs D
-    passes a step.
+    context from the encoder. A sample and its density cost one pass; scoring any other z is exact, and costs D passes a
+    step.
 
     Args:
         encoder: the network from images to features.
@@ -40,7 +40,7 @@ class IAF(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling 2016, Improving Variational Inference with Inverse

@@ -1,6 +1,6 @@
 """q(z|x, y) and q(y, z|x): any guide, given the label or with the label inferred beside z.
 
-A model of labels makes these around the guide that is chosen by name; they cannot be chosen themselves.
+A model of labels makes these around the chosen guide; no option can choose them.
 """
 
 import copy
@@ -21,17 +21,17 @@ NEVER = -1e4
 
 
 class LabelGuide(Guide):
-    r"""q(z|x, y) by the family of another guide: the label joins the encoder's features in one layer more.
+    r"""q(z|x, y) by the family of another guide: one more layer joins the label to the encoder's features.
 
-    :meth:`~pyro_vae.models.ConditionalVAE.wrap_guide` makes it of the guide that was chosen by name. Of the label
-    only this layer and the head depend, so that ten classes cost one pass of the encoder.
+    :meth:`~pyro_vae.models.ConditionalVAE.wrap_guide` makes it from the chosen guide. Only this layer and the head
+    depend on the label, so ten classes cost one pass of the encoder.
 
     Args:
-        family: the guide whose encoder, head and ``posterior`` are taken.
+        family: the guide whose encoder, head and ``posterior`` it uses.
         num_classes: C; labels are 0, ..., C - 1.
 
     Raises:
-        ValueError: where ``family`` is no guide whose lambda is its head of its encoder.
+        ValueError: if ``family`` does not compute lambda as head(encoder(x)).
     """
 
     labels: LabelUse = "required"
@@ -75,10 +75,10 @@ class LabelGuide(Guide):
 
 
 class M2Guide(LabelGuide):
-    r"""q(y, z|x) = q(y|x) q(z|x, y), with a classifier q(y|x) that has an encoder of its own.
+    r"""q(y, z|x) = q(y|x) q(z|x, y), with a classifier q(y|x) that has its own encoder.
 
-    As a guide of z alone it is the mixture :math:`q(z|x) = \sum_y q(y|x)\,q(z|x, y)`: that is what ``amortize`` and
-    ``posterior`` say of an image, and so what :func:`pyro_vae.features` gives.
+    As a guide of z alone it is the mixture :math:`q(z|x) = \sum_y q(y|x)\,q(z|x, y)`. ``amortize`` and ``posterior``
+    give this mixture, and so does :func:`pyro_vae.features`.
 
     Args:
         family: see :class:`LabelGuide`; the classifier's encoder begins as a copy of its encoder.
@@ -107,7 +107,7 @@ class M2Guide(LabelGuide):
 
         Args:
             x: images ``(N, *event)``.
-            y: labels ``(N,)``, -1 where they were not seen; q(y|x) of those that were is certain of them.
+            y: labels ``(N,)``, -1 for a hidden one; a visible label gets q(y|x) = 1.
         """
         announce(self)
         logits = self.log_label(x)

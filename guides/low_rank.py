@@ -11,12 +11,12 @@ from pyro_vae.nn import require_positive, softplus_scale
 class LowRank(Guide):
     r"""A Gaussian with low-rank plus diagonal covariance, :math:`q(z|x) = N(\mu, \mathrm{diag}\,\sigma^2 + U U^T)`.
 
-    :math:`U = \mathrm{diag}(\sigma)\, V`: the amortized entries of V count in units of their row's scale,
-    and are damped on their way from the features (:class:`guides.base.Head`).
+    :math:`U = \mathrm{diag}(\sigma)\, V`: the amortized entries of V are in units of their row's scale, and are damped
+    (:class:`guides.base.Head`).
 
     Between :class:`~guides.MeanField` and :class:`~guides.FullRank`: the number of variational parameters grows
-    linearly with D. With a rank of D - 1 or more every covariance is in reach whose smallest eigenvalue is above the
-    floor: take that eigenvalue for the diagonal, and the rest has rank D - 1.
+    linearly with D. A rank of D - 1 or more reaches every covariance whose smallest eigenvalue is above the floor: with
+    that eigenvalue as the diagonal, the rest has rank D - 1.
 
     Args:
         encoder: the network from images to features.
@@ -26,7 +26,7 @@ class LowRank(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where ``rank`` is not positive.
+        ValueError: if ``rank`` is not positive.
 
     References:
         Ong, Nott & Smith 2018, Gaussian Variational Approximation with a Factor Covariance Structure.
@@ -49,7 +49,7 @@ class LowRank(Guide):
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:
         loc, raw_scale = lam[..., : 2 * self.latent_dim].chunk(2, dim=-1)
         relative = lam[..., 2 * self.latent_dim :].unflatten(-1, (self.latent_dim, self.rank))
-        # The density is a difference of two terms that grow as 1 / variance: a lower floor would cost float32 its
+        # The density is a difference of two terms that grow as 1 / variance: with a lower floor, float32 loses its
         # digits.
         scale = softplus_scale(raw_scale, floor=1e-2)
         return dist.LowRankMultivariateNormal(loc, scale.unsqueeze(-1) * relative, scale**2)

@@ -14,8 +14,8 @@ class Mixture(Guide):
     r"""A mixture of diagonal Gaussians, :math:`q(z|x) = \sum_k \pi_k(x)\, N(\mu_k(x), \mathrm{diag}\,\sigma_k^2(x))`.
 
     :math:`\mu_k = \mu + \sigma \odot \delta_k` and :math:`\sigma_k = \sigma \odot s_k`: all components move with one
-    diagonal Gaussian, and what sets each apart from it counts in units of its scale and is damped
-    (:class:`guides.base.Head`). Components that each had to find the posterior by themselves end worse than one.
+    diagonal Gaussian; the differences from it are in units of its scale and are damped (:class:`guides.base.Head`).
+    Components that each find the posterior alone end worse than one component.
 
     Gradients of the ELBO are unbiased, for the weights too, by implicit reparameterisation; see
     :class:`MixtureOfNormals`.
@@ -29,7 +29,7 @@ class Mixture(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where ``components`` is not positive.
+        ValueError: if ``components`` is not positive.
 
     References:
         Figurnov, Mohamed & Mnih 2018, Implicit Reparameterization Gradients, section 4.
@@ -48,7 +48,7 @@ class Mixture(Guide):
         super().__init__(encoder, latent_dim, 2 * latent_dim + own, num_couplings=own)
         self.components = components
         offsets = self.head.bias[2 * latent_dim + components :][: components * latent_dim]
-        with torch.no_grad():  # components that start at one place get one gradient, and never part
+        with torch.no_grad():  # components that start equal get equal gradients, and stay equal
             offsets.normal_(std=0.3 * own)
 
     def posterior(self, lam: Tensor) -> dist.TorchDistribution:

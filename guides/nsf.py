@@ -15,14 +15,14 @@ class NSF(Guide):
     r"""Noise through T monotone rational-quadratic splines, then scaled and shifted,
     :math:`z = \mu + \sigma \odot f(\epsilon)`.
 
-    The splines of a dimension are computed by a masked network from other dimensions and from a context that the
-    encoder gives. They bend the noise within ``bound`` standard deviations and leave it alone outside.
+    A masked network computes the splines of a dimension from other dimensions and from a context from the encoder. They
+    bend the noise within ``bound`` standard deviations and are the identity outside.
 
     Args:
         encoder: the network from images to features.
         latent_dim: D. The variational parameters are D means, D raw scales and the context, P = 2 D + ``context_dim``.
         transforms: the number T of layers of splines.
-        autoregressive: each dimension depends on all before it (scoring any z costs D passes), and not only one half of
+        autoregressive: whether each dimension depends on all before it (scoring any z costs D passes), or one half of
             them on the other half (two passes). Sampling costs one pass either way.
         bins: the pieces of a spline.
         bound: the splines' interval is [-bound, bound], in units of the noise's standard deviation.
@@ -32,7 +32,7 @@ class NSF(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive, or there are fewer than 2 bins.
+        ValueError: if a number is not positive, or there are fewer than 2 bins.
 
     References:
         Durkan, Bekasov, Murray & Papamakarios 2019, Neural Spline Flows, section 3.

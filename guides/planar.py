@@ -18,8 +18,8 @@ class Planar(Guide):
     Each transform is Pyro's, with the constraint :math:`w^T \hat u > -1` that keeps it invertible. Its inverse has no
     closed form, so the distribution scores only its own samples. The normal of each plane is a global direction plus
     an amortized change: a flow that starts from w = 0 has no direction at all. The paper scales and shifts the noise
-    before the flow; here the planes come first, so that their numbers count in units of the posterior's scale, and
-    they are damped by their number (:class:`guides.base.Head`).
+    before the flow; here the planes come first, so their parameters are in units of the posterior's scale, and are
+    damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -30,7 +30,7 @@ class Planar(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, section 4.1 and Appendix A.1.

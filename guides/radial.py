@@ -16,8 +16,8 @@ class Radial(Guide):
 
     :math:`r = |z - z_0|`, and the point, :math:`\alpha > 0` and :math:`\beta > -\alpha` are amortized. Each transform
     is Pyro's, which has no inverse, so the distribution scores only its own samples. The paper scales and shifts the
-    noise before the flow; here the points come first, so that their distances count in units of the posterior's scale,
-    and the numbers of a point are damped (:class:`guides.base.Head`).
+    noise before the flow; here the points come first, so their distances are in units of the posterior's scale, and the
+    parameters of a point are damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -28,7 +28,7 @@ class Radial(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         Rezende & Mohamed 2015, Variational Inference with Normalizing Flows, equation 14 and Appendix A.2.

@@ -14,8 +14,8 @@ class RealNVP(Guide):
     :math:`z = \mu + \sigma \odot f(\epsilon)`.
 
     A coupling scales and shifts one half of the dimensions by numbers computed from the other half and from a context
-    that the encoder gives; the halves change from one to the next. Here the first half is scaled and shifted too, by
-    the context alone. Sampling costs one pass, scoring any z two.
+    from the encoder; each coupling has other halves. Here the first half is scaled and shifted too, by the context
+    alone. Sampling costs one pass, scoring any z two.
 
     Args:
         encoder: the network from images to features.
@@ -27,7 +27,7 @@ class RealNVP(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         Dinh, Sohl-Dickstein & Bengio 2017, Density Estimation using Real NVP, section 3.2; as an amortized

@@ -1,4 +1,4 @@
-"""Semi-amortized inference: the encoder's answer, improved for each image by a few steps of gradient ascent."""
+"""Semi-amortized inference: a few steps of gradient ascent improve the encoder's lambda for each image."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -36,13 +36,13 @@ class SemiAmortized(Guide):
     :math:`\lambda \leftarrow \lambda + a\, g`.
 
     g is the gradient of :math:`E_q[\log p(x, z) - \log q(z)]` in lambda by ``num_particles`` fresh samples, with the
-    model that :meth:`bind` was given, shortened to a norm of at most ``clip_norm`` for each image. The ELBO that is
-    trained is the one after the steps, and its gradient flows back through them (by second derivatives, exact for the
-    samples drawn) to the encoder, to the model and to the lengths of the steps.
+    model that :meth:`bind` gave, clipped to a norm of ``clip_norm`` for each image. Training maximises the ELBO after
+    the steps; its gradient flows back through them (by second derivatives, exact for the samples drawn) to the encoder,
+    to the model and to the step sizes.
 
     The steps make the amortization gap smaller; the approximation gap is the inner family's. Lambda, and so
-    ``amortize``, is random through the samples, which is why the lengths are learned: where the encoder is right
-    already, a step only adds noise. The inner ELBO has KL weight 1 whatever the objective's is. A sample of
+    ``amortize``, is random through the samples. The step sizes are learned because a step only adds noise if the
+    encoder is already right. The inner ELBO has KL weight 1 whatever the objective's is. A sample of
     :class:`~guides.Mixture` has no second derivative, so with that family the gradient through the steps is
     approximate.
 
@@ -51,20 +51,20 @@ class SemiAmortized(Guide):
         latent_dim: D. The variational parameters are those of the inner guide.
         family: the inner guide, by its name or as module.Class.
         family_options: options of the inner guide.
-        steps: how many steps lambda takes; each costs about as much as a training step without them.
-        step_size: the first length a of each step, for a gradient of 1 nat per unit of lambda; then a is learned.
-        clip_norm: the longest gradient of one image that is believed.
+        steps: the number of steps of lambda; each costs about as much as a training step without them.
+        step_size: the initial a of each step, for a gradient of 1 nat per unit of lambda; then a is learned.
+        clip_norm: the largest norm of the gradient of one image; a longer gradient is shortened to it.
         num_particles: samples of z for each gradient.
 
     Shapes: as the inner guide's.
 
     Raises:
-        ValueError: where there is no such guide, or it has no density, or a number is not positive.
+        ValueError: if there is no such guide, or it has no density, or a number is not positive.
         RuntimeError: by ``amortize``, before ``bind``.
 
     References:
         Kim, Wiseman, Miller, Sontag & Rush 2018, Semi-Amortized Variational Autoencoders, algorithm 1. Here without
-        momentum, with learned lengths of the steps, and with exact instead of finite-difference second derivatives.
+        momentum, with learned step sizes, and with exact instead of finite-difference second derivatives.
 
     Example:
         >>> import torch

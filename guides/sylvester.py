@@ -49,11 +49,11 @@ class SylvesterTransform(Transform):
 
 
 class Sylvester(Guide):
-    r"""Noise through T Sylvester steps, all of whose matrices are amortized, then scaled and shifted.
+    r"""Noise through T Sylvester steps with amortized matrices, then scaled and shifted.
 
     A planar flow sees one direction a step, this one M. The inverse has no closed form, so the distribution scores only
-    its own samples. The paper scales and shifts the noise before the steps; here the steps come first, so that their
-    numbers count in units of the posterior's scale, and those of a step are damped (:class:`guides.base.Head`).
+    its own samples. The paper scales and shifts the noise before the steps; here the steps come first, so their
+    parameters are in units of the posterior's scale, and those of a step are damped (:class:`guides.base.Head`).
 
     Args:
         encoder: the network from images to features.
@@ -69,7 +69,7 @@ class Sylvester(Guide):
     Shapes: ``posterior`` takes ``(N, P)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where a number is not positive.
+        ValueError: if a number is not positive.
 
     References:
         van den Berg, Hasenclever, Tomczak & Welling 2018, Sylvester Normalizing Flows for Variational Inference, the
@@ -135,7 +135,7 @@ class Sylvester(Guide):
         transforms = []
         for step, raw in enumerate(steps):
             r_above, s_above, r_raw, s_raw, b, frame = raw.split([half, half, m, m, m, raw.shape[-1] - m * (m + 2)], -1)
-            # With R near 0 and S near the identity the step starts as the identity, and yet not at a saddle.
+            # With R near 0 and S near the identity the step starts near the identity, but not at a saddle.
             r, s = self._triangle(r_above, r_raw), self._triangle(s_above, s_raw + 1)
             transforms.append(SylvesterTransform(self._frame(step, frame), r, s, b))
         return scaled_flow(loc, raw_scale, transforms, invertible=False)

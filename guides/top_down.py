@@ -13,23 +13,23 @@ from pyro_vae.nn import Activation, GaussianLayer, softplus_scale
 class TopDown(Guide):
     r"""The upper layer from the image, then the lower from both, :math:`q(z_2|x)\, q(z_1|z_2, x)`.
 
-    z is the vector (z1, z2). What z2 lets expect of z1 and what the image says of z1 are two diagonal Gaussians, and
-    q(z1|z2, x) is their normalised product, as the exact one is the product of prior and likelihood. In the ladder VAE
-    the first of the two is the model's own p(z1|z2); here the guide has a network of its own, for a guide knows nothing
-    of the model.
+    z is the vector (z1, z2). q(z1|z2, x) is the normalised product of two diagonal Gaussians, one predicted from z2 and
+    one from the image; the exact posterior is likewise the product of prior and likelihood. In the ladder VAE the first
+    of the two is the model's own p(z1|z2); here the guide has its own network, because a guide knows nothing of the
+    model.
 
     Args:
         encoder: the network from images to features.
-        latent_dim: D, of both layers together. The variational parameters are D means and D raw scales, P = 2D. The
-            network between the layers is shared by all images.
-        top_dim: dimensions of z2; by default a third of all. One dimension in all is one layer.
-        hidden_dims: the width of each hidden layer of the network from z2 to z1; none make it linear.
+        latent_dim: D, of both layers together. The variational parameters are D means and D raw scales, P = 2D. All
+            images share the network between the layers.
+        top_dim: dimensions of z2; by default a third of D. With D = 1 there is only z1.
+        hidden_dims: the width of each hidden layer of the network from z2 to z1; an empty list makes it linear.
         activation: the nonlinearity after each of these layers.
 
     Shapes: ``posterior`` takes ``(N, 2 D)`` and has batch_shape ``(N,)``, event_shape ``(D,)``.
 
     Raises:
-        ValueError: where ``top_dim`` leaves one of the layers empty.
+        ValueError: if ``top_dim`` leaves a layer empty.
 
     References:
         Sonderby, Raiko, Maaloe, Sonderby & Winther 2016, Ladder Variational Autoencoders, equations 18 and 19.

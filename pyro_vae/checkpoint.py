@@ -32,7 +32,7 @@ def unpack(content: bytes, which: str) -> dict[str, Any]:
     """The state in a file.
 
     Raises:
-        InputError: where a bit of it is another than was written, it is another checkpoint than the one asked for, or a
+        InputError: if a bit of it is another than was written, it is another checkpoint than the one asked for, or a
             newer version wrote it; the message goes on after the file's name.
     """
     try:

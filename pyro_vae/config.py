@@ -144,7 +144,7 @@ def check_kind(option: str, kind: type, found: Any) -> None:
     """A class option takes a class of its kind and nothing else, such as a function that returns one.
 
     Raises:
-        InputError: where ``found`` is none.
+        InputError: if ``found`` is none.
     """
     if not (isinstance(found, type) and issubclass(found, kind)) or getattr(found, "__abstractmethods__", None):
         path = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', found)}".lstrip(".")

@@ -12,7 +12,7 @@ def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
     """The device of this name, of this process where there are several; auto is CUDA where there is one.
 
     Raises:
-        InputError: where there is no such device.
+        InputError: if there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

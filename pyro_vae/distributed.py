@@ -1,10 +1,9 @@
-"""Several processes that train one run: data parallelism, as torchrun starts it.
+"""Several processes that train one run: data parallelism under torchrun.
 
     torchrun --nproc-per-node=4 -m pyro_vae.svi --batch-size 64     # steps of 4 x 64 images
 
-Each process has the whole model and its own part of every minibatch; gradients are averaged over the images of all of
-them before the optimizer's step, which is then the same everywhere. Nothing else in the project asks the environment
-whether there are other processes.
+Each process has the whole model and its own part of every minibatch; gradients are averaged over all images before the
+optimizer's step, which is then the same everywhere. No other module asks the environment for other processes.
 """
 
 import os
@@ -23,18 +22,17 @@ from pyro_vae.errors import InputError
 
 T = TypeVar("T")
 
-# The others wait while the main process measures and draws. None has to be timed out: when one process dies, torchrun
-# ends them all.
+# No timeout while the main process evaluates: torchrun ends all processes when one dies.
 PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a run, seen from one of them; by default it is alone.
+    """The processes of a run, seen from one of them; by default there is only this one.
 
     Attributes:
-        rank: which one this is. Number 0 is the main one, which alone writes and speaks.
-        size: how many there are.
+        rank: the number of this process. Only the main process, number 0, writes and prints.
+        size: the number of processes.
     """
 
     rank: int = 0
@@ -46,14 +44,14 @@ class Workers:
 
     @property
     def command(self) -> str:
-        """What is typed before ``-m`` to have so many processes."""
+        """The words before ``-m`` that start so many processes."""
         return "python" if self.size == 1 else f"torchrun --nproc-per-node={self.size}"
 
     def device(self, wanted: torch.device) -> torch.device:
-        """The device of this process: with CUDA, each process of a machine has one of its own.
+        """The device of this process: with CUDA, each process of a machine has its own.
 
         Raises:
-            InputError: where the machine has fewer, or one was asked for by its number.
+            InputError: if the machine has too few, or the option names a device by its number.
         """
         if self.size == 1 or wanted.type == "cpu":
             return wanted
@@ -65,16 +63,16 @@ class Workers:
         return torch.device("cuda", own)
 
     def part(self, minibatch: Tensor) -> tuple[Tensor, float]:
-        """This process's rows of a minibatch, and what part of it they are.
+        """This process's rows of a minibatch, and their share of it.
 
-        The rows differ by at most one between processes. Where there are fewer rows than processes, those that would
-        have none take the first one with weight zero, so that every process takes the same steps.
+        The numbers of rows differ by at most one between processes. With fewer rows than processes, a process without
+        rows takes the first row with weight zero, so that every process takes the same steps.
         """
         own = minibatch[self.rank :: self.size]
         return (own, len(own) / len(minibatch)) if len(own) else (minibatch[:1], 0.0)
 
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The sum of each tensor over the processes, by one message; to the last bit the same in all of them."""
+        """The sum of each tensor over the processes, by one message; bitwise the same in all of them."""
         if self.size == 1:
             return list(tensors)
         together = torch.cat([t.reshape(-1) for t in tensors])
@@ -83,10 +81,10 @@ class Workers:
         return [part.view(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True)]
 
     def in_turn(self, function: Callable[[], T]) -> T:
-        """What ``function`` gives, called by the main process first: the others find what it downloaded or wrote.
+        """The result of ``function``; the main process calls it first, so the others find its downloads and files.
 
         Raises:
-            InputError: in every process, where it is raised in one.
+            InputError: in every process, if one raises it.
         """
         if self.size == 1:
             return function()
@@ -106,10 +104,10 @@ class Workers:
         return result[0]
 
     def on_main(self, function: Callable[[], T]) -> T:
-        """What ``function`` gives in the main process, which alone calls it, for all of them.
+        """The result of ``function``, which only the main process calls, in every process.
 
         Raises:
-            InputError: in every process, where the main one raises it.
+            InputError: in every process, if the main one raises it.
         """
         if self.size == 1:
             return function()
@@ -122,14 +120,14 @@ ALONE = Workers()
 
 
 def started() -> Workers:
-    """What torchrun says of the processes that it started; this one alone where it started none."""
+    """The processes that torchrun started, or this one alone without torchrun."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     return Workers(int(os.environ["RANK"]), size) if size > 1 and "RANK" in os.environ else ALONE
 
 
 @contextmanager
 def join() -> Iterator[Workers]:
-    """Within it, the processes that torchrun started can reach each other; only the main one gives warnings."""
+    """In this context the processes of torchrun can reach each other; only the main one gives warnings."""
     workers = started()
     if workers.size == 1:
         yield workers
@@ -144,12 +142,12 @@ def join() -> Iterator[Workers]:
             if not workers.main:
                 simplefilter("ignore")
             yield workers
-            workers.on_main(lambda: None)  # none leaves before all are done
+            workers.on_main(lambda: None)  # no process leaves before all are done
         orderly = True
-    except InputError:  # which all of them have
+    except InputError:  # all of them have it
         orderly = True
         raise
     finally:
-        # After another error the group is left as it is: to leave it would wait for those that know of no error.
+        # After any other error leave the group open: closing it would wait for processes that do not know of the error.
         if orderly and not joined_before:
             dist.destroy_process_group()

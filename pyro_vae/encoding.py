@@ -58,7 +58,7 @@ def features(
         on the device of ``x`` for a tensor.
 
     Raises:
-        InputError: where ``x`` holds no images, or of another shape or on another scale than the run's, or
+        InputError: if ``x`` holds no images, or of another shape or on another scale than the run's, or
             ``statistic`` is no such thing, or the model needs labels.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
@@ -87,7 +87,7 @@ class Source:
         """The pixels of these rows, float32.
 
         Raises:
-            InputError: where they are on another scale, or no numbers.
+            InputError: if they are on another scale, or no numbers.
         """
         part = self.images[rows]
         part = part.detach() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
@@ -108,7 +108,7 @@ def _of_run(x: Any, run: Run) -> Source:
     """Images read as the run's training images were.
 
     Raises:
-        InputError: where nothing says what their numbers mean.
+        InputError: if nothing says what their numbers mean.
     """
     images = x if isinstance(x, Tensor) else np.asarray(x)
     kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name

@@ -23,7 +23,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     replaced and not followed.
 
     Raises:
-        OSError: where the file cannot be written; its ``filename`` is ``path``. No partial file stays.
+        OSError: if the file cannot be written; its ``filename`` is ``path``. No partial file stays.
     """
     partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.partial")
     try:
@@ -51,7 +51,7 @@ def append_to(path: Path) -> TextIO:
     """The file, open for text at its end; each line is written at once.
 
     Raises:
-        InputError: where it is a link.
+        InputError: if it is a link.
     """
     refuse_link(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, 0o666)
@@ -62,7 +62,7 @@ def read_text(path: Path) -> str:
     """The text of a file, which is UTF-8.
 
     Raises:
-        InputError: where it is no such text.
+        InputError: if it is no such text.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def make_folder(path: Path) -> Path:
     """The folder, made where there is none.
 
     Raises:
-        InputError: where it is a link.
+        InputError: if it is a link.
     """
     refuse_link(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def make_folder(path: Path) -> Path:
 def refuse_link(path: Path) -> None:
     """
     Raises:
-        InputError: where the path is a symbolic link.
+        InputError: if the path is a symbolic link.
     """
     if path.is_symlink():
         raise InputError(f"{path} is a symbolic link, which is not followed here: put the file itself in its place")
@@ -93,7 +93,7 @@ def refuse_link(path: Path) -> None:
 def refuse_links_in(*folders: Path) -> None:
     """
     Raises:
-        InputError: where something in one of the folders is a symbolic link.
+        InputError: if something in one of the folders is a symbolic link.
     """
     for folder in folders:
         for path in _entries(folder):

@@ -18,7 +18,7 @@ def check_given(table: Mapping[str, Any], where: str) -> None:
         where: how an error calls the table.
 
     Raises:
-        InputError: where an option that has a default other than null is null, or a class option is an empty table.
+        InputError: if an option that has a default other than null is null, or a class option is an empty table.
     """
     for name, value in table.items():
         field = Config.__dataclass_fields__.get(name)
@@ -30,7 +30,7 @@ def check_kinds(namespace: Namespace) -> None:
     """What each class option names is a class of its kind, and what is named beneath it is a class; none is called.
 
     Raises:
-        InputError: where a function, or a class of another kind, was named.
+        InputError: if a function, or a class of another kind, was named.
     """
     for option, kind in KINDS.items():
         value = namespace.get(option)

@@ -30,7 +30,7 @@ def train(
         The model, the guide, the configuration and the folder, with the best weights.
 
     Raises:
-        InputError: where an option cannot work, or ``out`` holds a run already.
+        InputError: if an option cannot work, or ``out`` holds a run already.
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
@@ -56,7 +56,7 @@ def resume(
         trust: as for :func:`pyro_vae.load`.
 
     Raises:
-        InputError: where the folder is no run, is damaged, or has more epochs behind it.
+        InputError: if the folder is no run, is damaged, or has more epochs behind it.
     """
     changes = {"--epochs": epochs, "--device": device}
     words = [word for option, value in changes.items() if value is not None for word in (option, str(plain(value)))]

@@ -26,7 +26,7 @@ def only(path: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
         patience: seconds to wait for it.
 
     Raises:
-        InputError: where it is held by another, or cannot be made.
+        InputError: if it is held by another, or cannot be made.
     """
     # A lock is held by one object: a thread of the same process is kept out by it as another process is.
     lock = FileLock(path, thread_local=False)

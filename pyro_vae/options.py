@@ -1,7 +1,7 @@
 """The options of a run, from the command line, a YAML file or Python.
 
-jsonargparse makes the flags from the types of :class:`~pyro_vae.config.Config`, so a class of the user's own works by
-its import path, and an option of a class is an option of the command: ``--guide IAF --guide.transforms 4``.
+jsonargparse makes the flags from the types of :class:`~pyro_vae.config.Config`, so the user's own class works by its
+import path, and an option of a class is an option of the command: ``--guide IAF --guide.transforms 4``.
 """
 
 import re
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
 
 
 def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
-    """A parser with the options of :class:`Config`; errors are raised and not printed."""
+    """A parser with the options of :class:`Config`; it raises errors instead of printing them."""
     for option in KINDS:
         installed(option)  # a class is found by its name once it is imported
     parser = CommandParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
@@ -45,29 +45,28 @@ def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
 
 
 def classes_of(option: str) -> list[type]:
-    """The classes that an option can name, in the order of their names; none where it takes no class."""
+    """The classes that an option can name, sorted by name; empty if it takes no class."""
     return sorted(concrete(KINDS[option]), key=lambda found: found.__name__) if option in KINDS else []
 
 
 def add_trust(parser: ArgumentParser) -> None:
-    """The option by which the user lets files name any code."""
-    text = "what a configuration or a run folder names may be code of its own, which runs (see SECURITY.md)"
+    """The option that lets files name any code."""
+    text = "let a configuration or a run folder name its own code, which then runs (see SECURITY.md)"
     parser.add_argument("--trust", action="store_true", help=text)
 
 
 def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[str, Any] | None = None) -> Namespace:
     """The command line as a namespace; ``--batch-size`` and ``--batch_size`` are the same option.
 
-    The classes that it names are the user's own from now on; those that a ``--config FILE`` names are checked.
+    From then on the classes that it names count as the user's own; those that a ``--config FILE`` names are checked.
 
     Args:
         parser: of the command.
         argv: the words after the command's name.
-        beneath: options that hold where the words say nothing else, from a file that was checked.
+        beneath: options from a checked file, which the words override.
 
     Raises:
-        InputError: where an option is unknown or has no sense, or a file names code that is not to be trusted, in one
-            line.
+        InputError: if an option is unknown or invalid, or a file names code that is not trusted, in one line.
     """
     words = [_with_underscores(word) for word in argv]
     options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
@@ -97,7 +96,7 @@ def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[st
 
 
 def settle(parser: ArgumentParser, namespace: Namespace) -> Settings:
-    """A namespace as values and text. Where the folder is, is not part of what is repeated."""
+    """A namespace as values and text. The run folder is not part of the text."""
 
     def settled() -> Settings:
         chosen = Namespace({name: namespace[name] for name in Config.__dataclass_fields__})
@@ -112,8 +111,8 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
     """Options given in Python: names for classes, classes, or ``{"class_path": ..., "init_args": ...}``.
 
     Args:
-        options: of :class:`Config`; ``config`` is the path of a file of options that lie beneath them.
-        trust: what that file names may be code of its own.
+        options: of :class:`Config`; ``config`` is the path of a file of options that these override.
+        trust: that file may name any code.
     """
     parser = make_parser()
     given = {k: _path_of(v) if isinstance(v, type) else v for k, v in options.items()}
@@ -134,16 +133,16 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
 
 
 def settings_from(text: str, trust: bool = False, where: str = "the configuration", **changes: Any) -> Settings:
-    """The settings that a ``config.yaml`` says, with changes.
+    """The settings of a ``config.yaml``, with changes.
 
     Args:
         text: of the file.
-        trust: the file may name any code, as one that this process wrote may.
-        where: how an error calls the file.
-        changes: options that are other ones.
+        trust: the file may name any code, as a file of this process may.
+        where: the name of the file in an error.
+        changes: options to replace.
 
     Raises:
-        InputError: where it is no table of options, or names code that is not to be trusted, in one line.
+        InputError: if it is no table of options, or names code that is not trusted, in one line.
     """
     table = read_table(text, where)
     check_given(table, where)
@@ -155,7 +154,7 @@ def settings_from(text: str, trust: bool = False, where: str = "the configuratio
 
 
 def _own(namespace: Namespace, tables: Iterable[Mapping[str, Any]], typed: Collection[str]) -> None:
-    """Check what the options name, and remember what the user named in them and no file did."""
+    """Check the classes that the options name, and remember those that the user named and no file did."""
     if not all(option in namespace for option in KINDS):
         return  # a command without options of classes
     check_kinds(namespace)
@@ -173,7 +172,7 @@ def _path_of(found: type) -> str:
 
 
 def _inline(table: Mapping[str, Any]) -> str:
-    """A table that was checked as a word of the command line: the file is not read a second time."""
+    """A checked table as a word of the command line: the file is not read a second time."""
     return f"--config={yaml.safe_dump(dict(table), default_flow_style=True, width=MAX_LETTERS)}"
 
 
@@ -190,10 +189,10 @@ def _class_paths(words: Sequence[str]) -> set[str]:
 
 
 def _text_of(path: Path | str) -> str:
-    """The content of a file of options, or as much of it as can be one.
+    """The content of a file of options, up to the longest that is allowed.
 
     Raises:
-        InputError: where it cannot be read.
+        InputError: if it cannot be read.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -228,7 +227,7 @@ def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:
     """The value of an option on the command line, and the words without it.
 
     Raises:
-        InputError: where the option has no value.
+        InputError: if the option has no value.
     """
     at = next(i for i, word in enumerate(argv) if word.partition("=")[0] == option)
     _, equals, value = argv[at].partition("=")

@@ -46,7 +46,7 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
         text: ``config.yaml``, complete.
 
     Raises:
-        InputError: where they are others, naming the first of them.
+        InputError: if they are others, naming the first of them.
     """
     if saved is None:
         return
@@ -102,7 +102,7 @@ def check_trace(rows: list[TraceRow], state: dict[str, Any], which: str, checkpo
         which: "last", which is written after its epoch's rows, or "best", which is written before them.
 
     Raises:
-        InputError: where the rows are not those of the run that the checkpoint is from.
+        InputError: if the rows are not those of the run that the checkpoint is from.
     """
     if "trace" not in state:
         return

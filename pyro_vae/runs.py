@@ -89,7 +89,7 @@ class RunFolder:
         """A new folder that holds its configuration.
 
         Raises:
-            InputError: where the folder holds a run, or anything else, already, or cannot be written.
+            InputError: if the folder holds a run, or anything else, already, or cannot be written.
         """
         folder = cls(path)
         try:
@@ -104,7 +104,7 @@ class RunFolder:
     def refuse_unless_free(self) -> None:
         """
         Raises:
-            InputError: where the folder holds a run, or anything else than what is left of one that never began.
+            InputError: if the folder holds a run, or anything else than what is left of one that never began.
         """
         path = self.path
         if (path / "config.yaml").exists():
@@ -150,7 +150,7 @@ class RunFolder:
         """The text of ``config.yaml``.
 
         Raises:
-            InputError: where the folder is no run, a newer version wrote it, or something in it is a symbolic link.
+            InputError: if the folder is no run, a newer version wrote it, or something in it is a symbolic link.
         """
         refuse_links_in(self.path, self.figures)
         try:
@@ -175,7 +175,7 @@ class RunFolder:
         """The rows of ``trace.csv``; none where there is no such file yet.
 
         Raises:
-            InputError: where the file is not a trace, or not a whole one.
+            InputError: if the file is not a trace, or not a whole one.
         """
         path = self.path / "trace.csv"
         return parse_trace(read_text(path), path) if path.exists() else []
@@ -184,7 +184,7 @@ class RunFolder:
         """``metrics.json``; empty where there is none yet.
 
         Raises:
-            InputError: where the file is no table in JSON.
+            InputError: if the file is no table in JSON.
         """
         path = self.path / "metrics.json"
         try:
@@ -216,7 +216,7 @@ class RunFolder:
         """Read a checkpoint. The format holds numbers and text only: reading it never runs code.
 
         Raises:
-            InputError: where there is none, a bit of it is not as it was written, or a newer version wrote it.
+            InputError: if there is none, a bit of it is not as it was written, or a newer version wrote it.
         """
         return self.restored(which)[0]
 
@@ -237,7 +237,7 @@ def set_weights(model: Model, guide: Guide, state: dict[str, Any], source: Path)
     """Put a checkpoint's weights into a model and a guide.
 
     Raises:
-        InputError: where they are of other shapes or other names.
+        InputError: if they are of other shapes or other names.
     """
     try:
         model.load_state_dict(state["model"])
@@ -259,7 +259,7 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
             project's classes, those that an installed package declares, and the user's own.
 
     Raises:
-        InputError: where the folder is no run, has no checkpoint, names code that is gone or not to be trusted, or its
+        InputError: if the folder is no run, has no checkpoint, names code that is gone or not to be trusted, or its
             checkpoint is damaged or does not belong to its config.yaml or its trace.
     """
     folder = RunFolder(path)

@@ -26,7 +26,7 @@ class Constant(BetaSchedule):
         beta: the weight.
 
     Raises:
-        ValueError: where beta is negative or not a number.
+        ValueError: if beta is negative or not a number.
     """
 
     def __init__(self, beta: float = 1.0):
@@ -49,7 +49,7 @@ class Linear(BetaSchedule):
         start: beta at the first step; papers rise from 0.
 
     Raises:
-        ValueError: where ``warmup`` lies outside, or ``start`` is negative or not a number.
+        ValueError: if ``warmup`` lies outside, or ``start`` is negative or not a number.
     """
 
     def __init__(self, warmup: float = 0.25, start: float = 0.0):
@@ -71,7 +71,7 @@ class Cyclical(BetaSchedule):
         rising: the part of a cycle, between 0 and 1, that its rise takes.
 
     Raises:
-        ValueError: where ``cycles`` is not positive or ``rising`` lies outside.
+        ValueError: if ``cycles`` is not positive or ``rising`` lies outside.
     """
 
     def __init__(self, cycles: int = 4, rising: float = 0.5):

@@ -120,7 +120,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Train on the rows of ``X``, ``(n_samples, n_features)``; ``y`` is not used.
 
         Raises:
-            ValueError: where an option or a value of ``X`` will not do; the message says which.
+            ValueError: if an option or a value of ``X`` will not do; the message says which.
         """
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
         given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
@@ -202,7 +202,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ``y`` is not used. 100 samples of z for each row, or ``options["final_samples"]``; the noise is always the same.
 
         Raises:
-            ValueError: where q(z|x) is a point and so there is no ELBO.
+            ValueError: if q(z|x) is a point and so there is no ELBO.
         """
         check_is_fitted(self)
         if not self.guide_.has_density:

@@ -16,7 +16,7 @@ def take(path: Path, config_text: str, held: ExitStack) -> RunFolder:
     """A new run folder, held by this process for training until ``held`` is closed.
 
     Raises:
-        InputError: where the folder is not free, cannot be written, or another process has just begun a run there.
+        InputError: if the folder is not free, cannot be written, or another process has just begun a run there.
     """
     folder = RunFolder(path)
     folder.refuse_unless_free()
@@ -33,7 +33,7 @@ def hold(folder: RunFolder, held: ExitStack) -> None:
     """Hold the run that is in this folder for training until ``held`` is closed.
 
     Raises:
-        InputError: where the folder is no run, or another process trains it.
+        InputError: if the folder is no run, or another process trains it.
     """
     folder.config_text()
     held.enter_context(folder.training())
@@ -51,7 +51,7 @@ def numbered(parent: Path, stem: str) -> Path:
     """A new folder ``parent/STEM-NUMBER`` with the first number that is free, taken by making it.
 
     Raises:
-        InputError: where it cannot be made.
+        InputError: if it cannot be made.
     """
     number = 1
     try:
@@ -76,7 +76,7 @@ def check_belongs(folder: RunFolder, data: DataSet, text: str) -> dict[str, Any]
         text: its ``config.yaml``, complete.
 
     Raises:
-        InputError: where a checkpoint, ``config.yaml``, the trace or the data are of another run, or were changed.
+        InputError: if a checkpoint, ``config.yaml``, the trace or the data are of another run, or were changed.
     """
     if not folder.checkpoint("last").exists():
         _check_begins(folder)
@@ -101,7 +101,7 @@ def _check_begins(folder: RunFolder) -> None:
     """A run without its last checkpoint was stopped in its first epoch, whose rows and best weights it writes again.
 
     Raises:
-        InputError: where it has more epochs behind it; begun again, it would replace what is left of them.
+        InputError: if it has more epochs behind it; begun again, it would replace what is left of them.
     """
     epochs = [row.epoch for row in folder.read_trace()]
     if folder.checkpoint("best").exists():

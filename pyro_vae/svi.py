@@ -61,7 +61,7 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
         Where the run stands at its end.
 
     Raises:
-        InputError: where the bound or a gradient is no longer finite; names the step and the site.
+        InputError: if the bound or a gradient is no longer finite; names the step and the site.
     """
     config, workers, batches = prepared.config, prepared.workers, prepared.batches
     model, guide = prepared.model, prepared.guide  # p(x, z) and q(z|x)

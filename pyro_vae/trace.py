@@ -50,7 +50,7 @@ def parse_trace(text: str, path: Path) -> list[TraceRow]:
     """The rows in a text, all of them and each once.
 
     Raises:
-        InputError: where it is not a trace, or rows are missing, doubled or of an unknown split.
+        InputError: if it is not a trace, or rows are missing, doubled or of an unknown split.
     """
     try:
         rows = [

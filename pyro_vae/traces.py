@@ -110,7 +110,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
         live: first follow runs that are still going, until all are trained or Ctrl-C is pressed.
 
     Raises:
-        InputError: where a folder is no run or has no trace yet.
+        InputError: if a folder is no run or has no trace yet.
     """
     from pyro_vae.live import follow
     from pyro_vae.pictures import figure_bytes

@@ -52,7 +52,7 @@ def named(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     which of these the parser or the class itself would import is not this check's to guess.
 
     Raises:
-        InputError: where a key or a ``class_path`` hides what it stands for.
+        InputError: if a key or a ``class_path`` hides what it stands for.
     """
     for option, value in table.items():
         if "." in option or option == "config":
@@ -158,7 +158,7 @@ def check_data_root(root: Path | None, where: str, trust: bool = False) -> str |
         What to tell the user: nothing where the folder is one that the user has named.
 
     Raises:
-        InputError: where there is no such folder, which would be made.
+        InputError: if there is no such folder, which would be made.
     """
     if root is None or trust or knows_folder(root):
         return None

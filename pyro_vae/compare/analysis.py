@@ -58,7 +58,7 @@ def analyse(
         baseline: the arm that differences are taken to.
 
     Raises:
-        InputError: where figures were not obtained in the same way.
+        InputError: if figures were not obtained in the same way.
     """
     check_alike(results)
     by_arm = {arm: {r.trial.seed: r for r in results if r.trial.arm == arm} for arm in arms}

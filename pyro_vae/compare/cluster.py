@@ -29,7 +29,7 @@ def run_on_ray(
         device: what the runs want; but for "cpu", a task asks for a GPU as well where there are any.
 
     Raises:
-        InputError: where Ray is not installed, or there is no cluster at the address.
+        InputError: if Ray is not installed, or there is no cluster at the address.
     """
     try:
         import ray

@@ -73,7 +73,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
     """Compare what has finished, and write and print it.
 
     Raises:
-        InputError: where no run has finished.
+        InputError: if no run has finished.
     """
     results = [read(trial) for trial in plan.trials if trial.name not in failed]
     if not results:
@@ -116,7 +116,7 @@ def only_one(out: Path) -> Iterator[None]:
     """Hold the folder of the comparison, so that two commands never train the same run.
 
     Raises:
-        InputError: where another command works there.
+        InputError: if another command works there.
     """
     out.mkdir(parents=True, exist_ok=True)
     with only(out / ".lock", f"another compare is at work in {out}"):

@@ -111,7 +111,7 @@ def expand(argv: Sequence[str]) -> list[Arm]:
     """The arms that a command line asks for, in its order.
 
     Raises:
-        InputError: where an arm comes twice, or a list has an empty place.
+        InputError: if an arm comes twice, or a list has an empty place.
     """
     axes: list[list[tuple[Choice | None, list[str]]]] = []
     at = 0
@@ -159,7 +159,7 @@ def find_arm(name: str, arms: Sequence[str]) -> str:
     """The arm of this name.
 
     Raises:
-        InputError: where there is none, with the nearest names.
+        InputError: if there is none, with the nearest names.
     """
     if name in arms:
         return name

@@ -122,7 +122,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
     """The plan that a command line describes, checked before anything is written.
 
     Raises:
-        InputError: where something in it has no sense, or the runs could not be compared.
+        InputError: if something in it has no sense, or the runs could not be compared.
     """
     arms, on_cuda = expand(argv), torch.cuda.is_available()
     parser = compare_parser(on_cuda)

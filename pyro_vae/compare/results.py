@@ -76,7 +76,7 @@ def read(trial: Trial) -> Result:
     """The result of a finished and measured run.
 
     Raises:
-        InputError: where its folder lacks something.
+        InputError: if its folder lacks something.
     """
     folder = RunFolder(trial.path)
     metrics = folder.read_metrics()

@@ -84,7 +84,7 @@ def interval(
     images for this very training, and too narrow for any other use.
 
     Raises:
-        ValueError: where there are fewer than two images, or a value is not finite.
+        ValueError: if there are fewer than two images, or a value is not finite.
     """
     values = np.asarray(values, dtype=float)
     seeds, images = values.shape

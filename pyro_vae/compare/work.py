@@ -45,7 +45,7 @@ class Work:
         """Train and measure; nothing is done twice.
 
         Raises:
-            InputError: where the run cannot be trained or measured, in one line.
+            InputError: if the run cannot be trained or measured, in one line.
         """
         from pyro_vae.evaluate import evaluate
         from pyro_vae.lifecycle import complete
@@ -108,7 +108,7 @@ def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
         trust: what the folder names may be any code.
 
     Raises:
-        InputError: where it was trained with other options, naming them.
+        InputError: if it was trained with other options, naming them.
     """
     if not (trial.path / "config.yaml").exists():
         return

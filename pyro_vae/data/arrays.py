@@ -24,7 +24,7 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
     """The images of a file; a ``.npy`` file stays on the disk.
 
     Raises:
-        InputError: where the file is damaged, or its arrays are not images and their labels.
+        InputError: if the file is damaged, or its arrays are not images and their labels.
     """
     try:
         loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)

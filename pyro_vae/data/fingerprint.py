@@ -33,7 +33,7 @@ def check_same(data: DataSet, known: Fingerprint | None, run: Path) -> Fingerpri
     """The fingerprint of data that are those a run was trained on; ``known`` is None in runs that kept none.
 
     Raises:
-        InputError: where the data are others.
+        InputError: if the data are others.
     """
     found = fingerprint(data, known)
     if known is not None and found["digest"] != known["digest"]:

@@ -35,7 +35,7 @@ def folder_images(path: Path) -> Images:
     files and folders are left out, as are those that a system adds.
 
     Raises:
-        InputError: where there is no picture, one cannot be read, or they are of different sizes or kinds.
+        InputError: if there is no picture, one cannot be read, or they are of different sizes or kinds.
     """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and _is_the_users(file, path))
     if not files:

@@ -167,7 +167,7 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
     """A data set of three splits, looked through once.
 
     Raises:
-        InputError: where an image holds NaN or infinity, or all pixels have one value.
+        InputError: if an image holds NaN or infinity, or all pixels have one value.
     """
     low, high, total = float("inf"), float("-inf"), torch.zeros(train.image_shape, dtype=torch.float64)
     for split, part in {"training": train, "validation": validation, "test": test}.items():

@@ -22,7 +22,7 @@ def numbered(labels: Sequence[np.ndarray], name: str) -> tuple[list[Tensor], tup
         name: what they are called in an error.
 
     Raises:
-        InputError: where labels are neither whole numbers nor text, or whole numbers below -1.
+        InputError: if labels are neither whole numbers nor text, or whole numbers below -1.
 
     >>> numbered([np.array([3, -1, 7]), np.array([7])], "x")
     ([tensor([ 0, -1,  1]), tensor([1])], ('3', '7'))

@@ -46,7 +46,7 @@ def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
         name: what the array is called in an error.
 
     Raises:
-        InputError: where the array has other axes, or the layout is auto and the shape could be read in two ways.
+        InputError: if the array has other axes, or the layout is auto and the shape could be read in two ways.
     """
     if layout not in get_args(Layout):
         raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
@@ -68,7 +68,7 @@ def as_images(array: np.ndarray, layout: str, name: str) -> Images:
     """An array as images: whole numbers of 8 and 16 bits become [0, 1], floating-point numbers stay as they are.
 
     Raises:
-        InputError: where the array's shape or type is not one of images.
+        InputError: if the array's shape or type is not one of images.
     """
     pixels = channels_first(array, layout, name)
     if pixels.size == 0:

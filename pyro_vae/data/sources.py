@@ -39,7 +39,7 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
             the one that its shape tells.
 
     Raises:
-        InputError: where there is no such data, it cannot be downloaded, or its images are not fit to train on.
+        InputError: if there is no such data, it cannot be downloaded, or its images are not fit to train on.
     """
     root = default_root() if root is None else root
     array = is_array_file(name)

@@ -67,7 +67,7 @@ class Flow(ZukoToPyro):
         """log q(z) in nats, ``(..., D) -> (...)``.
 
         Raises:
-            NotImplementedError: where z is not the last sample and the transforms have no inverse.
+            NotImplementedError: if z is not the last sample and the transforms have no inverse.
         """
         if self._last is not None and z is self._last[0]:
             _, log_prob, with_gradients = self._last

@@ -18,7 +18,7 @@ def split_layers(latent_dim: int, top_dim: int | None) -> tuple[int, int]:
     One dimension in all is one layer: z1.
 
     Raises:
-        ValueError: where the upper layer is to have none, or all.
+        ValueError: if the upper layer is to have none, or all.
 
     >>> split_layers(150, None), split_layers(2, None), split_layers(1, None), split_layers(10, 4)
     ((100, 50), (1, 1), (1, 0), (6, 4))

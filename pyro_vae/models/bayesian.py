@@ -46,7 +46,7 @@ class BayesianVAE(VAE):
         initial_scale: of every weight under q(theta) at the start.
 
     Raises:
-        ValueError: where a scale is not positive.
+        ValueError: if a scale is not positive.
 
     References:
         Kingma & Welling 2013, Auto-Encoding Variational Bayes, Appendix F.

@@ -30,7 +30,7 @@ class ConditionalVAE(Model):
         prior: p(z) over D dimensions.
 
     Raises:
-        ValueError: where the decoder's input leaves no room for at least two classes.
+        ValueError: if the decoder's input leaves no room for at least two classes.
 
     References:
         Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep Conditional Generative Models; with
@@ -109,7 +109,7 @@ class M2(ConditionalVAE):
             unlabelled images alone.
 
     Raises:
-        ValueError: where ``alpha`` is negative.
+        ValueError: if ``alpha`` is negative.
 
     References:
         Kingma, Rezende, Mohamed & Welling 2014, Semi-supervised Learning with Deep Generative Models, section 3.

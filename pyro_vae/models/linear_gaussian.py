@@ -22,7 +22,7 @@ class LinearGaussian(VAE):
         prior: a :class:`StandardNormal`.
 
     Raises:
-        ValueError: where the parts are others, for then nothing is known in closed form.
+        ValueError: if the parts are others, for then nothing is known in closed form.
     """
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):

@@ -20,7 +20,7 @@ class VAE(Model):
         prior: p(z), N(0, I) in AEVB.
 
     Raises:
-        ValueError: where the prior makes another number of dimensions than the decoder sees.
+        ValueError: if the prior makes another number of dimensions than the decoder sees.
 
     Example:
         >>> import torch

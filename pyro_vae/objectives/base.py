@@ -37,7 +37,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
             weights. None before the first.
 
     Raises:
-        ValueError: where K is not positive or ``free_bits`` is negative.
+        ValueError: if K is not positive or ``free_bits`` is negative.
     """
 
     #: whether the gradient holds only for a guide whose samples carry gradients
@@ -111,9 +111,9 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         Masks, scales and subsampled plates count as in Pyro's ELBOs.
 
         Raises:
-            InputError: where a mask has no value an image, or a site is scaled and the bound is not ``additive``.
-            ValueError: where the guide scores only its own samples (planar and radial flows) and that is not enough.
-            NotImplementedError: where the guide's samples carry no gradient and this objective has no use for such.
+            InputError: if a mask has no value an image, or a site is scaled and the bound is not ``additive``.
+            ValueError: if the guide scores only its own samples (planar and radial flows) and that is not enough.
+            NotImplementedError: if the guide's samples carry no gradient and this objective has no use for such.
         """
         if self.rescores and not getattr(guide, "scores_any_z", True):
             raise ValueError(

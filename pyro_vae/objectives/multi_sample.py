@@ -45,7 +45,7 @@ class RenyiELBO(Objective):
         free_bits: see :class:`Objective`.
 
     Raises:
-        ValueError: where ``alpha`` is not finite.
+        ValueError: if ``alpha`` is not finite.
 
     References:
         Li & Turner 2016, Renyi Divergence Variational Inference, sections 3 and 4.

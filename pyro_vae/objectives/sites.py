@@ -46,7 +46,7 @@ def counted(site: Any, value: Tensor, share: int = 1) -> Tensor:
         share: the scale is divided by it.
 
     Raises:
-        InputError: where a mask or a scale has more elements than the site has log densities.
+        InputError: if a mask or a scale has more elements than the site has log densities.
     """
     scale = site["scale"] / share if share > 1 else site["scale"]
     result = scale_and_mask(value, scale, site["mask"])
@@ -97,7 +97,7 @@ def require_whole_images(what: str, model_trace: Trace, guide_trace: Trace) -> N
         what: asks for it, for the message.
 
     Raises:
-        InputError: where a site has a scale, or a site of a particle is shared by several images.
+        InputError: if a site has a scale, or a site of a particle is shared by several images.
     """
     images = plate_shape(model_trace, guide_trace, plates=1)
     for trace in (model_trace, guide_trace):

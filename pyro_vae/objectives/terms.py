@@ -96,7 +96,7 @@ def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> Elb
     """The terms as ``(K, N)`` each.
 
     Raises:
-        InputError: where they are of another number of images.
+        InputError: if they are of another number of images.
     """
     rows = terms.log_likelihood.reshape(num_particles, -1).shape[-1]
     if rows not in (1, num_images):

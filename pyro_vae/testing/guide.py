@@ -47,7 +47,7 @@ def check_guide(
         options: the guide's own.
 
     Raises:
-        AssertionError: where the guide breaks the contract.
+        AssertionError: if the guide breaks the contract.
 
     Example:
         >>> from guides import MeanField

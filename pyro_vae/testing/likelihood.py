@@ -33,7 +33,7 @@ def check_likelihood(
         options: the likelihood's own.
 
     Raises:
-        AssertionError: where the likelihood breaks the contract.
+        AssertionError: if the likelihood breaks the contract.
 
     Example:
         >>> from pyro_vae.models import Bernoulli

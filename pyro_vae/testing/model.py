@@ -43,7 +43,7 @@ def check_model(
         options: the model's own.
 
     Raises:
-        AssertionError: where the model breaks the contract.
+        AssertionError: if the model breaks the contract.
 
     Example:
         >>> from pyro_vae.models import VAE

@@ -32,7 +32,7 @@ def check_encoder(
         options: the encoder's own.
 
     Raises:
-        AssertionError: where the encoder breaks the contract.
+        AssertionError: if the encoder breaks the contract.
 
     Example:
         >>> from guides import MLPEncoder
@@ -75,7 +75,7 @@ def check_decoder(
         options: the decoder's own.
 
     Raises:
-        AssertionError: where the decoder breaks the contract.
+        AssertionError: if the decoder breaks the contract.
 
     Example:
         >>> from pyro_vae.models import LinearDecoder

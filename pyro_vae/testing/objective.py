@@ -33,7 +33,7 @@ def check_objective(
         options: the objective's own.
 
     Raises:
-        AssertionError: where the objective breaks the contract.
+        AssertionError: if the objective breaks the contract.
 
     Example:
         >>> from pyro_vae.objectives import Trace_ELBO

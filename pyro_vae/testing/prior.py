@@ -29,7 +29,7 @@ def check_prior(
         options: the prior's own.
 
     Raises:
-        AssertionError: where the prior breaks the contract.
+        AssertionError: if the prior breaks the contract.
 
     Example:
         >>> from pyro_vae.models import StandardNormal

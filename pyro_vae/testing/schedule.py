@@ -19,7 +19,7 @@ def check_schedule(schedule_class: Callable[..., BetaSchedule], **options: Any) 
         options: the schedule's own.
 
     Raises:
-        AssertionError: where the schedule breaks the contract.
+        AssertionError: if the schedule breaks the contract.
 
     Example:
         >>> from pyro_vae.schedules import Linear

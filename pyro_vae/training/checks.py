@@ -117,7 +117,7 @@ def try_once(model: Model, guide: Guide, objective: Objective, data: DataSet, bi
     A copy of model and guide makes the pass: what they keep between passes is not touched.
 
     Raises:
-        InputError: where the objective cannot be had with the guide, or the guide does not fit the model.
+        InputError: if the objective cannot be had with the guide, or the guide does not fit the model.
     """
     x = data.train.batch(slice(0, 2))
     x = binarizer(x, torch.Generator(x.device))

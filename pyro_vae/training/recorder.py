@@ -98,7 +98,7 @@ class Recorder:
             spent: the seconds and the core-seconds that it took.
 
         Raises:
-            InputError: where a held-out ELBO is no longer finite.
+            InputError: if a held-out ELBO is no longer finite.
         """
         config, model, guide = self.prepared.config, self.prepared.model, self.prepared.guide
         state = state.after_epoch(self.steps, *spent)

@@ -48,7 +48,7 @@ def open_session(
         origin: what its checkpoints say of its options and data.
 
     Raises:
-        InputError: where the folder's files do not belong to the run.
+        InputError: if the folder's files do not belong to the run.
     """
     rows, state = prepared.workers.in_turn(lambda: _restore(folder, prepared))
     return Session(prepared, state, Recorder(prepared, folder, rows, state, quiet, origin))
@@ -59,7 +59,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
     """A new run. An interrupt within says how to resume it.
 
     Raises:
-        InputError: where the options cannot work, before anything is written.
+        InputError: if the options cannot work, before anything is written.
     """
     with join() as workers:
         config = settings.config
@@ -91,7 +91,7 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         trust: as for :func:`pyro_vae.load`.
 
     Raises:
-        InputError: where the folder is no run, is damaged, names code that is not to be trusted, or other options are
+        InputError: if the folder is no run, is damaged, names code that is not to be trusted, or other options are
             changed.
     """
     with join() as workers:
@@ -174,7 +174,7 @@ def _same_classes(saved: dict[str, Any], data: DataSet, folder: RunFolder) -> No
     """Whether the labels of the data stand for what they stood for in a checkpoint.
 
     Raises:
-        InputError: where they do not; older checkpoints have no names, only a number of classes.
+        InputError: if they do not; older checkpoints have no names, only a number of classes.
     """
     old, new = saved.get("classes"), data.classes or ()
     if saved["num_classes"] != len(new) or (old is not None and tuple(old) != new):

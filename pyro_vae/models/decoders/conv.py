@@ -19,7 +19,7 @@ class ConvDecoder(Decoder):
         activation: the nonlinearity after each hidden layer.
 
     Raises:
-        ValueError: where the output does not have three dimensions.
+        ValueError: if the output does not have three dimensions.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class Gaussian(Likelihood):
             floor is part of the result.
 
     Raises:
-        ValueError: where ``scale`` or ``min_scale`` is not positive.
+        ValueError: if ``scale`` or ``min_scale`` is not positive.
     """
 
     def __init__(

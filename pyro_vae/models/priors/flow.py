@@ -20,7 +20,7 @@ class FlowPrior(Prior):
         hidden_dims: widths of each transform's hidden layers.
 
     Raises:
-        ValueError: where ``transforms`` is not positive, or there is but one dimension.
+        ValueError: if ``transforms`` is not positive, or there is but one dimension.
 
     References:
         Papamakarios, Pavlakou & Murray 2017, Masked Autoregressive Flow for Density Estimation, section 3; as the prior

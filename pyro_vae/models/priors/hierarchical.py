@@ -30,7 +30,7 @@ class HierarchicalPrior(Prior):
         activation: the nonlinearity after each of these layers.
 
     Raises:
-        ValueError: where there is but one dimension, or ``top_dim`` leaves one of the layers empty; by ``bind``, where
+        ValueError: if there is but one dimension, or ``top_dim`` leaves one of the layers empty; by ``bind``, where
             the guide has two layers and divides z elsewhere.
 
     References:

@@ -21,7 +21,7 @@ class MixturePrior(Prior):
         components: the number K of Gaussians.
 
     Raises:
-        ValueError: where ``components`` is not positive.
+        ValueError: if ``components`` is not positive.
 
     References:
         Dilokthanakul et al. 2016, Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders; the

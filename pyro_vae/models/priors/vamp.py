@@ -24,9 +24,9 @@ class VampPrior(Prior):
         spread: the standard deviation, in units of a pixel, of the pseudo-inputs around the mean image at the start.
 
     Raises:
-        ValueError: where ``components`` or ``spread`` is not positive; by ``bind``, where the guide's posterior cannot
+        ValueError: if ``components`` or ``spread`` is not positive; by ``bind``, where the guide's posterior cannot
             be scored at any z, or the guide asks the model, whose prior would ask the guide.
-        RuntimeError: where it is used before ``bind``.
+        RuntimeError: if it is used before ``bind``.
 
     References:
         Tomczak & Welling 2018, VAE with a VampPrior, equation 9.
