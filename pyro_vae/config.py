@@ -1,4 +1,4 @@
-"""What a run is made of: one dataclass, whose types make the flags of the command (:mod:`pyro_vae.options`)."""
+"""The options of a run: one dataclass, whose types make the flags of the command (:mod:`pyro_vae.options`)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,24 +21,25 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Config:
-    """What a run is made of.
+    """The options of a run.
 
     Args:
         data: digits, mnist, fashion_mnist, kmnist, frey_faces, or the path of a .npy or .npz file or of a folder of
             pictures.
-        data_root: where downloaded data sets are kept; by default the environment variable PYRO_VAE_DATA, then a folder
-            of the user's cache.
-        validation: how many validation images stay out of training; by default all of them. 0 trains on them as well.
-        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto is
-            the one that its shape tells.
-        binarize: gray images become zeros and ones by a fresh draw at every step (dynamic), or stay as they are (none);
-            auto is dynamic for a binary likelihood.
-        labels: of how many training images a model of labels sees the label, as many of each class as can be, drawn for
-            each seed; by default of all.
-        labelled_batch_size: images with a label that join each minibatch where some labels are hidden.
+        data_root: the folder of downloaded data sets; by default the environment variable PYRO_VAE_DATA, then a folder
+            in the user's cache.
+        validation: the number of validation images that stay out of training; by default all of them. 0 trains on all
+            of them.
+        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
+            reads it from the shape.
+        binarize: gray images become zeros and ones by a fresh draw at every step (dynamic), or stay gray (none); auto
+            is dynamic for a binary likelihood.
+        labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
+            each seed; by default all of them.
+        labelled_batch_size: images with a label that join each minibatch if some labels are hidden.
         model: the generative story.
         decoder: the network from z to the likelihood's parameters.
-        likelihood: p(x|z); by default the one that suits the data.
+        likelihood: p(x|z); by default it suits the data.
         prior: p(z).
         encoder: the network from images to the guide's features.
         guide: q(z|x), the approximate posterior.
@@ -46,23 +47,24 @@ class Config:
         beta: how the weight of the KL term changes over the run.
         latent_dim: the number of latent dimensions.
         epochs: passes over the training images.
-        batch_size: images in a step; under torchrun, for each process: K processes with B images are one with K x B.
+        batch_size: images in a step, for each process: K processes of torchrun with B images equal one with K x B.
         optimizer: the torch optimizer, one for all parameters.
-        lr: the learning rate at its highest.
+        lr: the peak learning rate.
         lr_schedule: the course of the learning rate over the run. stages is Burda et al. 2015: eight stages of 1, 3, 9,
             ... parts, from lr down to a tenth of it.
         weight_decay: the optimizer's. AEVB's prior N(0, I) on the weights is 1 / (number of training images).
         clip_norm: gradients are scaled down to this norm.
-        patience: stop when the validation ELBO has not risen for so many epochs.
-        eval_samples: samples of z for each image in the test and validation rows of the trace. Validation rows, by
-            which the best weights are chosen, take more where the validation images are few: 2,500 samples in all.
+        patience: stop if the validation ELBO has not risen for so many epochs.
+        eval_samples: samples of z for each image in the test and validation rows of the trace. Validation rows choose
+            the best weights, so with few validation images they take more: 2,500 samples in all.
         final_samples: samples of z for each image in the test ELBO of metrics.json.
-        seed: the run's random numbers are a function of it.
-        device: auto takes CUDA where there is one.
-        engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled, where the
-            run is long enough to repay the compilation, else eager.
+        seed: determines all random numbers of the run.
+        device: auto takes CUDA if there is a GPU.
+        engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled if the run is
+            long enough to repay the compilation, else eager.
         precision: of the networks' matrix products; everything else is float32.
-        out: the run folder; by default runs/DATA-GUIDE-NUMBER, with what is not the default: runs/digits-IAF-IWAE5-1.
+        out: the run folder; by default runs/DATA-GUIDE-NUMBER, with each option that is not the default:
+            runs/digits-IAF-IWAE5-1.
     """
 
     data: str = "digits"
@@ -132,20 +134,20 @@ KINDS: dict[str, type] = {
     "guide": Guide,
     "objective": Objective,
     "beta": BetaSchedule,
-}  #: the options that are classes, by the class that theirs must be
+}  #: the options that take a class, with the base class of each
 
 
 def class_of(factory: Callable) -> Callable:
-    """The class that an option named, of the factory of its objects that the parser made of it."""
+    """The class behind an option's factory."""
     return getattr(factory, "args", (factory,))[-1]
 
 
 def check_kind(option: str, kind: type, found: Any) -> None:
-    """A class option takes a class of its kind and nothing else, such as a function that returns one.
+    """Check that a class option has a class of its kind, and not for example a function that returns one.
 
     Raises:
-        InputError: if ``found`` is none.
+        InputError: if ``found`` is not one.
     """
     if not (isinstance(found, type) and issubclass(found, kind)) or getattr(found, "__abstractmethods__", None):
         path = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', found)}".lstrip(".")
-        raise InputError(f"--{option} takes a class of the kind {kind.__name__}, and {path} is none that can be made")
+        raise InputError(f"--{option} takes a class of the kind {kind.__name__}, and {path} is not one that can be created")

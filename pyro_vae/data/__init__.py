@@ -11,18 +11,18 @@ a ``.npy``, ``.npz`` file 80 % / 10 % / 10 %      any height, width, channels  N
 or a folder of pictures
 ========================= ======================= ============================ =====================================
 
-A ``.npz`` file holds images ``x`` and, where there are any, labels ``y``; with ``x_train``, ``y_train``, ``x_test``,
-``y_test`` and, if wanted, ``x_validation`` and ``y_validation`` in their place, its splits are its own (validation is
-else the last tenth of its training images). Labels are whole numbers or text; they are numbered 0, ..., C - 1 in
-ascending order, and the run keeps what each number stands for. A label of -1 is one that is not known.
+A ``.npz`` file holds images ``x`` and optional labels ``y``. It may instead hold ``x_train``, ``y_train``, ``x_test``,
+``y_test`` and optional ``x_validation`` and ``y_validation``: then these splits are used (without ``x_validation``,
+validation is the last tenth of the training images). Labels are whole numbers or text; they are numbered 0, ..., C - 1
+in ascending order, and the run keeps the label of each number. A label of -1 is unknown.
 
-An array with four axes is read with its channels first or last where one end alone is 1, 3 or 4 (or 2); else
-``--layout`` must say which. What a folder of pictures is read as, says :func:`~pyro_vae.data.folder.folder_images`.
+In an array with four axes, the one end that is 1, 3 or 4 (or 2) is the channels; if both ends or neither could be,
+``--layout`` must say which. For folders of pictures see :func:`~pyro_vae.data.folder.folder_images`.
 
-The splits never change: the test images are the data set's own where it has them, and the validation images are the
-last 5,000 of its training images; elsewhere one permutation (NumPy's PCG64, seed 0) is cut into test, validation and
+The splits never change. If the data set has test images, they are the test split, and the validation images are the
+last 5,000 of its training images; otherwise one permutation (NumPy's PCG64, seed 0) is cut into test, validation and
 train, in this order. Whole numbers of 8 bits are divided by 255, those of 16 bits by 65,535; floating-point arrays are
-taken as they are.
+not changed.
 """
 
 from pyro_vae.data.batches import Batch, Batches

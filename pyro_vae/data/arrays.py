@@ -1,4 +1,4 @@
-"""Images in a ``.npy`` or ``.npz`` file, with the labels and the splits that the file has."""
+"""Images in a ``.npy`` or ``.npz`` file, with the file's labels and splits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from pyro_vae.errors import InputError
 
 
 class ArrayFile(NamedTuple):
-    """What a file holds: all its images together, or the splits that it names itself (validation may be None)."""
+    """The content of a file: all its images together, or its own splits (validation may be None)."""
 
     images: Images | None = None
     splits: tuple[Images, Images | None, Images] | None = None
@@ -24,7 +24,7 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
     """The images of a file; a ``.npy`` file stays on the disk.
 
     Raises:
-        InputError: if the file is damaged, or its arrays are not images and their labels.
+        InputError: if the file is damaged, or its arrays are not images and labels.
     """
     try:
         loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
@@ -52,7 +52,7 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
 
 
 def _labelled(xs: list[np.ndarray], ys: list[np.ndarray | None], layout: str, name: str) -> list[Images]:
-    """Arrays of images with the labels that belong to them."""
+    """Arrays of images with their labels."""
     parts = [as_images(x, layout, name) for x in xs]
     given = [(i, y) for i, y in enumerate(ys) if y is not None]
     for i, y in given:

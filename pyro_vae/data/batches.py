@@ -1,4 +1,4 @@
-"""The minibatches of an epoch: their order, their binarisation, their labels and this process's part of each."""
+"""The minibatches of an epoch: their order, binarisation and labels, and this process's part of each."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,24 +15,24 @@ from pyro_vae.seeds import random_seed
 
 
 class Batch(NamedTuple):
-    """One step's images, with what belongs to them."""
+    """One step's images, with their labels and weight."""
 
-    x: Tensor  #: what the likelihood sees, ``(N, *image_shape)``
-    y: Tensor | None = None  #: labels ``(N,)``, -1 for one that is not seen; None unless the model takes labels
-    share: float = 1.0  #: the part of the step's images that these are, over all processes
+    x: Tensor  #: images for the likelihood, ``(N, *image_shape)``
+    y: Tensor | None = None  #: labels ``(N,)``, -1 for a hidden one; None unless the model takes labels
+    share: float = 1.0  #: the fraction of these in the step's images over all processes
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Minibatches of the training images, a function of the seed and the epoch alone.
+    """Minibatches of the training images, a function of only the seed and the epoch.
 
     Attributes:
         images: the training images.
-        binarizer: from stored images to those that the likelihood sees.
-        batch_size: images of a step in each process.
-        seed: the run's.
+        binarizer: from stored images to images for the likelihood.
+        batch_size: the images of a step in each process.
+        seed: the run's seed.
         with_labels: whether batches carry labels.
-        labelled_batch_size: images with a label that join each minibatch where some labels are hidden.
+        labelled_batch_size: images with a label that join each minibatch if some labels are hidden.
         workers: the processes that share each step.
     """
 
@@ -58,7 +58,7 @@ class Batches:
         return torch.device(self.images.device)
 
     def mean(self, record: Tensor) -> Tensor:
-        """The mean over images of what each step reports, ``(steps, F) -> (F,)``."""
+        """The mean over images of the steps' reports, ``(steps, F) -> (F,)``."""
         count = len(self.images)
         sizes = torch.tensor([len(part) for part in torch.arange(count).split(self.step_size)])
         return (sizes.to(record.device) / count) @ record

@@ -1,4 +1,4 @@
-"""What a data set is known by, so that a run goes on, and is measured, on the very images that it was trained on."""
+"""The identity of a data set: a run is resumed and evaluated only on the images that it was trained on."""
 
 import hashlib
 from pathlib import Path
@@ -9,15 +9,15 @@ import numpy as np
 from pyro_vae.data.images import DataSet, Images, rows_at_once
 from pyro_vae.errors import InputError
 
-Fingerprint = dict[str, Any]  # digest; of a file, its size in bytes and mtime_ns as well
+Fingerprint = dict[str, Any]  # digest; for a file, also its size in bytes and mtime_ns
 
 
 def fingerprint(data: DataSet, known: Fingerprint | None = None) -> Fingerprint:
-    """The digest of the images and labels of all splits, and the size and time of the file that they are from.
+    """The digest of the images and labels of all splits, and the size and time of their file.
 
     Args:
-        data: as :func:`~pyro_vae.data.load_data` gives it, on no device yet.
-        known: an earlier fingerprint; a file of the same size and time is not read again for its digest.
+        data: from :func:`~pyro_vae.data.load_data`, not yet on a device.
+        known: an earlier fingerprint; a file of the same size and time is not read again.
     """
     path = Path(data.name)
     marks: Fingerprint = {}
@@ -30,16 +30,15 @@ def fingerprint(data: DataSet, known: Fingerprint | None = None) -> Fingerprint:
 
 
 def check_same(data: DataSet, known: Fingerprint | None, run: Path) -> Fingerprint:
-    """The fingerprint of data that are those a run was trained on; ``known`` is None in runs that kept none.
+    """The fingerprint of the data, if it equals the run's; ``known`` is None for runs that kept none.
 
     Raises:
-        InputError: if the data are others.
+        InputError: if the data differ.
     """
     found = fingerprint(data, known)
     if known is not None and found["digest"] != known["digest"]:
         raise InputError(
-            f"{data.name} has changed since {run} was trained on it: put the images and labels of then back, or train"
-            " anew"
+            f"{data.name} has changed since {run} was trained on it: restore those images and labels, or train anew"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""A folder of pictures as one array: each picture as a viewer shows it, with its opacity where it has any."""
+"""A folder of pictures as one array: each picture as a viewer shows it, with its opacity if it has any."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from pyro_vae.data.layout import as_images
 from pyro_vae.errors import InputError
 
 PICTURES = {".png", ".apng", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
-#: folders that a system or an archiver adds: resource forks in a zip file from macOS, thumbnails of a file server
+#: folders that a system or an archiver adds: resource forks in a zip file of macOS, thumbnails of a file server
 NOT_THE_USERS = {"__MACOSX", "@eaDir"}
-#: formats whose pages are pictures of their own; the second picture of a camera's JPEG (MPO) is a preview of the first
+#: formats in which each page is a picture; the second picture of a camera's JPEG (MPO) is a preview of the first
 PAGED = {"TIFF", "GIF", "PNG", "WEBP"}
 
 
 class Page(NamedTuple):
-    """One picture: colours ``(H, W)`` or ``(H, W, 3)``, and the opacity ``(H, W)`` of one that is not opaque."""
+    """One picture: colours ``(H, W)`` or ``(H, W, 3)``, and the opacity ``(H, W)`` unless it is opaque."""
 
     file: Path
     colours: np.ndarray
@@ -27,15 +27,15 @@ class Page(NamedTuple):
 
 
 def folder_images(path: Path) -> Images:
-    """All pictures below a folder, in the order of their names; the folders that hold them are their labels.
+    """All pictures below a folder, in the order of their names; their folders are their labels.
 
     Pictures are turned as their EXIF tag says. Palettes become colours. Gray pictures have one channel and colours
-    three, and one channel more for all of them where any picture is not opaque. Gray pictures of 16 bits keep them;
-    Pillow reads colours of 16 bits with 8. Each page of a TIFF, a GIF, an animated PNG or WebP is a picture. Hidden
-    files and folders are left out, as are those that a system adds.
+    three; if any picture is not opaque, all get one more channel. Gray pictures of 16 bits stay so; Pillow reads
+    colours of 16 bits with 8. Each page of a TIFF, a GIF, an animated PNG or WebP is a picture. Hidden files and
+    folders are left out, as are those that a system adds.
 
     Raises:
-        InputError: if there is no picture, one cannot be read, or they are of different sizes or kinds.
+        InputError: if there is no picture, one cannot be read, or their sizes or kinds differ.
     """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and _is_the_users(file, path))
     if not files:
@@ -51,7 +51,7 @@ def folder_images(path: Path) -> Images:
                 )
     labels, classes = None, None
     folders = [page.file.parent.relative_to(path).as_posix() for page in pages]
-    if len(set(folders)) > 1:  # a folder of folders is a labelled set, as for torchvision's ImageFolder
+    if len(set(folders)) > 1:  # a folder of folders is a labelled set, as in torchvision's ImageFolder
         (labels,), classes = numbered([np.array(folders)], str(path))
     images = as_images(_stacked(pages), "channels_last", str(path))
     return Images(images.pixels, images.divisor, labels, classes=classes)
@@ -78,11 +78,11 @@ def _pages(file: Path) -> Iterator[Page]:
     try:
         with Image.open(file) as picture:
             count = getattr(picture, "n_frames", 1) if picture.format in PAGED else 1
-            # The first picture of such a PNG is for viewers that show no animation, and no part of it.
+            # The first picture of such a PNG is for viewers without animation, and not part of the animation.
             skipped = 1 if count > 1 and picture.info.get("default_image") else 0
             frames = ImageSequence.Iterator(picture) if count > 1 else [picture]
             upright = [ImageOps.exif_transpose(frame) for frame in frames][skipped:]
-    # Pillow has many words for what is wrong in a file; a picture too large for it is a DecompressionBombError.
+    # Pillow raises many errors for a damaged file; for a picture too large it is a DecompressionBombError.
     except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} cannot be read as a picture: {' '.join(str(error).split())}") from error
     colour = any(_is_colour(frame) for frame in upright)  # Pillow gives the later pages of a gray GIF as colours
@@ -95,7 +95,7 @@ def _is_colour(picture: Any) -> bool:
 
 
 def _read(picture: Any, colour: bool, file: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The colours of a picture, and its opacity where it is not opaque everywhere."""
+    """The colours of a picture, and its opacity unless it is opaque everywhere."""
     if picture.mode in ("I", "F"):
         raise InputError(f"{file} has pixels of mode {picture.mode}, whose range is not known")
     if picture.mode.startswith("I;16"):

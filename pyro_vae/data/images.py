@@ -20,11 +20,11 @@ class Images:
     """The images of one split.
 
     Attributes:
-        pixels: ``(N, C, H, W)``, a tensor on the device where training happens, or an array that may live on disk.
-        divisor: what a stored value is divided by: 255 for 8 bits.
-        labels: ``(N,)``, numbers of classes, or None where there are none; -1 stands for a label that is not seen.
-        rows: which rows of ``pixels`` belong to this split, in its order; None for all.
-        device: where batches are wanted.
+        pixels: ``(N, C, H, W)``, a tensor on the training device, or an array that may be on disk.
+        divisor: of stored values: 255 for 8 bits.
+        labels: ``(N,)``, numbers of classes, or None without labels; -1 is a hidden label.
+        rows: the rows of ``pixels`` in this split, in its order; None for all.
+        device: of the batches.
         classes: the names of the classes 0, ..., C - 1; None for the numbers up to the largest label.
     """
 
@@ -43,7 +43,7 @@ class Images:
         return tuple(self.pixels.shape[1:])
 
     def take(self, rows: np.ndarray) -> Self:
-        """The images at these rows, as a split of its own."""
+        """The images at these rows, as another split."""
         kept = rows if self.rows is None else self.rows[rows]
         return replace(self, rows=kept, labels=None if self.labels is None else self.labels[torch.from_numpy(rows)])
 
@@ -59,10 +59,10 @@ class Images:
         return stored.to(torch.float32) / self.divisor
 
     def minibatches(self, order: Sequence[Tensor | slice]) -> Iterator[Tensor]:
-        """The images at each index in turn, as :meth:`batch` gives them.
+        """The images at each index in turn, as from :meth:`batch`.
 
-        What stays on the host is fetched for a CUDA device while the batch before is worked on. On a CPU a thread that
-        fetches ahead gained nothing measurable over fetching when asked.
+        For a CUDA device, images on the host are fetched while the device works on the batch before. On a CPU a thread
+        that fetches ahead gained nothing measurable.
         """
         device = torch.device(self.device)
         if isinstance(self.pixels, Tensor) or device.type != "cuda" or not order:
@@ -78,9 +78,9 @@ class Images:
         return self.minibatches([slice(start, start + size) for start in range(0, len(self), size)])
 
     def on(self, device: torch.device) -> Self:
-        """The same images with their pixels on the device, or streamed to it where they would fill half of it.
+        """The same images with their pixels on the device, or streamed to it if they would fill half of it.
 
-        Arrays in memory are on a CPU's device already; only what a file maps is streamed there.
+        On a CPU, arrays in memory need no move; only memory-mapped files are streamed.
         """
         size = len(self) * int(np.prod(self.image_shape)) * self.pixels.dtype.itemsize
         labels = None if self.labels is None else self.labels.to(device)
@@ -100,7 +100,7 @@ def _free_memory(device: torch.device) -> int:
 
 
 class Stored(NamedTuple):
-    """How images are stored: NumPy's name of the type of a number, and what it is divided by to be a pixel."""
+    """How images are stored: NumPy's name of the type, and the divisor that makes pixels of the numbers."""
 
     dtype: str
     divisor: float
@@ -108,10 +108,10 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """Three splits and what is known of all their images.
+    """Three splits and facts about all their images.
 
     Attributes:
-        name: what was asked for.
+        name: as the user gave it.
         train, validation, test: the splits.
         likelihood: the name of the likelihood that suits the images.
         mean_image: the mean of the training images, ``(C, H, W)``.
@@ -133,7 +133,7 @@ class DataSet:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """What the labels 0, ..., C - 1 are called; None where a split has no labels."""
+        """The names of the labels 0, ..., C - 1; None if a split has no labels."""
         labels = [split.labels for split in (self.train, self.validation, self.test)]
         if any(y is None for y in labels):
             return None
@@ -143,7 +143,7 @@ class DataSet:
 
     @property
     def num_classes(self) -> int | None:
-        """How many classes the labels are of; None where a split has no labels."""
+        """The number of classes; None if a split has no labels."""
         return None if self.classes is None else len(self.classes)
 
     @property
@@ -159,12 +159,12 @@ class DataSet:
 
 
 def rows_at_once(image_shape: tuple[int, ...], values: int = 2**24) -> int:
-    """How many images hold at most so many values: 64 MiB in float32."""
+    """The number of images that fit into 64 MiB in float32."""
     return max(1, values // int(np.prod(image_shape)))
 
 
 def described(name: str, train: Images, validation: Images, test: Images, likelihood: str) -> DataSet:
-    """A data set of three splits, looked through once.
+    """A data set of three splits, checked once.
 
     Raises:
         InputError: if an image holds NaN or infinity, or all pixels have one value.
@@ -190,7 +190,7 @@ def described(name: str, train: Images, validation: Images, test: Images, likeli
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A fresh Bernoulli draw of each pixel, 1 with the probability of its gray value in [0, 1].
+    """A fresh Bernoulli draw of each pixel, 1 with its gray value in [0, 1] as the probability.
 
     One random word of 64 bits serves four pixels as thresholds of 16 bits, which costs a tenth of ``torch.bernoulli``
     and is off by at most 2^-16 in the probability. Gray values 0 and 1 are certain.
@@ -202,16 +202,17 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     words.random_(-(2**63), None, generator=generator)
     thresholds = words.view(torch.int16)[: x.numel()].view(x.shape)
-    # threshold < 2^16 x - 2^15, on one new array; written so, with integers beside floats, it takes four times as long
+    # threshold < 2^16 x - 2^15, on one new array; that expression, with integers beside floats, takes four times as
+    # long
     return thresholds.to(x.dtype).add_(x, alpha=-(2**16)).lt_(-(2**15))
 
 
 @dataclass(frozen=True)
 class Binarizer:
-    """What turns stored gray images into those that the likelihood sees.
+    """Turns stored gray images into images for the likelihood.
 
     Attributes:
-        binary: whether they become zeros and ones, by a fresh draw at every call, or stay as they are.
+        binary: whether each call binarises them by a fresh draw, or leaves them gray.
     """
 
     binary: bool
@@ -220,10 +221,10 @@ class Binarizer:
         return binarize(x, generator) if self.binary else x
 
     def held_out(self, images: Images, size: int, seed: int = 0) -> Iterator[Tensor]:
-        """All images in order, ``size`` at a time, in one draw of the binarisation that is the same for every run.
+        """All images in order, ``size`` at a time, with one binarisation that is the same for every run.
 
-        Images differ from each other by far more than guides do, so guides are compared on the same zeros and ones. The
-        draw is made for 100 images at a time, whatever ``size`` is, and so does not depend on it.
+        Images differ far more than guides do, so guides are compared on the same zeros and ones. The draw is always
+        made for 100 images at a time, so it does not depend on ``size``.
         """
         generator = torch.Generator(images.device).manual_seed(seed)
         waiting: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Labels as numbers 0, ..., C - 1; few labels: which images keep theirs, and how these are met at every step."""
+"""Labels as numbers 0, ..., C - 1; with few labels: which images keep theirs, and how each step gets some of them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,15 +14,15 @@ from pyro_vae.errors import InputError
 def numbered(labels: Sequence[np.ndarray], name: str) -> tuple[list[Tensor], tuple[str, ...]]:
     """Labels of several splits as the numbers of their classes, and the names of the classes in this order.
 
-    Classes are the labels that occur, in ascending order: whole numbers that begin at 1 or leave some out, or text.
-    A label of -1 stays -1, for it is not known.
+    Classes are the labels that occur, in ascending order: text, or any whole numbers. A label of -1 stays -1, because
+    it is unknown.
 
     Args:
         labels: for each split the labels ``(N,)``.
-        name: what they are called in an error.
+        name: of the labels in an error.
 
     Raises:
-        InputError: if labels are neither whole numbers nor text, or whole numbers below -1.
+        InputError: if labels are neither whole numbers nor text, or are below -1.
 
     >>> numbered([np.array([3, -1, 7]), np.array([7])], "x")
     ([tensor([ 0, -1,  1]), tensor([1])], ('3', '7'))
@@ -34,7 +34,7 @@ def numbered(labels: Sequence[np.ndarray], name: str) -> tuple[list[Tensor], tup
             raise InputError(f"{name} holds the label {array.min()}; below 0 there is only -1, a label not known")
     if len({array.dtype.kind == "U" for array in labels}) > 1:
         raise InputError(f"{name} holds labels that are text in one split and numbers in another")
-    # A label of 64 bits without a sign may be too large for one with a sign, so no common type is taken.
+    # An unsigned label of 64 bits may be too large for a signed type, so no common type is taken.
     known = sorted({label for array in labels for label in array.tolist()} - {-1})
     order = {label: number for number, label in enumerate(known)} | {-1: -1}
     mapped = [torch.tensor([order[label] for label in array.tolist()], dtype=torch.int64) for array in labels]
@@ -42,9 +42,9 @@ def numbered(labels: Sequence[np.ndarray], name: str) -> tuple[list[Tensor], tup
 
 
 def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of ``count`` labels, as equally many of each class as can be."""
+    """Rows of ``count`` labels, as evenly over the classes as possible."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    ranks = np.empty(len(labels), dtype=int)  # how many of its class came before, in this order
+    ranks = np.empty(len(labels), dtype=int)  # the number of earlier ones of its class, in this order
     for label in np.unique(labels):
         of_class = order[labels[order] == label]
         ranks[of_class] = np.arange(len(of_class))
@@ -52,7 +52,7 @@ def few(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def hide_labels(images: Images, count: int, seed: int) -> Images:
-    """The same images, of which ``count`` keep their label; those of the others become -1.
+    """The same images: ``count`` of them keep their label, the other labels become -1.
 
     >>> images = Images(np.zeros((40, 1, 2, 2)), labels=torch.arange(40) % 4)
     >>> hide_labels(images, 8, seed=0).labels.unique(return_counts=True)
@@ -69,9 +69,9 @@ def hide_labels(images: Images, count: int, seed: int) -> Images:
 def join_labelled(
     minibatches: Sequence[Tensor], labels: Tensor, count: int, generator: torch.Generator
 ) -> list[Tensor]:
-    """Minibatches of row numbers, each followed by ``count`` rows with a label, all of which come equally often.
+    """Minibatches of row numbers, each followed by ``count`` rows with a label; each labelled row occurs equally often.
 
-    Without this, a minibatch of 100 images of which one in 550 is labelled would seldom hold a label.
+    Otherwise, if one image in 550 has a label, a minibatch of 100 images would seldom hold one.
     """
     rows = (labels >= 0).nonzero()[:, 0]
     wanted = count * len(minibatches)

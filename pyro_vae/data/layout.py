@@ -1,4 +1,4 @@
-"""From an array of any usual layout to images: which axis holds the channels, and what a stored number means."""
+"""From an array of any usual layout to images: the axis of the channels, and the meaning of a stored number."""
 
 from typing import Literal, get_args
 
@@ -10,15 +10,15 @@ from pyro_vae.errors import InputError
 Layout = Literal["auto", "channels_first", "channels_last"]
 
 USUAL = (1, 3, 4)  #: channels: gray, RGB, RGB with opacity
-#: stored types, and what their numbers are divided by
+#: stored types, and the divisors of their numbers
 DIVISORS = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 
 
 def channels_of(shape: tuple[int, ...]) -> Layout:
-    """Where the channels are in the shape ``(A, B, C)`` of one image: auto where the shape does not tell.
+    """Where the channels are in the shape ``(A, B, C)`` of one image: auto if the shape does not tell.
 
-    An end of 1, 3 or 4 is the channels where the other end is none of these, and an end of 2 where no end is. Where the
-    axis between could be channels or a small side as well, as in the feature maps 64 x 4 x 4, nothing is certain.
+    An end of 1, 3 or 4 is the channels if the other end is none of these; if no end is, an end of 2. If the axis
+    between could also be channels or a small side, as in feature maps of 64 x 4 x 4, the shape does not tell.
 
     >>> channels_of((3, 28, 20)), channels_of((28, 20, 3)), channels_of((12, 10, 6))
     ('channels_first', 'channels_last', 'auto')
@@ -42,11 +42,11 @@ def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
     """An array ``(N, H, W)``, ``(N, C, H, W)`` or ``(N, H, W, C)`` as ``(N, C, H, W)``, without a copy.
 
     Args:
-        layout: of four axes; auto is the one that the shape tells.
-        name: what the array is called in an error.
+        layout: of four axes; auto reads it from the shape.
+        name: of the array in an error.
 
     Raises:
-        InputError: if the array has other axes, or the layout is auto and the shape could be read in two ways.
+        InputError: if the array has other axes, or the layout is auto and the shape has two readings.
     """
     if layout not in get_args(Layout):
         raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
@@ -68,7 +68,7 @@ def as_images(array: np.ndarray, layout: str, name: str) -> Images:
     """An array as images: whole numbers of 8 and 16 bits become [0, 1], floating-point numbers stay as they are.
 
     Raises:
-        InputError: if the array's shape or type is not one of images.
+        InputError: if the array's shape or type does not fit images.
     """
     pixels = channels_first(array, layout, name)
     if pixels.size == 0:

@@ -20,7 +20,7 @@ FREY_URL = "https://cs.nyu.edu/~roweis/data/frey_rawface.mat"
 
 
 def default_root() -> Path:
-    """Where downloads are kept: PYRO_VAE_DATA, else a folder of the user's cache."""
+    """The folder of downloads: PYRO_VAE_DATA, or a folder in the user's cache."""
     if "PYRO_VAE_DATA" in os.environ:
         return Path(os.environ["PYRO_VAE_DATA"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_vae"
@@ -32,14 +32,14 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
 
     Args:
         name: a name of :data:`DATA_SETS`, or the path of a ``.npy`` or ``.npz`` file or of a folder of pictures.
-        root: where downloaded files are looked for and kept; by default :func:`default_root`.
-        validation: how many of the validation images stay out of training; None keeps all of them out, 0 trains on
-            them as well, as some published protocols do (they are then no longer unseen).
-        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto is
-            the one that its shape tells.
+        root: the folder of downloaded files; by default :func:`default_root`.
+        validation: the number of validation images that stay out of training. None keeps all out; 0 trains on all of
+            them, as some published protocols do (they are then no longer unseen).
+        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
+            reads it from the shape.
 
     Raises:
-        InputError: if there is no such data, it cannot be downloaded, or its images are not fit to train on.
+        InputError: if there is no such data, the download fails, or its images are not fit to train on.
     """
     root = default_root() if root is None else root
     array = is_array_file(name)
@@ -69,7 +69,7 @@ def is_array_file(name: str) -> bool:
 
 
 def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
-    """Both splits after the first images of ``held_out`` went to training."""
+    """Both splits after the first images of ``held_out`` move to training."""
     given = held_out.take(np.arange(len(held_out) - keep))
     kept = held_out.take(np.arange(len(held_out) - keep, len(held_out))) if keep else held_out
     rows = np.concatenate([s.rows if s.rows is not None else np.arange(len(s)) for s in (train, given)])
@@ -99,7 +99,7 @@ def _digits(name: str, root: Path) -> Splits:
     digits = load_digits()
     pixels = digits.images.astype(np.uint8)[:, None]
     images = Images(pixels, 16.0, torch.from_numpy(digits.target))
-    # So small a picture is its gray values: binarised, few of these digits can still be read.
+    # Such small pictures need their gray values: binarised, few of these digits can still be read.
     return _split(images, name, validation=250, test=250)
 
 
@@ -108,7 +108,7 @@ def _torchvision(name: str, root: Path) -> Splits:
     try:
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:
-        # A torchvision built for another torch fails with: operator torchvision::nms does not exist.
+        # A torchvision for another torch fails with: operator torchvision::nms does not exist.
         raise InputError(
             f"{name} is read by torchvision, which does not import beside this torch ({str(error).splitlines()[0]}):"
             f" install the torchvision that belongs to torch {torch.__version__}; {NO_NETWORK}"
@@ -139,7 +139,7 @@ def _torchvision(name: str, root: Path) -> Splits:
 
 
 def _last_line(error: Exception) -> str:
-    # torchvision's errors go on over several lines, a part for each mirror.
+    # torchvision's errors have several lines, one part for each mirror.
     return str(error).strip(" :()\n").splitlines()[-1]
 
 
@@ -158,14 +158,14 @@ def _frey_faces(name: str, root: Path) -> Splits:
             ) from error
     try:
         faces = loadmat(path)["ff"].T.reshape(-1, 1, 28, 20)
-    except Exception as error:  # whatever is wrong with the file, scipy has many words for it
+    except Exception as error:  # scipy raises many errors for a damaged file
         raise InputError(f"{path} is not the Frey Faces file: {error}") from error
     images = Images(faces, 255.0)
     return _split(images, name, validation=200, test=200)
 
 
 def _array_splits(path: Path, layout: str) -> Splits:
-    """Splits of the file's own, where it names them as Keras does (x_train, y_train, x_test, ...), else made here."""
+    """The file's own splits if they have Keras' names (x_train, y_train, x_test, ...); otherwise they are made here."""
     images, splits = read_arrays(path, layout)
     if splits is None:
         assert images is not None

@@ -1,8 +1,8 @@
-"""Images that stay on the host, sent to a CUDA device batch by batch: each while the one before is trained on.
+"""Images on the host, sent to a CUDA device batch by batch: each while the device trains on the one before.
 
-Two buffers on either side take turns. A thread gathers the next batch from disk or memory into page-locked memory; a
-stream of its own copies it to the device; whoever trains waits for neither. Only the thread that trains speaks to CUDA,
-so that a graph may be recorded meanwhile.
+Two buffers on each side take turns. A thread gathers the next batch from disk or memory into page-locked memory; a
+second stream copies it to the device; training waits for neither. Only the training thread calls CUDA, so that a graph
+may be recorded meanwhile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,26 +15,26 @@ from torch import Tensor
 
 
 class Lane(Protocol):
-    """The way of batches to the device, over two pairs of buffers, numbered 0 and 1."""
+    """The transfer of batches to the device, over two pairs of buffers, numbered 0 and 1."""
 
-    #: where batches are gathered on the host, ``(2, size, ...)``
+    #: the buffers for gathering on the host, ``(2, size, ...)``
     staged: Tensor
 
     def send(self, which: int, count: int) -> None:
-        """Begin to copy the first images of a staging buffer to the device."""
+        """Start to copy the first images of a staging buffer to the device."""
 
     def receive(self, which: int, count: int) -> Tensor:
-        """The images on the device, for work that is launched from now on."""
+        """The images on the device, for work launched after this call."""
 
     def release(self, which: int) -> None:
-        """The work on the received images is launched: later copies may replace them."""
+        """All work on the received images is launched: later copies may replace them."""
 
     def wait(self, which: int) -> None:
         """Return when a staging buffer may be written again."""
 
 
 class CudaLane:
-    """Page-locked staging buffers, and copies on a stream beside the one that trains.
+    """Page-locked staging buffers, and copies on a second stream beside the training stream.
 
     Args:
         device: the CUDA device.
@@ -48,7 +48,7 @@ class CudaLane:
         self.arrived = torch.empty(2, *shape, dtype=dtype, device=device)
         self.side = torch.cuda.Stream(device)
         self.sent, self.used = ([torch.cuda.Event(), torch.cuda.Event()] for _ in range(2))
-        # The allocator must know of the second stream: before the first copy, and when the buffers are freed.
+        # The allocator must know the second stream: before the first copy, and when the buffers are freed.
         self.side.wait_stream(torch.cuda.current_stream(device))
         self.arrived.record_stream(self.side)
 
@@ -72,7 +72,7 @@ class CudaLane:
 def prefetched(pixels: np.ndarray, order: Sequence[np.ndarray], lane: Lane) -> Iterator[Tensor]:
     """The images at each set of rows in turn, as they are stored.
 
-    Each batch is good until the next one is asked for.
+    Each batch is valid until the next one is requested.
     """
 
     def gather(rows: np.ndarray, which: int) -> None:

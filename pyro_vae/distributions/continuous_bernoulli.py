@@ -4,15 +4,15 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-_SERIES = 0.1  # below this, half a logit's power series is exact in single precision; above it, the formula is
+_SERIES = 0.1  # below this half logit the power series is exact in single precision, above it the formula
 
 
 class ContinuousBernoulli(dist.ContinuousBernoulli):
     r"""Density :math:`p(x) = e^{\eta x} / \int_0^1 e^{\eta t} dt` on [0, 1] for a logit :math:`\eta`.
 
-    torch computes normaliser, mean and samples from a probability that it keeps away from 0 and 1. In single precision
-    the density then no longer integrates to one beyond logits of 16: at 200, which a pixel that is always black
-    reaches, to 0.08. Here they come from the logit itself.
+    torch computes normaliser, mean and samples from a probability that it keeps away from 0 and 1. In single precision,
+    beyond logits of 16, that density no longer integrates to one: at 200, which an always black pixel reaches, to 0.08.
+    Here they come from the logit itself.
 
     References:
         Loaiza-Ganem & Cunningham 2019, The Continuous Bernoulli: Fixing a Pervasive Error in Variational Autoencoders,
@@ -37,7 +37,7 @@ class ContinuousBernoulli(dist.ContinuousBernoulli):
         return 0.5 + torch.where(half.abs() < _SERIES, half / 6 - half**3 / 90, exact)
 
     def icdf(self, value: Tensor) -> Tensor:
-        """The quantile, which samples are made with; by symmetry of x and 1 - x only falling densities are solved."""
+        """The quantile, for sampling; by symmetry of x and 1 - x only decreasing densities are solved."""
         rising = self.logits > 0
         slope = -self.logits.abs().clamp_min(1e-6)  # from here on the density is flat to single precision
         tail = torch.where(rising, 1 - value, value)
@@ -46,10 +46,10 @@ class ContinuousBernoulli(dist.ContinuousBernoulli):
 
 
 def logit_of_mean(mean: Tensor, limit: float = 20.0) -> Tensor:
-    """The logit whose continuous Bernoulli has this mean, by bisection, or plus or minus ``limit`` where it is beyond.
+    """The logit whose continuous Bernoulli has this mean, by bisection, clamped to plus or minus ``limit``.
 
-    There is no closed form. At the limit of 20 the mean is 0.95; without one, pixels that are black in every training
-    image would begin at a logit of which no gradient frees them soon.
+    There is no closed form. At the limit of 20 the mean is 0.95; without a limit, pixels that are black in every
+    training image would start at a logit with almost no gradient.
     """
     low = torch.full_like(mean, -limit)
     high = -low

@@ -11,15 +11,15 @@ from guides.base import LabelUse
 class Model(nn.Module, ABC):
     """A generative story p(x, z) = p(z) p(x|z), a Pyro model.
 
-    Unless it ignores ``labels``, both the model and the guide that it makes by :meth:`wrap_guide` take the images'
-    labels as ``y=``, ``(N,)``, -1 for one that is not seen, and the decoder has room for one number a class beside z.
+    Unless it ignores ``labels``, both the model and the guide from :meth:`wrap_guide` take the images' labels as
+    ``y=``, ``(N,)``, -1 for a hidden one, and the decoder's input has one more number for each class.
 
     Attributes:
         latent_dim: the number D of latent dimensions.
         image_shape: the event shape of one image: channels, height, width.
     """
 
-    #: what the model does with labels: nothing; it uses those that are seen; or it has no meaning without them
+    #: whether the model ignores labels, uses those that are visible, or needs all of them
     labels: LabelUse = "ignored"
 
     latent_dim: int
@@ -33,7 +33,7 @@ class Model(nn.Module, ABC):
 
         Args:
             x: observed images ``(N, *image_shape)``; None draws them.
-            n: how many images to draw where ``x`` is None.
+            n: the number of images to draw if ``x`` is None.
         """
 
     def wrap_guide(self, guide: Guide) -> Guide:
@@ -41,9 +41,9 @@ class Model(nn.Module, ABC):
         return guide
 
     def set_num_images(self, num_images: int) -> None:
-        """Tell the model how many images it will be trained on; called once, before training.
+        """Tell the model the number of training images; called once, before training.
 
-        Nothing happens here. :class:`~pyro_vae.models.BayesianVAE` shares the KL of its weights out among them.
+        Here it does nothing. :class:`~pyro_vae.models.BayesianVAE` divides the KL of its weights among them.
         """
 
     @abstractmethod

@@ -26,17 +26,18 @@ class BayesianVAE(VAE):
     r"""theta ~ N(0, s^2 I), and for each image z ~ p(z), x ~ p(x|z, theta): full variational Bayes.
 
     Each weight and bias of the decoder is a Pyro site, "decoder.NAME", with a mean-field Gaussian posterior q(theta)
-    that is learned beside q(z|x). The bound on the evidence of all N training images, divided by N, is per image
+    that is learned with q(z|x). The bound on the evidence of all N training images, divided by N, is per image
 
     .. math:: E_{q(\theta)}\Big[ E_{q(z|x)}[\log p_\theta(x|z)] - KL(q(z|x)\,\|\,p(z)) \Big]
               - \tfrac1N KL(q(\theta)\,\|\,p(\theta)),
 
-    whose last term is part of the training rows' KL. The weights are drawn once a minibatch, and all its images and
-    particles share them, so that the bound holds for the objectives of several particles too.
+    whose last term is part of the training rows' KL. The weights are drawn once a minibatch and shared by all its
+    images and particles, so the bound also holds for objectives of several particles.
 
-    In evaluation mode there is one decoder, that of the posterior means: held-out rows of the trace, pictures,
-    ``log_joint`` and every estimator speak of p(x|theta) at that theta, and pay no KL for it; within :meth:`drawn`,
-    they speak of one draw from q(theta). What else is learned (a likelihood's scale, a prior) stays a point.
+    In evaluation mode the decoder has the posterior means as weights: held-out rows of the trace, pictures,
+    ``log_joint`` and every estimator describe p(x|theta) at that theta, without the KL of the weights; within
+    :meth:`drawn`, they describe one draw from q(theta). Other learned parameters (a likelihood's scale, a prior) are
+    points.
 
     Args:
         decoder: the network from z to the likelihood's parameters; its own parameters are the posterior means.
@@ -79,7 +80,7 @@ class BayesianVAE(VAE):
         self.num_images.fill_(num_images)
 
     def wrap_guide(self, guide: Guide) -> Guide:
-        """The same guide, whose Pyro program, while this model is in training, first draws the weights."""
+        """The same guide; in training mode its Pyro program first draws the weights."""
         guide.register_forward_pre_hook(self._before_guide, with_kwargs=True)
         return guide
 
@@ -108,7 +109,7 @@ class BayesianVAE(VAE):
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        """Within it, in evaluation mode, the decoder is one draw from q(theta) and not that of the means."""
+        """In this context, in evaluation mode, the decoder is one draw from q(theta) instead of the means."""
         parameters = dict(self.decoder.named_parameters())
         with torch.no_grad():
             means = {name: mean.clone() for name, mean in parameters.items()}
@@ -135,8 +136,8 @@ class BayesianVAE(VAE):
             return drawn if x is not None else drawn.detach()
 
     def _sample(self, weights: Mapping[str, dist.TorchDistribution], count: int) -> dict[str, Tensor]:
-        """Draw the weights for a minibatch of ``count`` images, which bears its share of their log density."""
-        # Particles are a plate around the program; out of its sight, they share one draw.
+        """Draw the weights for a minibatch of ``count`` images, which takes its share of their log density."""
+        # Particles are a plate around the program; hidden from it, they share one draw.
         with block_messengers(lambda handler: isinstance(handler, pyro.plate)) as plates:
             rows = count * prod(plate.size for plate in plates)  # type: ignore[attr-defined]
             with poutine.scale(scale=rows / self.num_images):
