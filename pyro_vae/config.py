@@ -150,4 +150,6 @@ def check_kind(option: str, kind: type, found: Any) -> None:
     """
     if not (isinstance(found, type) and issubclass(found, kind)) or getattr(found, "__abstractmethods__", None):
         path = f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', found)}".lstrip(".")
-        raise InputError(f"--{option} takes a class of the kind {kind.__name__}, and {path} is not one that can be created")
+        raise InputError(
+            f"--{option} takes a class of the kind {kind.__name__}, and {path} is not one that can be created"
+        )
