@@ -6,7 +6,7 @@
 """
 
 # isort: off
-from pyro_vae import interrupts as interrupts  # the first of all imports: Ctrl-C may come in any of the others
+from pyro_vae import interrupts as interrupts  # the first import: Ctrl-C may come in any of the others
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,8 +24,8 @@ from pyro_vae.errors import InputError
 
 __version__ = "0.1.0"
 
-# The public names and where they live. They are imported when first used, so that `python -m pyro_vae.svi` does not
-# import its own module twice and `--help` does not pay for what it does not show.
+# The public names and their modules. They are imported when first used, so `python -m pyro_vae.svi` does not import its
+# own module twice, and `--help` stays fast.
 _PUBLIC = {
     "SVI": "pyro_vae.engine",
     "features": "pyro_vae.encoding",
@@ -38,7 +38,7 @@ _PUBLIC = {
 __all__ = ["SVI", "__version__", "features", "load", "resume", "train", "train_or_resume"]
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
+if not TYPE_CHECKING:  # with __getattr__ visible, a type checker would accept any name
 
     def __getattr__(name: str) -> Any:
         if name in _PUBLIC:
@@ -51,15 +51,15 @@ def __dir__() -> list[str]:
 
 
 def _check_guides() -> None:
-    """The package ``guides`` belongs to this one, and a file of that name in the user's folder would be taken for it.
+    """Check that ``guides`` is this project's package, and not a file of that name in the user's folder.
 
     Raises:
-        InputError: naming that file; where a command of this project is being started, the process ends instead.
+        InputError: naming that file; a command of this project ends instead.
     """
     own = Path(__file__).resolve().parent.parent / "guides" / "__init__.py"
     try:
         found = find_spec("guides")
-    except ValueError:  # a module without a spec was put in its place
+    except ValueError:  # a module without a spec replaces it
         found = None
     if found is not None and found.origin and Path(found.origin).resolve() == own:
         return

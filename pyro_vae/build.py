@@ -11,7 +11,7 @@ from pyro_vae.seeds import forked, random_seed
 
 
 def labels_of(config: Config) -> LabelUse:
-    """What the model that the options name does with labels."""
+    """The model's use of labels, from the options."""
     return getattr(class_of(config.model), "labels", "ignored")
 
 
@@ -27,9 +27,9 @@ def build(
     Args:
         config: the options; ``likelihood`` must be settled.
         image_shape: channels, height, width.
-        mean_image: the decoder starts there; None leaves its bias as it is.
-        num_classes: how many labels the data have; a model that takes none has no use for it.
-        num_images: how many images the model will be trained on; None where weights will be loaded.
+        mean_image: the decoder starts there; None leaves its bias unchanged.
+        num_classes: the number of labels; unused by a model that ignores them.
+        num_images: the number of training images; None if weights are loaded later.
     """
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
     with forked():
@@ -55,13 +55,13 @@ def build(
 
 
 def likelihood_of(model: Model) -> Likelihood | None:
-    """The model's likelihood; None for a model of the user's own that is not made of one."""
+    """The model's likelihood; None for the user's own model without one."""
     likelihood = getattr(model, "likelihood", None)
     return likelihood if isinstance(likelihood, Likelihood) else None
 
 
 def sees_binary(config: Config, model: Model) -> bool:
-    """Whether the likelihood is shown zeros and ones drawn from gray values."""
+    """Whether the likelihood sees zeros and ones drawn from gray values."""
     likelihood = likelihood_of(model)
     binary = likelihood is not None and likelihood.binary
     return config.binarize == "dynamic" or (config.binarize == "auto" and binary)

@@ -1,8 +1,8 @@
 """A checkpoint as bytes: nested states of tensors, numbers and text, with a digest over every bit of the file.
 
-The format is safetensors, which holds numbers and text only: reading it never runs code. Beside the state, its metadata
-hold the version of the format, which checkpoint it is, and the digest. Format 0, of before the digest, has the state
-alone and is read as well.
+The format is safetensors, which holds numbers and text only: reading it never runs code. Its metadata hold the version
+of the format, the name of the checkpoint and the digest. Format 0, from before the digest, has only the state and can
+still be read.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pyro_vae.errors import InputError
 
-FORMAT = 1  #: of a run folder that this version writes; it reads this one and those before
-_BLANK = "0" * 64  # in the place of the digest while it is taken
+FORMAT = 1  #: of the run folders that this version writes; it reads this one and earlier ones
+_BLANK = "0" * 64  # stands for the digest while it is computed
 _KEYS = {"format", "which", "digest", "state"}
 
 
@@ -48,7 +48,7 @@ def unpack(content: bytes, which: str) -> dict[str, Any]:
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256 of a checkpoint, over all but the digest that it carries: what its weights are known by."""
+    """The SHA-256 of a checkpoint without its own digest: the identity of its weights."""
     about = _about(content)
     carried = about.get("digest")
     if carried is None:
@@ -66,7 +66,7 @@ def _field(value: str) -> bytes:
 
 
 def _about(content: bytes) -> dict[str, str]:
-    """The metadata: a header of JSON follows its length, eight bytes, the lowest first."""
+    """The metadata: eight bytes of length, the lowest first, then a JSON header."""
     length = int.from_bytes(content[:8], "little")
     return json.loads(content[8 : 8 + length])["__metadata__"]
 
@@ -82,10 +82,10 @@ def _check(content: bytes, about: dict[str, str], which: str) -> None:
 
 
 def _plain(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """What JSON can hold of a nested state; its tensors go into ``tensors`` under numbers."""
+    """The part of a nested state that JSON can hold; its tensors go into ``tensors`` under numbers."""
     if isinstance(value, Tensor):
         name = str(len(tensors))
-        # A copy of its own: safetensors refuses tensors that share memory.
+        # A copy: safetensors refuses tensors that share memory.
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What all commands share: one clear line and exit code 2 where the user can mend it."""
+"""Shared by all commands: one clear line and exit code 2 for an error that the user can fix."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from pyro_vae.terminal import printable
 
 
 def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a command, and exit: 0 done, 2 the input is at fault, 130 interrupted.
+    """Run a command, and exit: 0 done, 2 wrong input, 130 interrupted.
 
     Args:
         main: the command.
@@ -27,7 +27,7 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
             print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read the output has gone, as `... | head` does.
+        # The reader of the output has closed it, as in `... | head`.
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
@@ -37,6 +37,6 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
 
 
 def _fail(message: str) -> int:
-    if started().main:  # what is wrong in one process of a run is known to all of them
+    if started().main:  # all processes of a run know an error of one
         print(f"error: {printable(message)}", file=sys.stderr)
     return 2

@@ -1,7 +1,7 @@
-"""A command's options in plain words: its help, and what a shell completes.
+"""A command's options in plain words: its help, and a shell's completion.
 
 jsonargparse makes the options from typed signatures and shows these types. Here they are NUMBER, NAME, PATH or the
-choices themselves, under headings, and with the dashes that one types.
+choices themselves, under headings, with the dashes that the user types.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import shtab
 from jsonargparse import ArgumentParser
 
 WIDTH = 100
-#: what a shell completes with names of files; a folder is one
+#: a shell completes these with names of files and folders
 PATHS = ("PATH", "DIR")
 
 
@@ -25,10 +25,10 @@ class CommandParser(ArgumentParser):
     """A parser of typed options whose help is short and plain.
 
     Attributes:
-        headings: the options' names under each heading of ``--help``, in order; options that are nowhere are shown by
-            ``--help-all`` alone. Empty: all options are in the help.
+        headings: the options' names under each heading of ``--help``, in order; only ``--help-all`` shows the others.
+            If empty, all options are in the help.
         classes: the classes that an option can name.
-        epilog_lines: what ends the help.
+        epilog_lines: the end of the help.
     """
 
     headings: Mapping[str, Sequence[str]] = {}
@@ -40,7 +40,7 @@ class CommandParser(ArgumentParser):
 
 
 class HelpAll(argparse.Action):
-    """``--help-all``: every option, with all that is said of it."""
+    """``--help-all``: every option with its whole description."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **kwargs)
@@ -56,10 +56,10 @@ class _Wide(argparse.RawDescriptionHelpFormatter):
 
 
 def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentParser:
-    """The same options in a parser of the standard library, for showing and for completing them.
+    """The same options in a parser of the standard library, for help and completion.
 
     Args:
-        everything: also what stands under no heading, and all that is said of an option, not its first sentence alone.
+        everything: include options without a heading, and whole descriptions instead of first sentences.
     """
     description = _about_class(parser.description or "") or parser.description
     positionals = [action for action in parser._actions if not action.option_strings]
@@ -99,7 +99,7 @@ def _named(path: str) -> type:
 
 
 def _shown(action: argparse.Action) -> bool:
-    """Options that name a file for a part of the options are as good as none."""
+    """Hide the options that name a file for a part of the options."""
     return action.help != argparse.SUPPRESS and type(action).__name__ != "_ActionConfigLoad"
 
 
@@ -130,7 +130,7 @@ def _choices(action: argparse.Action) -> list[str]:
 
 
 def _word(action: argparse.Action) -> str:
-    """What an option takes, in a word of the reader's."""
+    """The kind of value of an option, in one plain word."""
     hint = getattr(action, "_typehint", None)
     if isinstance(action.metavar, str) and type(action).__name__ != "_ActionHelpClassPath":
         return action.metavar
@@ -159,7 +159,7 @@ def _default(action: argparse.Action) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """What stands before the first full stop or semicolon; an abbreviation's own is none.
+    """The text before the first full stop or semicolon; the full stop of an abbreviation does not count.
 
     >>> first_sentence("where it is kept; by default here. And so on.")
     'where it is kept'

@@ -1,4 +1,4 @@
-"""``pyro-vae COMMAND``: all commands by one name. A command more is a line more in :data:`COMMANDS`."""
+"""``pyro-vae COMMAND``: all commands by one name. A new command is one more line in :data:`COMMANDS`."""
 
 import sys
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ class Command(NamedTuple):
     """One command.
 
     Attributes:
-        module: has ``main(argv)``; it is imported when the command is used.
+        module: has ``main(argv)``; imported when the command is used.
         does: in a few words.
     """
 
@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def overview() -> str:
-    """What ``pyro-vae --help`` says."""
+    """The text of ``pyro-vae --help``."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {command.does}" for name, command in COMMANDS.items()]
     return "\n".join(

@@ -2,7 +2,7 @@
 
     eval "$(pyro-vae completion bash)"
 
-zsh and tcsh likewise; each new shell needs the line, so it belongs in its start file, such as ~/.bashrc.
+Also for zsh and tcsh. Each new shell needs the line, so put it into the shell's start file, such as ~/.bashrc.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""PyTorch's defaults of this process, which a caller may have changed and which decide no number here."""
+"""PyTorch's defaults of this process: a caller may change them, and no number here depends on them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -8,9 +8,10 @@ import torch
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Within it, new tensors are float32 and on the CPU, as when torch was imported; then the caller's defaults again.
+    """In this context new tensors are float32 and on the CPU, as after importing torch; then the caller's defaults
+    return.
 
-    It is a decorator as well. The type is of the whole process, so other threads see it meanwhile.
+    It is also a decorator. The default type belongs to the whole process, so other threads see it meanwhile.
 
     >>> torch.set_default_dtype(torch.float64)
     >>> with torch_defaults():

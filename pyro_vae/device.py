@@ -1,4 +1,4 @@
-"""The device that a name stands for."""
+"""From a name to a device."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -9,7 +9,7 @@ from pyro_vae.errors import InputError
 
 
 def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
-    """The device of this name, of this process where there are several; auto is CUDA where there is one.
+    """The device of this name, for this process; auto is CUDA if there is a GPU.
 
     Raises:
         InputError: if there is no such device.
@@ -27,5 +27,5 @@ def choose_device(name: str, workers: Workers = ALONE) -> torch.device:
 
 
 def current(device: torch.device) -> AbstractContextManager:
-    """Within it, a numbered CUDA device is torch's current one; another device needs nothing."""
+    """In this context a numbered CUDA device is torch's current one; other devices need nothing."""
     return torch.cuda.device(device) if device.type == "cuda" and device.index is not None else nullcontext()

@@ -1,7 +1,6 @@
-"""The encoder as a feature extractor: what q(z|x) says of images, as numbers to work with.
+"""The encoder as a feature extractor: moments or samples of q(z|x) for each image.
 
-The module is not called ``features``: a module of that name would hide the function ``pyro_vae.features`` from whoever
-imported it.
+The module is not called ``features``, because importing it would hide the function ``pyro_vae.features``.
 """
 
 import math
@@ -36,20 +35,19 @@ def features(
     seed: int = 0,
     trust: bool = False,
 ) -> Any:
-    """What the guide of a run says of images: posterior means, standard deviations or samples.
+    """Posterior means, standard deviations or samples of z for images, by the guide of a run.
 
-    Means and standard deviations are exact where the posterior knows its own (the Gaussian guides and their mixtures,
-    and Delta, whose mean is the code), else estimated from samples. Gray images are not binarised here, even where
-    training did. Whole numbers are read as the training images were: those of 8 bits that became [0, 1] in training
-    become it here.
+    Means and standard deviations are exact if the posterior has closed forms (the Gaussian guides and their mixtures,
+    and Delta, whose mean is the code), otherwise estimated from samples. Gray images are not binarised here, even if
+    training did. Whole numbers are read as the training images were: if 8 bits became [0, 1] in training, they do here.
 
     Args:
-        run: a run folder, or what :func:`pyro_vae.load` gave back.
+        run: a run folder, or the result of :func:`pyro_vae.load`.
         x: images ``(N, *image_shape)``, a tensor or an array: stored as the training images were, or floating-point
             pixels on the scale that training saw.
         statistic: "mean", "std" or "samples".
-        num_samples: how many samples of z for each image; by default one as the answer, 256 to estimate a moment.
-        batch_size: images encoded at once. It changes no exact answer.
+        num_samples: samples of z for each image; by default 1 for "samples", 256 to estimate a moment.
+        batch_size: images encoded at once; exact answers do not depend on it.
         seed: of the samples.
         trust: as for :func:`pyro_vae.load`, of a run folder.
 
@@ -58,8 +56,8 @@ def features(
         on the device of ``x`` for a tensor.
 
     Raises:
-        InputError: if ``x`` holds no images, or of another shape or on another scale than the run's, or
-            ``statistic`` is no such thing, or the model needs labels.
+        InputError: if ``x`` holds no images, or of another shape or on another scale than the run's, or ``statistic``
+            is unknown, or the model needs labels.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
@@ -73,9 +71,9 @@ class Source:
     """Images ``(N, ...)`` of a caller, read a batch at a time.
 
     Attributes:
-        images: a tensor or an array, which may live on disk.
-        divisor: what a stored number is divided by.
-        low, high: where the pixels must lie.
+        images: a tensor or an array, which may be on disk.
+        divisor: of the stored numbers.
+        low, high: the allowed range of the pixels.
     """
 
     images: Any
@@ -108,7 +106,7 @@ def _of_run(x: Any, run: Run) -> Source:
     """Images read as the run's training images were.
 
     Raises:
-        InputError: if nothing says what their numbers mean.
+        InputError: if the scale of their numbers is unknown.
     """
     images = x if isinstance(x, Tensor) else np.asarray(x)
     kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name

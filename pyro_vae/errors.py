@@ -1,4 +1,4 @@
-"""The error that is the user's to mend, and the user's own wish to stop."""
+"""The error that the user can fix, and Ctrl-C."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done; the message says why in one line, and a command ends with exit code 2."""
+    """The request cannot be done; the message says why in one line, and a command ends with exit code 2."""
 
 
 _IN_PYTHON = (
@@ -23,7 +23,7 @@ _IN_PYTHON = (
 
 
 def in_python(message: str) -> str:
-    """An error's words for a reader who called a function: its arguments and not the command's options.
+    """An error's words for the caller of a function: arguments instead of the command's options.
 
     >>> in_python("a already holds a run: go on with it by --resume a, or choose another --out")
     'a already holds a run: go on with it by pyro_vae.resume("a"), or choose another out'
@@ -35,7 +35,7 @@ def in_python(message: str) -> str:
 
 @contextmanager
 def speaking_python(words: Callable[[str], str] = in_python) -> Iterator[None]:
-    """Within it, an InputError says what to do in Python."""
+    """In this context an InputError says what to do in Python."""
     try:
         yield
     except InputError as error:
@@ -45,9 +45,9 @@ def speaking_python(words: Callable[[str], str] = in_python) -> Iterator[None]:
 
 @contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """A Ctrl-C is a KeyboardInterrupt, wherever it comes.
+    """A Ctrl-C is always a KeyboardInterrupt.
 
-    While a class is made, as in a library's import, Python 3.11 turns whatever is raised in a ``__set_name__`` into a
+    While a class is made, as in a library's import, Python 3.11 turns every error in a ``__set_name__`` into a
     RuntimeError.
     """
     try:

@@ -13,7 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from pyro_vae.runs import TraceRow
 
 SPLITS = ("train", "validation", "test")
-#: TensorBoard sorts charts by name: what the run is about comes before how it steps.
+#: TensorBoard sorts charts by name: the objective comes before the details of the steps.
 BOUND = {"elbo": "bound/elbo", "log_likelihood": "bound/log_likelihood", "kl": "bound/kl"}
 STEPS = {"beta": "steps/beta", "lr": "steps/lr", "grad_norm": "steps/grad_norm"}
 RESULT = "test_elbo"
@@ -23,13 +23,13 @@ NOT_COMPARED = ("out", "data_root", "device", "engine")  #: options that do not 
 class Events:
     """Writes the events of a run: those of a split in the folder's ``train``, ``validation`` or ``test``.
 
-    TensorBoard takes each of these folders for a run of its own, and draws them over each other in one chart.
+    TensorBoard shows each of these folders as a run, and overlays them in one chart.
 
     Args:
         path: the run folder.
         config_text: of its ``config.yaml``.
-        last_step: the last step of the trace that is gone on with; events after it, which a killed run left behind its
-            last checkpoint, are told to be dropped. None for a new run.
+        last_step: the last step of the resumed trace: drop the events that a killed run wrote after its last
+            checkpoint. None for a new run.
     """
 
     def __init__(self, path: Path, config_text: str, last_step: int | None = None):
@@ -44,13 +44,13 @@ class Events:
             self._write(summary)
 
     def add(self, row: TraceRow) -> None:
-        """One row of the trace; what belongs to the steps is that of its training row."""
+        """One row of the trace; only the training row has values of the steps."""
         for name, tag in (BOUND | STEPS if row.split == "train" else BOUND).items():
             if (value := getattr(row, name)) is not None:
                 self.splits[row.split].add_scalar(tag, value, row.step)
 
     def pictures(self, folder: Path, step: int, last: bool = False) -> None:
-        """The pictures in a folder; those on the way only where the run is twice as long as at the last ones.
+        """The pictures in a folder; during training only when the run is twice as long as at the last ones.
 
         Each set takes half a megabyte, and a run of days draws its pictures thousands of times.
         """
@@ -63,7 +63,7 @@ class Events:
             writer.flush()
 
     def finish(self, test_elbo: float, step: int) -> None:
-        """The result by which the runs are compared, and the end of the run."""
+        """The result that compares the runs, and the end of the run."""
         self.run.add_scalar(RESULT, test_elbo, step)
         self._write(self.end)
         for writer in (self.run, *self.splits.values()):

@@ -1,4 +1,4 @@
-"""What jsonargparse says of a wrong option, in one line that says what to do."""
+"""From jsonargparse's message about a wrong option to one line that says what to do."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ from importlib import import_module
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The beginning of a sentence: the names most like this one; empty where none is.
+    """The start of a sentence: the names most like this one; empty if there are none.
 
     >>> nearest("transform", ["transforms", "hidden_dims"])
     'nearest: transforms; '
@@ -21,9 +21,9 @@ def explain(message: str, options: Sequence[str], classes: Callable[[str], Seque
     """An error of the parser in one line, with the nearest names.
 
     Args:
-        message: what jsonargparse says.
-        options: those that there are.
-        classes: those that an option can name; empty where it takes none.
+        message: of jsonargparse.
+        options: all known ones.
+        classes: those that an option can name; empty if it takes none.
     """
     message = " ".join(message.split())
     for said in (_unknown_option, _unknown_setting, _unknown_class, _untyped):
@@ -79,7 +79,7 @@ def _unknown_class(message: str, options: Sequence[str], classes: Callable[[str]
 
 
 def _untyped(message: str, options: Sequence[str], classes: Callable[[str], Sequence[type]]) -> str:
-    """A class of the user's own whose parameters have no types."""
+    """The user's own class with parameters without types."""
     found = re.search(r"Parameter '(\w+)' from '([\w.]+?)(?:\.__init__)?' does not specify a type", message)
     if not found:
         return ""

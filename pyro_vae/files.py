@@ -1,4 +1,4 @@
-"""How files are written and read: whole or not at all, through no link, in UTF-8 whatever the locale says."""
+"""How files are written and read: whole or not at all, never through a link, in UTF-8 for every locale."""
 
 import io
 import os
@@ -19,8 +19,8 @@ _AS_IT_IS = getattr(os, "O_BINARY", 0)
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file whole: a reader, and a kill at any moment, finds the old content or the new.
 
-    The content goes into a new file of a random name beside it, which then takes its place; a link at ``path`` is
-    replaced and not followed.
+    The content goes into a new file with a random name beside it, which then replaces it; a link at ``path`` is
+    replaced, not followed.
 
     Raises:
         OSError: if the file cannot be written; its ``filename`` is ``path``. No partial file stays.
@@ -71,7 +71,7 @@ def read_text(path: Path) -> str:
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, made where there is none.
+    """The folder, made if it does not exist.
 
     Raises:
         InputError: if it is a link.
@@ -101,7 +101,7 @@ def refuse_links_in(*folders: Path) -> None:
 
 
 def remove_partial(folder: Path, *names: str) -> None:
-    """Remove what writers that were killed have left of these files, or of any file of the folder.
+    """Remove the partial files that killed writers left of these files, or of any file of the folder.
 
     No other process may be writing them.
     """
@@ -111,7 +111,7 @@ def remove_partial(folder: Path, *names: str) -> None:
 
 
 def is_partial(path: Path) -> bool:
-    """Whether the name is one of a file that is being written, or that a killed writer left."""
+    """Whether this is the name of a file being written, or left by a killed writer."""
     return path.name.startswith(".") and path.suffix == ".partial"
 
 

@@ -1,6 +1,6 @@
-"""Ctrl-C is one line, from the first millisecond of a command to its last.
+"""Ctrl-C prints one line, from the first millisecond of a command to its last.
 
-The package imports this module first of all, so it imports next to nothing itself.
+The package imports this module first, so it imports almost nothing itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_command(argv: Sequence[str], original: Sequence[str]) -> bool:
 
 
 def end_at_once(number: int = signal.SIGINT, frame: FrameType | None = None) -> NoReturn:
-    """End this process, as a shell expects of one that was interrupted; every file that it leaves is whole."""
+    """End this process as a shell expects of an interrupted one; every file that it leaves is whole."""
     show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # a progress bar hides it
     if os.environ.get("RANK", "0") == "0":  # torchrun's number of the process
         os.write(2, show_cursor + b"interrupted\n")
@@ -46,9 +46,9 @@ def end_at_once(number: int = signal.SIGINT, frame: FrameType | None = None) -> 
 
 
 class Guard:
-    """Until the command's own work begins, Ctrl-C ends at once, and a word is said where the imports take long.
+    """Until the command's own work begins, Ctrl-C ends at once; a line is printed if the imports take long.
 
-    Python's own KeyboardInterrupt would come up in the middle of a library's import, with its traceback.
+    Python's own KeyboardInterrupt would end in the middle of a library's import, with a traceback.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Guard:
             self.waiting.start()
 
     def __enter__(self) -> None:
-        """From here the first Ctrl-C is a KeyboardInterrupt; each that comes later ends at once."""
+        """From here the first Ctrl-C is a KeyboardInterrupt; each later one ends the process at once."""
         if self.waiting is not None:
             self.waiting.cancel()
         _replace(end_at_once, _raise_once)

@@ -1,4 +1,4 @@
-"""What an option takes: a class of its kind, and not nothing; checked before any object is made, on every way in."""
+"""Each class option must have a class of its kind; checked before any object is made, for every source of options."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from pyro_vae.errors import InputError
 
 
 def check_given(table: Mapping[str, Any], where: str) -> None:
-    """What a table says of an option is something: ``guide: null`` would be read as its default.
+    """Check that a table gives each option a value: ``guide: null`` would be read as its default.
 
     Args:
-        table: of options, as they were given.
-        where: how an error calls the table.
+        table: of options, as given.
+        where: the name of the table in an error.
 
     Raises:
         InputError: if an option that has a default other than null is null, or a class option is an empty table.
@@ -27,7 +27,7 @@ def check_given(table: Mapping[str, Any], where: str) -> None:
 
 
 def check_kinds(namespace: Namespace) -> None:
-    """What each class option names is a class of its kind, and what is named beneath it is a class; none is called.
+    """Check that each class option, and each name beneath it, is a class of its kind; none is called.
 
     Raises:
         InputError: if a function, or a class of another kind, was named.

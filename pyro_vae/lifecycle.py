@@ -20,9 +20,9 @@ def train(
     """Train a run with the options of the command line.
 
     Args:
-        quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the run folder is as ever.
+        quiet: print nothing, make no pictures, write no TensorBoard events; the rest of the run folder is the same.
         trust: the file ``config`` may name any code, which runs (SECURITY.md).
-        config: a file of options that hold where nothing else is given.
+        config: a file of options that the others override.
         options: the fields of :class:`~pyro_vae.config.Config`. A class is given by its name, by its import path, or
             as ``{"class_path": ..., "init_args": {...}}``.
 
@@ -46,7 +46,7 @@ def resume(
     quiet: bool = False,
     trust: bool = False,
 ) -> Run:
-    """Train a run on from where it stands, bit by bit as if it had never stopped.
+    """Resume a run where it stopped; the result is bitwise that of an uninterrupted run.
 
     Args:
         folder: the run folder.
@@ -56,7 +56,7 @@ def resume(
         trust: as for :func:`pyro_vae.load`.
 
     Raises:
-        InputError: if the folder is no run, is damaged, or has more epochs behind it.
+        InputError: if the folder is no run, is damaged, or already has more epochs.
     """
     changes = {"--epochs": epochs, "--device": device}
     words = [word for option, value in changes.items() if value is not None for word in (option, str(plain(value)))]
@@ -67,9 +67,9 @@ def resume(
 def train_or_resume(
     folder: Path | str, *, quiet: bool = False, trust: bool = False, **options: Unpack[RunOptions]
 ) -> Run:
-    """The run in a folder, finished: begun where there is none, else resumed, or left as it is.
+    """The finished run in a folder: started if there is none, resumed if it is not finished.
 
-    A cell of a notebook that calls it can be run again. A run that is there keeps its own options.
+    A notebook cell that calls it can be run again. An existing run keeps its own options.
 
     Args:
         folder: the run folder.
@@ -84,7 +84,7 @@ def train_or_resume(
 
 
 def complete(folder: Path, settings: Settings, quiet: bool = False, trust: bool = False) -> RunFolder:
-    """What :func:`train_or_resume` does, from settings."""
+    """:func:`train_or_resume` from settings."""
     run = RunFolder(folder)
     if not (folder / "config.yaml").exists():
         _trained(settings_from(settings.text, trust=True, out=str(folder)), quiet)

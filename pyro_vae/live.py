@@ -1,4 +1,4 @@
-"""Runs that are still going, seen from their folders alone: a table that is drawn anew while they write."""
+"""Unfinished runs, read from their folders: a table that is redrawn while they train."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ WIDTH = 24  #: letters of a curve
 
 
 class Course(NamedTuple):
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         state: "not begun", "begun", "training" or "trained".
         train, test: the last ELBOs, nats per image; None before the first epoch is finished.
         best: the highest test ELBO.
-        seconds: of training until now.
+        seconds: of training so far.
         curve: all test ELBOs.
     """
 
@@ -41,14 +41,14 @@ class Course(NamedTuple):
 
     @property
     def left(self) -> float | None:
-        """Seconds of training that are left, if all epochs take the same time."""
+        """The remaining seconds of training, if all epochs take the same time."""
         if self.state == "trained" or not self.epoch:
             return None
         return self.seconds / self.epoch * (self.epochs - self.epoch)
 
 
 def course(path: Path) -> Course:
-    """How far the run in this folder is."""
+    """The progress of the run in this folder."""
     folder = RunFolder(path)
     if not (path / "config.yaml").exists():
         return Course("not begun")
@@ -67,7 +67,7 @@ def course(path: Path) -> Course:
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
-    """A curve in one line of text; its first twentieth is cut off where it would press the rest flat.
+    """A curve in one line of text; its first twentieth is cut off if it would flatten the rest.
 
     >>> sparkline([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])
     '▁▂▃▄▅▆▇█'
@@ -86,10 +86,10 @@ def live_table(
     state: Callable[[Path, Course], str] = lambda _, course: course.state,
     width: int = UNLIMITED,
 ) -> Table:
-    """All runs, a line each; what is wrong with a run stands below.
+    """All runs, a line each; errors stand below.
 
     Args:
-        state: what is said of a run; by default its course's state.
+        state: the words for a run; by default the state of its progress.
         width: in letters, of the terminal.
     """
     keep = {"state": 6, "epoch": 7, "train ELBO": 2, "best": 5, "seconds": 3, "left": 4, "course": 1}
@@ -112,9 +112,9 @@ def live_table(
 
 
 def follow(paths: Sequence[Path], console: Console | None = None, every: float = 1.0) -> None:
-    """Show the runs until all are trained, or the user has seen enough.
+    """Show the runs until all are trained, or until Ctrl-C.
 
-    Where the output is no terminal, a line is printed for each epoch that is seen to be finished.
+    If the output is no terminal, print a line for each epoch that finishes.
     """
     console = console or PlainConsole()
     if console.is_terminal:

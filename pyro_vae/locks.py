@@ -1,4 +1,4 @@
-"""One writer at a time: locks that the system releases when their process ends, however it ends."""
+"""One writer at a time: the system releases these locks however their process ends."""
 
 import errno
 import warnings
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from pyro_vae.errors import InputError
 
-# What a file system without locks answers; filelock itself has another way where the answer is ENOSYS.
+# The error of a file system without locks; for ENOSYS filelock itself has another way.
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
 
 
@@ -18,17 +18,17 @@ _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}
 def only(path: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
     """Hold the lock of this file, whose folder exists; the file is gone afterwards.
 
-    A killed process may leave the file, and never the lock. On a network file system it holds between machines where
-    the file system locks files at all; where it does not, a warning says so, and nothing is held.
+    A killed process may leave the file, but never the lock. On a network file system the lock holds between machines if
+    the file system has locks; if not, a warning says so, and nothing is locked.
 
     Args:
-        refusal: what is said where another process, or another thread, holds it.
+        refusal: the error if another process, or another thread, holds it.
         patience: seconds to wait for it.
 
     Raises:
         InputError: if it is held by another, or cannot be made.
     """
-    # A lock is held by one object: a thread of the same process is kept out by it as another process is.
+    # One object holds the lock: it keeps out threads of this process as well as other processes.
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=patience, poll_interval=0.02)
@@ -43,7 +43,7 @@ def only(path: Path, refusal: str, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: one who waits for a file that is gone, or gets its lock, opens the next.
+        # Remove it while holding it: a waiter whose file is gone opens the next one.
         with suppress(OSError):
             path.unlink()
         lock.release()

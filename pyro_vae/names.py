@@ -1,4 +1,4 @@
-"""Names of runs: what tells them apart."""
+"""Names of runs, by which users tell them apart."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from pyro_vae.config import Config, class_of
 
 
 def run_name(config: Config) -> str:
-    """DATA-GUIDE, and between and after them what is not the default: model, prior, objective and its samples.
+    """DATA-GUIDE, with each part that is not the default: model, prior, objective and its samples.
 
     >>> run_name(Config())
     'digits-MeanField'

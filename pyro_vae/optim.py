@@ -19,13 +19,13 @@ def make_optimizer(
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Let the next step be taken at this learning rate."""
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
 
 def lr_factor(schedule: LrSchedule, progress: float) -> float:
-    """The learning rate, as a part of its highest, at ``progress`` between 0, the first step, and 1, the last.
+    """The learning rate, as a fraction of the peak, at ``progress`` between 0, the first step, and 1, the last.
 
     ``stages`` is Burda et al. 2015: stage i = 0..7 lasts 3^i parts of the run, at 10^(-i/7).
 

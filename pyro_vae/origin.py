@@ -1,4 +1,4 @@
-"""What belongs together: the weights of a checkpoint with the configuration, the trace and the data of their run."""
+"""Checks that a checkpoint, the configuration, the trace and the data are of one run."""
 
 import inspect
 from pathlib import Path
@@ -14,15 +14,15 @@ from pyro_vae.errors import InputError
 from pyro_vae.kinds import imported
 from pyro_vae.trace import TraceRow, trace_digest
 
-# Where and how fast a run is trained is no part of what is trained.
+# The place and the speed of training do not change the weights.
 _LEFT_OUT = ("device", "engine", "out", "data_root")
 
 
 def options_of(text: str) -> dict[str, Any]:
     """The options in a ``config.yaml`` that the weights depend on.
 
-    The number of epochs is one where the learning rate or beta follows a schedule over them; of the path of a data
-    file nothing is kept, for the data have a fingerprint of their own.
+    The number of epochs is one of them if the learning rate or beta follows a schedule. The path of a data file is not,
+    because the data have their own fingerprint.
     """
     options = {name: value for name, value in yaml.safe_load(text).items() if name not in _LEFT_OUT}
     if options.get("data") not in DATA_SETS:
@@ -35,7 +35,7 @@ def options_of(text: str) -> dict[str, Any]:
 
 
 def origin_of(text: str, data: DataSet) -> dict[str, Any]:
-    """What a checkpoint says of the run that it is from: its options, and the fingerprint of its data."""
+    """A checkpoint's record of its run: the options, and the fingerprint of the data."""
     return {"options": options_of(text), "data": fingerprint(data)}
 
 
@@ -46,12 +46,12 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
         text: ``config.yaml``, complete.
 
     Raises:
-        InputError: if they are others, naming the first of them.
+        InputError: if they differ, naming the first difference.
     """
     if saved is None:
         return
     now = options_of(text)
-    for name in sorted({*saved, *now} & set(Config.__dataclass_fields__)):  # others are options of another version
+    for name in sorted({*saved, *now} & set(Config.__dataclass_fields__)):  # the other options are of another version
         default = Config.__dataclass_fields__[name].default
         if difference := _difference(saved.get(name, default), now.get(name, default), name):
             raise InputError(
@@ -60,7 +60,7 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
 
 
 def _difference(saved: Any, now: Any, name: str) -> str | None:
-    """The first value that is another one."""
+    """The first value that differs."""
     if callable(saved) or callable(now):
         return None
     if isinstance(saved, dict) and isinstance(now, dict) and saved.get("class_path") == now.get("class_path"):
@@ -77,7 +77,7 @@ def _difference(saved: Any, now: Any, name: str) -> str | None:
 def _completed(saved: dict[str, Any], now: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of a class, with the class's default for one that only one side has.
 
-    One that the class does not have is of another version, and is left out.
+    An option that the class does not have is of another version, and is left out.
     """
     bases = getattr(imported(path), "__mro__", ())
     signatures = [inspect.signature(base.__init__).parameters for base in bases if "__init__" in vars(base)]
@@ -102,7 +102,7 @@ def check_trace(rows: list[TraceRow], state: dict[str, Any], which: str, checkpo
         which: "last", which is written after its epoch's rows, or "best", which is written before them.
 
     Raises:
-        InputError: if the rows are not those of the run that the checkpoint is from.
+        InputError: if the rows are not of the checkpoint's run.
     """
     if "trace" not in state:
         return
@@ -112,7 +112,7 @@ def check_trace(rows: list[TraceRow], state: dict[str, Any], which: str, checkpo
 
 
 def remarks_on(threads: int | None, device: torch.device) -> list[str]:
-    """What is said before a run goes on."""
+    """The warning before a run is resumed."""
     now = torch.get_num_threads()
     if device.type != "cpu" or threads in (None, now):
         return []

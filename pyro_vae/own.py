@@ -1,8 +1,8 @@
-"""The classes of the user's own: what this user named on a command line or in Python, and in which file it lay.
+"""The user's own classes: those that this user named on a command line or in Python, and their files.
 
-A file may name them again (:mod:`pyro_vae.trust`). What is remembered is a class path, the file of its module and the
-digest of that file, in this user's cache and never in a run folder: another module of that name, in a folder that came
-from somebody else, is not the user's own. Nothing here imports a module.
+A file may name them again (:mod:`pyro_vae.trust`). The record has the class path, the file of its module and the digest
+of that file. It is in this user's cache, never in a run folder: a module of the same name in a folder from somebody
+else is not the user's own. Nothing here imports a module.
 """
 
 import hashlib
@@ -20,17 +20,17 @@ Known = Literal["own", "changed", "unknown"]
 
 
 class Origin(NamedTuple):
-    """Where a class path leads, as text: the file of its module (empty where there is none) and that file's digest."""
+    """The file of a class path's module (empty if there is none) and that file's digest, as text."""
 
     file: str
     digest: str
 
 
-_here: dict[str, Origin] = {}  # of this process, which may have no cache
+_here: dict[str, Origin] = {}  # of this process, which may lack a cache
 
 
 def cache_folder() -> Path:
-    """This user's folder for what can be made again; XDG_CACHE_HOME decides where, if it is absolute."""
+    """This user's cache folder, under XDG_CACHE_HOME if that is absolute."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (named if named.is_absolute() else Path.home() / ".cache") / "pyro_vae"
 
@@ -67,25 +67,25 @@ def _spec(module: str, folders: Any) -> ModuleSpec | None:
 
 
 def remember(names: Iterable[str], lasting: bool = True) -> None:
-    """From now on these class paths are the user's own, with the modules that they lead to now.
+    """Remember these class paths, with their present modules, as the user's own.
 
     Args:
         names: class paths.
-        lasting: for this user; else for this process alone.
+        lasting: for this user; otherwise for this process only.
     """
     for name in names:
         origin = origin_of(name)
         _here[name] = origin
-        # What was typed into Python itself has no file that a later process could be asked for.
+        # Code typed into Python has no file for a later process.
         if lasting and not (name.startswith("__main__.") and not origin.file):
             _keep(name, origin)
 
 
 def known(name: str) -> Known:
-    """Whether a class path is the user's own, was so until its module's file changed, or neither."""
+    """Whether a class path is the user's own, was so before its module's file changed, or neither."""
     origin = origin_of(name)
     if name in _here and _here[name].file == origin.file and name.rpartition(".")[0] in sys.modules:
-        return "own"  # what would run is loaded already, whatever became of its file
+        return "own"  # the code is loaded already, even if its file has changed
     saved = [kept for kept in (_here.get(name), _kept(name, origin.file)) if kept is not None]
     if origin in saved:
         return "own"
@@ -93,12 +93,12 @@ def known(name: str) -> Known:
 
 
 def remember_folder(path: Path) -> None:
-    """From now on a file may name this folder as the one of its data."""
+    """Allow files to name this folder as the one of their data."""
     _keep("data_root", Origin(str(path.resolve()), ""))
 
 
 def knows_folder(path: Path) -> bool:
-    """Whether the user has named this folder as the one of data."""
+    """Whether the user has named this folder as one of data."""
     return _kept("data_root", str(path.resolve())) is not None
 
 
@@ -107,7 +107,7 @@ def _record(name: str, file: str) -> Path:
 
 
 def _kept(name: str, file: str) -> Origin | None:
-    """What this user's cache holds; a record that somebody else could have put there is none."""
+    """The record in this user's cache; ignored if somebody else could have written it."""
     try:
         handle = os.open(_record(name, file), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with open(handle, "rb") as opened:
@@ -127,7 +127,7 @@ def _keep(name: str, origin: Origin) -> None:
         path = _record(name, origin.file)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-    except (OSError, RuntimeError):  # no home, or one that cannot be written: it is known to this process alone
+    except (OSError, RuntimeError):  # without a writable home only this process remembers it
         return
     try:
         with open(handle, "w") as file:

@@ -1,4 +1,4 @@
-"""The pictures of one run: what a model and a guide show on a data set, saved as figures/*.png."""
+"""The pictures of one run: model and guide on a data set, saved as figures/*.png."""
 
 import io
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import seeded
 
 SHOWN = 12  #: images in a row
-PAIRS = 4  #: of test images, with the line between their codes
+PAIRS = 4  #: of test images, with a line between their codes
 SCATTERED = 2000  #: images in the latent scatter
 SIDE = 20  #: images along one side of the manifold
 
 
 def figure_bytes(figure: Figure, kind: str = "png") -> bytes:
-    """The file of a figure, of a kind that matplotlib writes."""
+    """The file of a figure, in a format that matplotlib writes."""
     content = io.BytesIO()
     figure.savefig(content, dpi=110, format=kind)
     return content.getvalue()
@@ -38,7 +38,7 @@ def save_figure(folder: RunFolder, name: str, figure: Figure) -> None:
 def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: RunFolder) -> None:
     """Draw all pictures of a run: of a :class:`~pyro_vae.models.VAE`, or of a model of labels.
 
-    Another model has no decoder to look into.
+    Other models have no decoder to show.
     """
     with seeded(0):
         figures: dict[str, Figure] = {}
@@ -51,7 +51,7 @@ def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: Run
 
 
 def _shown(images: Tensor, data: DataSet) -> np.ndarray:
-    """Images for the eye: pixels of another range than [0, 1] from the darkest to the brightest of the data."""
+    """Images to show: pixels outside [0, 1] are rescaled from the darkest to the brightest of the data."""
     low, high = (0.0, 1.0) if 0 <= data.low <= data.high <= 1 else (data.low, data.high)
     return ((images - low) / (high - low)).cpu().numpy()
 
@@ -86,12 +86,12 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
 
 @torch.no_grad()
 def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
-    """What a model of labels draws of each label, and test images under every label in their own style."""
+    """Samples for each label, and test images under every label in their own style."""
     x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
     classes = data.classes
     assert data.test.labels is not None
     assert classes is not None
-    # The label that an image has: the guide's, where the guide says one.
+    # The label of an image, or the guide's if the guide infers one.
     y = guide.log_label(x).argmax(-1) if isinstance(guide, M2Guide) else data.test.labels[: len(x)]
     every = torch.arange(model.num_classes, device=x.device)[:, None]
 
@@ -118,7 +118,7 @@ def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen:
 
 
 def latent_plane(side: int) -> tuple[Tensor, Tensor]:
-    """A grid over two latent dimensions in equal steps of the prior's probability, so that its mass is shown evenly.
+    """A grid over two latent dimensions in equal steps of the prior's probability.
 
     Returns:
         The points ``(side * side, 2)``, row by row from the top left, and the Gaussian quantiles ``(side,)`` along
@@ -140,7 +140,7 @@ def _interpolation(z: Tensor, means: Callable[[Tensor], np.ndarray], images: np.
     ends = {0: "$x_1$", 1: "$z_1$", SHOWN - 2: "$z_2$", SHOWN - 1: "$x_2$"}
     title = "Test images $x_1$ and $x_2$, and E[x|z] on the straight line from code $z_1$ to code $z_2$"
     figure = plots.image_grid(rows, title, ends)
-    for edge in (1, SHOWN - 1):  # the images themselves stand apart
+    for edge in (1, SHOWN - 1):  # a gap beside the images themselves
         figure.axes[0].axvline(edge * images.shape[-1] - 0.5, color="white", lw=6)
     return figure
 
@@ -168,9 +168,9 @@ def _scatter(z: Tensor, data: DataSet) -> Figure:
 
 
 def _named(numbers: np.ndarray, classes: tuple[str, ...] | None) -> np.ndarray:
-    """Numbers of classes ``(N,)`` as the labels that they stand for, -1 where one is not known.
+    """Numbers of classes ``(N,)`` as labels, -1 for an unknown one.
 
-    Names that are text stay numbers where there are more of them than markers: a scale of colours has no words.
+    Text labels stay numbers if there are more of them than markers, because a colour scale shows no words.
     """
     if classes is None or not classes:
         return numbers

@@ -1,4 +1,4 @@
-"""Numbers of NumPy and PyTorch as Python's own: what comes in from Python is made plain at the door."""
+"""From NumPy's and PyTorch's numbers to Python's: options from Python are converted once, here."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -10,10 +10,10 @@ import torch
 
 
 def plain(value: Any) -> Any:
-    """A value as YAML could have said it, however deep it is nested.
+    """A value as YAML could express it, at any depth.
 
     NumPy's scalars and 0-dimensional arrays and tensors become numbers, truth values or text; other arrays and tensors
-    become lists; paths become text. Fields of dataclasses are made plain. Anything else stays the object that it is.
+    become lists; paths become text. Fields of dataclasses are converted. All other objects stay unchanged.
 
     >>> plain({"latent_dim": np.int64(3), "init_args": {"hidden_dims": np.array([8, 4])}, "lr": torch.tensor(0.5)})
     {'latent_dim': 3, 'init_args': {'hidden_dims': [8, 4]}, 'lr': 0.5}

@@ -1,7 +1,7 @@
 """Pictures: from arrays to figures. Nothing here knows of models or training.
 
-Classes differ by their marker as well as by their colour, and splits by their line style. Text is large enough to be
-read where a picture is shrunk to a telephone's 390 pixels.
+Classes differ by their marker as well as by their colour, and splits by their line style. Text stays readable when a
+picture shrinks to a telephone's 390 pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
 
-#: Each has a contrast of at least 3 to white (WCAG 2.1, 1.4.11). The smallest distance of two of them is 0.14 in OKLab,
+#: Each has a contrast of at least 3 to white (WCAG 2.1, 1.4.11). The smallest distance between two is 0.14 in OKLab,
 #: 0.10 as protanopes and deuteranopes see them and 0.096 as tritanopes do (Machado et al. 2009); a search found them.
 COLOURS: list[str] = [
     *("#5f91f6", "#f94212", "#09695c", "#a101e7", "#eb5fb4"),
     *("#750416", "#10336f", "#a33c0a", "#6f8b69", "#7259a2"),
 ]
 MARKERS = "osD^v<>PX*"
-#: The parts of the inference gap, in every picture of it; the first colours are those of what is compared.
+#: the colours of the parts of the inference gap in every picture; the first colours are those of the arms
 GAP_COLOURS = {"approximation_gap": COLOURS[2], "amortization_gap": COLOURS[4]}
 TILE = 0.6  #: inches of an image in a row of images
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:
-    """One image ``(C, H, W)`` with values in [0, 1]; one, three or four channels, of others the mean."""
+    """One image ``(C, H, W)`` with values in [0, 1]: one, three or four channels, or the mean of any other number."""
     image = np.clip(image, 0, 1)
     pixels = np.moveaxis(image, 0, -1) if len(image) in (3, 4) else image.mean(0)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -86,7 +86,7 @@ def image_square(images: np.ndarray, title: str, room: tuple[float, float] = (0.
     """Images ``(n * n, C, H, W)`` in a square of n rows.
 
     Args:
-        room: inches beside and below the images, for what the caller writes there.
+        room: inches beside and below the images, for the caller's text.
     """
     height, width = images.shape[-2:]
     tall = min(12.0, 6 * height / width)
@@ -125,7 +125,7 @@ def scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
 
 
 def latent_scatter(points: np.ndarray, labels: np.ndarray | None, axis_names: Sequence[str], title: str) -> Figure:
-    """Points ``(N, 2)`` of the latent space, coloured and marked by their label ``(N,)`` where there is one."""
+    """Points ``(N, 2)`` of the latent space, coloured and marked by their label ``(N,)`` if there are labels."""
     figure = Figure(figsize=(6.4, 5.8), layout="constrained")
     axes = figure.subplots()
     classes = np.unique([] if labels is None else labels)
@@ -155,11 +155,11 @@ MOST_NAMED = 20  #: runs in a legend
 def traces(panels: Mapping[str, Curves], x_name: str, best: Mapping[str, tuple[float, float]] | None = None) -> Figure:
     """ELBO traces: for each panel's title, for each run, for each split, the curve ``(x, y)`` in nats per image.
 
-    Runs have colours; the test curve is drawn through, training is dotted and validation dashed. Below the first panel
-    stands the last quarter of its held-out curves, where runs differ by less than they climbed.
+    Each run has a colour; the test curve is solid, training dotted and validation dashed. Below the first panel is the
+    last quarter of its held-out curves, where small differences show.
 
     Args:
-        best: the point of each run on the first panel whose weights are kept; it is marked.
+        best: the marked point of each run on the first panel, whose weights are kept.
     """
     late = _late(next(iter(panels.values())))
     heights = [3.0, *([2.6] if late else []), *[2.1] * (len(panels) - 1)]
@@ -197,7 +197,7 @@ def _held_out(splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, 
 
 
 def _late(curves: Curves) -> float | None:
-    """Where the last quarter of the shortest run begins; None where the runs are too short to have one."""
+    """The start of the last quarter of the shortest run; None if the runs are too short."""
     held_out = [x for splits in curves.values() for x, _ in _held_out(splits).values() if len(x)]
     if not held_out or min(map(len, held_out)) < 8:
         return None
@@ -216,7 +216,7 @@ def _draw_curves(axes: Axes, curves: Curves, title: str) -> None:
 
 
 def _cut_the_climb(axes: Axes, curves: Sequence[np.ndarray]) -> None:
-    """The first few epochs would otherwise press everything that matters into one line."""
+    """Limits without the first few epochs, which would flatten the rest."""
     if curves:
         _limit(axes, np.concatenate([y[len(y) // 20 :] for y in curves]))
 

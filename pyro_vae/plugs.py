@@ -1,4 +1,4 @@
-"""How plugs are found: those of this project in the files of their package, those of others by their entry points.
+"""Finds plugs: this project's in the files of their package, other packages' by entry points.
 
 An installed package declares a class in the entry-point group of its kind:
 
@@ -34,8 +34,8 @@ def find(package: str, kind: type) -> dict[str, Any]:
     """The classes of a kind that the files of a package define, by name; the files are imported.
 
     Args:
-        package: which is being imported, or is.
-        kind: the class that theirs are below.
+        package: imported, or being imported.
+        kind: their base class.
     """
     found: list[type] = []
     for file in iter_modules(sys.modules[package].__path__, prefix=f"{package}."):
@@ -46,7 +46,7 @@ def find(package: str, kind: type) -> dict[str, Any]:
 
 
 def named(classes: Iterable[type], kind: type) -> dict[str, Any]:
-    """Of some classes those of a kind that can be made and chosen, by name."""
+    """The classes of a kind that can be made and chosen, by name."""
     return {
         one.__name__: one
         for one in classes
@@ -59,14 +59,14 @@ def named(classes: Iterable[type], kind: type) -> dict[str, Any]:
 
 @cache
 def installed(option: str) -> tuple[type, ...]:
-    """The classes that installed packages declare for this option, imported; one that cannot be gives a warning."""
+    """The classes that installed packages declare for this option, imported; one that fails gives a warning."""
     found = []
     for point in entry_points(group=GROUPS[option]):
         if not _is_installed(point):
             continue
         try:
             loaded = point.load()
-        except Exception as error:  # another package's fault must not take the other plugs away
+        except Exception as error:  # an error in one package must not hide the other plugs
             warnings.warn(f"the {option} {point.name!r} of {point.value!r} could not be imported: {error}")
             continue
         if isinstance(loaded, type):
@@ -77,7 +77,7 @@ def installed(option: str) -> tuple[type, ...]:
 
 
 def _is_installed(point: EntryPoint) -> bool:
-    """Not where its declaration lies in the working directory, which may be a folder that was downloaded."""
+    """Ignore a declaration in the working directory, which may be a downloaded folder."""
     try:
         here = Path.cwd()
     except OSError:  # it was deleted

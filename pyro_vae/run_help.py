@@ -1,4 +1,4 @@
-"""What ``train --help`` and ``compare --help`` show: the options of a run under headings, the guides, an example."""
+"""The text of ``train --help`` and ``compare --help``: the options of a run under headings, the guides, an example."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
 def svi_parser() -> CommandParser:
     """The options of ``train``."""
     parser = make_parser("python -m pyro_vae.svi", description="Train a model and a guide by SVI (AEVB, Algorithm 1).")
-    parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="resume the run in this folder")
     explain(
         parser,
         HEADINGS,
@@ -43,7 +43,7 @@ def svi_parser() -> CommandParser:
 
 def explain(parser: CommandParser, headings: dict[str, tuple[str, ...]], lines: Sequence[str]) -> None:
     """Give a parser of runs its short help, and ``--help-all``."""
-    parser.add_argument("--help_all", "--help-all", action=HelpAll, help="every option, with all that is said of it")
+    parser.add_argument("--help_all", "--help-all", action=HelpAll, help="every option with its whole description")
     parser.headings, parser.epilog_lines = headings, lines
 
 

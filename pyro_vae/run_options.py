@@ -1,4 +1,4 @@
-"""The options of a run as keyword arguments that editors complete and type checkers check."""
+"""The options of a run as keyword arguments, for editors and type checkers."""
 
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -17,7 +17,7 @@ Named = str | dict[str, Any]
 
 
 class RunOptions(TypedDict, total=False):
-    """What :func:`pyro_vae.train` takes: the fields of :class:`~pyro_vae.config.Config`, which says what each means.
+    """The arguments of :func:`pyro_vae.train`: the fields of :class:`~pyro_vae.config.Config`, which explains each.
 
     A class is given by its name, by its import path, as ``{"class_path": ..., "init_args": {...}}``, or itself.
     """

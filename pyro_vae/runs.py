@@ -1,4 +1,4 @@
-"""The run folder: what a run writes and what everything else reads. Each file is replaced whole or not at all."""
+"""The run folder, which a run writes and all other commands read. Each file is replaced whole or not at all."""
 
 import json
 import os
@@ -26,17 +26,17 @@ from pyro_vae.options import settings_from
 from pyro_vae.origin import check_options, check_trace
 from pyro_vae.trace import TraceRow, parse_trace, trace_text
 
-# The files of the locks: they are there while they are held, and after a kill, and no reader minds them.
+# The files of the locks: they exist while held, and after a kill; readers ignore them.
 TRAINING, WRITING = ".training.lock", ".writing.lock"
 _LOCKS = (TRAINING, WRITING)
 
 
 class Run(NamedTuple):
-    """A finished or a stopped run, as :func:`load` gives it back.
+    """A finished or a stopped run, from :func:`load`.
 
     Attributes:
-        weights: what its weights are known by: the beginning of their checkpoint's digest.
-        data: the fingerprint of the data that it was trained on; None where it was written without.
+        weights: the identity of its weights: the beginning of their checkpoint's digest.
+        data: the fingerprint of its data; None for a run without one.
     """
 
     model: Model
@@ -45,9 +45,9 @@ class Run(NamedTuple):
     folder: "RunFolder"
     weights: str
     data: Fingerprint | None
-    #: what the labels 0, ..., C - 1 stand for; None where the data have none, or the run is too old to say
+    #: the names of the labels 0, ..., C - 1; None without labels, or for an old run
     classes: tuple[str, ...] | None = None
-    #: how the training images are stored; None where the run is too old to say
+    #: how the training images are stored; None for an old run
     stored: Stored | None = None
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
 
 def about(run: Run) -> dict[str, str]:
-    """A run in a few words: what was trained on what, how good it is, and where it lies."""
+    """A run in a few words: guide, data, quality and folder."""
     metrics = run.folder.read_metrics()
     elbo = metrics.get("test_elbo") or {}
     value, error = elbo.get("value"), elbo.get("standard_error")
@@ -78,7 +78,7 @@ class RunFolder:
     """The files of one run.
 
     Args:
-        path: the folder; it need not be there.
+        path: the folder; it need not exist.
     """
 
     def __init__(self, path: Path | str):
@@ -89,7 +89,7 @@ class RunFolder:
         """A new folder that holds its configuration.
 
         Raises:
-            InputError: if the folder holds a run, or anything else, already, or cannot be written.
+            InputError: if the folder already holds a run or anything else, or cannot be written.
         """
         folder = cls(path)
         try:
@@ -104,7 +104,7 @@ class RunFolder:
     def refuse_unless_free(self) -> None:
         """
         Raises:
-            InputError: if the folder holds a run, or anything else than what is left of one that never began.
+            InputError: if the folder holds a run, or anything but the remains of a run that never began.
         """
         path = self.path
         if (path / "config.yaml").exists():
@@ -123,12 +123,12 @@ class RunFolder:
         """Hold the folder as the one process that trains its run.
 
         Raises:
-            InputError: at once, where another process does.
+            InputError: at once, if another process does.
         """
         return only(self.path / TRAINING, f"another process trains the run in {self.path}")
 
     def writing(self) -> AbstractContextManager[None]:
-        """Hold what training and evaluation both write, for the moment that it takes."""
+        """Hold the file that training and evaluation both write, for a moment."""
         return only(self.path / WRITING, f"another process has been writing into {self.path} for a minute", 60.0)
 
     @property
@@ -172,16 +172,16 @@ class RunFolder:
         write_atomic(self.path / "trace.csv", trace_text(rows))
 
     def read_trace(self) -> list[TraceRow]:
-        """The rows of ``trace.csv``; none where there is no such file yet.
+        """The rows of ``trace.csv``; empty if there is no such file yet.
 
         Raises:
-            InputError: if the file is not a trace, or not a whole one.
+            InputError: if the file is not a whole trace.
         """
         path = self.path / "trace.csv"
         return parse_trace(read_text(path), path) if path.exists() else []
 
     def read_metrics(self) -> dict[str, Any]:
-        """``metrics.json``; empty where there is none yet.
+        """``metrics.json``; empty if there is none yet.
 
         Raises:
             InputError: if the file is no table in JSON.
@@ -196,11 +196,11 @@ class RunFolder:
         return found
 
     def update_metrics(self, **entries: Any) -> None:
-        """Replace these entries of ``metrics.json`` and leave the others."""
+        """Replace these entries of ``metrics.json`` and keep the others."""
         self.change_metrics(lambda metrics: {**metrics, **entries})
 
     def change_metrics(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Replace ``metrics.json`` by what ``change`` makes of it, while no other process does."""
+        """Replace ``metrics.json`` by the result of ``change``, while no other process does."""
         with self.writing():
             write_atomic(self.path / "metrics.json", json.dumps(change(self.read_metrics()), indent=2) + "\n")
 
@@ -216,12 +216,12 @@ class RunFolder:
         """Read a checkpoint. The format holds numbers and text only: reading it never runs code.
 
         Raises:
-            InputError: if there is none, a bit of it is not as it was written, or a newer version wrote it.
+            InputError: if there is none, it is damaged, or a newer version wrote it.
         """
         return self.restored(which)[0]
 
     def restored(self, which: str) -> tuple[dict[str, Any], str]:
-        """:meth:`restore`, and the digest of what was read."""
+        """:meth:`restore`, and the digest of the file."""
         path = self.checkpoint(which)
         if not path.exists():
             why = "it was deleted" if self.read_trace() else "no epoch of this run was finished"
@@ -253,14 +253,14 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
 
     Args:
         path: the run folder.
-        which: "best" (by validation ELBO) or "last"; by default the best there is.
+        which: "best" (by validation ELBO) or "last"; by default "best" if it exists.
         device: where to put them.
-        trust: what its config.yaml names may be any code, which runs (SECURITY.md); by default it may name this
-            project's classes, those that an installed package declares, and the user's own.
+        trust: its config.yaml may name any code, which then runs (SECURITY.md); by default it may name this project's
+            classes, those of installed plugs, and the user's own.
 
     Raises:
-        InputError: if the folder is no run, has no checkpoint, names code that is gone or not to be trusted, or its
-            checkpoint is damaged or does not belong to its config.yaml or its trace.
+        InputError: if the folder is no run, has no checkpoint, names code that is missing or not trusted, or its
+            checkpoint is damaged or does not fit its config.yaml or its trace.
     """
     folder = RunFolder(path)
     try:

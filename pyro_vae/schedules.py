@@ -1,4 +1,4 @@
-"""How the weight of the KL term, beta, changes while a run goes on."""
+"""How the weight of the KL term, beta, changes during a run."""
 
 from abc import ABC, abstractmethod
 
@@ -6,7 +6,7 @@ from pyro_vae.plugs import named
 
 
 class BetaSchedule(ABC):
-    """From the progress of a run, 0 at its first step and 1 at its last, to beta."""
+    """A function from the progress of a run, 0 at its first step and 1 at its last, to beta."""
 
     @abstractmethod
     def __call__(self, progress: float) -> float:
@@ -41,12 +41,12 @@ class Constant(BetaSchedule):
 class Linear(BetaSchedule):
     """From ``start`` to 1 over the first part of the run, then 1 (Bowman et al. 2016; Sonderby et al. 2016).
 
-    From above 1 it falls: what z says is dear at first, and a label that is inferred beside z learns to say what it
-    can before z does.
+    A start above 1 makes information in z expensive at first, so that an inferred label learns what it can before z
+    does.
 
     Args:
-        warmup: the part of the run, between 0 and 1, that the way takes.
-        start: beta at the first step; papers rise from 0.
+        warmup: its fraction of the run, between 0 and 1.
+        start: beta at the first step; in the papers 0.
 
     Raises:
         ValueError: if ``warmup`` lies outside, or ``start`` is negative or not a number.
@@ -67,8 +67,8 @@ class Cyclical(BetaSchedule):
     """Several rises from 0 to 1, each followed by a stay at 1 (Fu et al. 2019, equation 6).
 
     Args:
-        cycles: how many.
-        rising: the part of a cycle, between 0 and 1, that its rise takes.
+        cycles: the number of rises.
+        rising: the fraction of a cycle, between 0 and 1, in which beta rises.
 
     Raises:
         ValueError: if ``cycles`` is not positive or ``rising`` lies outside.

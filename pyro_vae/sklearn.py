@@ -37,45 +37,45 @@ def _of_this_class(message: str) -> str:
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Posterior means of a VAE as features.
 
-    ``fit`` is the training of ``python -m pyro_vae.svi``, in a temporary run folder and without a word. Any option of
-    that command can be given, so any guide, prior, decoder or objective will do.
+    ``fit`` trains as ``python -m pyro_vae.svi`` does, in a temporary run folder and without output. It takes any option
+    of that command, so any guide, prior, decoder or objective works.
 
     Parameters
     ----------
     latent_dim : int, default=10
-        How many features come out.
+        The number of new features.
     guide : str or dict, default="MeanField"
         q(z|x): a name, the import path of your own class, or ``{"class_path": ..., "init_args": {...}}``.
     likelihood : str, dict or None, default=None
-        p(x|z), in the same way. None is a Gaussian with one learned standard deviation for all features and means that
-        may be any number.
+        p(x|z), in the same way. None is a Gaussian with unbounded means and one learned standard deviation for all
+        features.
     standardize : bool, default=True
-        Shift and scale every feature to mean 0 and variance 1 first; one that is constant is only shifted. Likelihoods
-        of pixels between 0 and 1 (Bernoulli, ContinuousBernoulli) want False.
+        Shift and scale every feature to mean 0 and variance 1 first; a constant one is only shifted. Likelihoods of
+        pixels between 0 and 1 (Bernoulli, ContinuousBernoulli) need False.
     image_shape : tuple of int or None, default=None
         Channels, height and width of a row that is an image; None is 1 x 1 x n_features. Convolutional networks,
         given by ``options``, need it. With ``options={"layout": "channels_last"}`` it is height, width and channels.
     epochs : int, default=100
         Passes over the training rows.
     batch_size : int, default=100
-        Rows in a step; all of them where there are fewer.
+        Rows in a step; all rows if there are fewer.
     lr : float, default=1e-3
         The learning rate.
     validation_fraction : float, default=0.1
-        The share of the rows, at least one, that choose among the weights of all epochs and do not train them.
+        The fraction of rows, at least one row, that choose the best epoch and do not train.
     options : dict or None, default=None
         Further options of ``python -m pyro_vae.svi``, such as ``{"objective": "IWAE", "encoder": "ConvEncoder"}``.
         Steps run eagerly unless ``engine`` is one of them.
     random_state : int, RandomState instance or None, default=None
-        Of the first weights, the validation rows, the order of the batches and the noise.
+        The seed of the first weights, the validation rows, the order of the batches and the noise.
 
     Attributes
     ----------
     model_, guide_ : the trained p(x, z) and q(z|x), of standardised rows as images.
     trace_ : the ELBO trace, a list of :class:`~pyro_vae.runs.TraceRow`. Its splits are train and validation, in nats
         per row of standardised values.
-    offset_, scale_ : what is subtracted from each feature, and what it is divided by then.
-    n_features_in_ : how many features go in.
+    offset_, scale_ : subtracted from each feature, then its divisor.
+    n_features_in_ : the number of original features.
 
     References
     ----------
@@ -120,7 +120,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Train on the rows of ``X``, ``(n_samples, n_features)``; ``y`` is not used.
 
         Raises:
-            ValueError: if an option or a value of ``X`` will not do; the message says which.
+            ValueError: if an option or a value of ``X`` is invalid; the message says which.
         """
         X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
         given = {name: plain(value) for name, value in self.get_params(deep=False).items()}
@@ -131,7 +131,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         wide = X.astype(np.float64)
         self.offset_ = wide.mean(0) if self.standardize else np.zeros(X.shape[1])
         spread = wide.std(0)
-        # A constant feature, but for the rounding of its mean, has no scale of its own.
+        # A constant feature has no scale of its own, apart from the rounding of its mean.
         constant = spread <= 10 * np.finfo(X.dtype).eps * np.abs(self.offset_)
         self.scale_ = np.where(constant, 1.0, spread) if self.standardize else np.ones(X.shape[1])
 
@@ -150,7 +150,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self
 
     def _set_shape(self, shape: Any, layout: str, features: int) -> None:
-        """How a row becomes an image: its shape, and whether its channels are last."""
+        """The shape of a row as an image, and whether its channels are last."""
         self._shape = (1, 1, features) if shape is None else tuple(shape)
         self._channels_last = layout == "channels_last" and shape is not None
         if prod(self._shape) != features:
@@ -220,7 +220,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
 
 def _options(given: dict[str, Any], rows: int, seed: int) -> dict[str, Any]:
-    """The options of a training on so many rows, of the transformer's parameters."""
+    """The options of a training on so many rows, from the transformer's parameters."""
     further = given["options"] or {}
     if taken := sorted({"data", "data_root", "validation", "out", "seed"} & set(further)):
         raise InputError(f"options cannot hold {', '.join(taken)}: here they come from X and the other parameters")

@@ -1,4 +1,4 @@
-"""How a run takes its folder: a new one, or its own, whose files it finds to belong together."""
+"""How a run takes its folder: a new one, or its own after a check that its files belong together."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,11 +26,11 @@ def take(path: Path, config_text: str, held: ExitStack) -> RunFolder:
         raise InputError(f"--out {path} cannot be written: {error.strerror}") from error
     held.enter_context(folder.training())
     _clean(folder)
-    return RunFolder.create(path, config_text)  # asks again: now no other process can come between
+    return RunFolder.create(path, config_text)  # checks again, now that no other process can interfere
 
 
 def hold(folder: RunFolder, held: ExitStack) -> None:
-    """Hold the run that is in this folder for training until ``held`` is closed.
+    """Hold the run in this folder for training until ``held`` is closed.
 
     Raises:
         InputError: if the folder is no run, or another process trains it.
@@ -48,7 +48,7 @@ def _clean(folder: RunFolder) -> None:
 
 
 def numbered(parent: Path, stem: str) -> Path:
-    """A new folder ``parent/STEM-NUMBER`` with the first number that is free, taken by making it.
+    """Make the folder ``parent/STEM-NUMBER`` with the first free number.
 
     Raises:
         InputError: if it cannot be made.
@@ -69,14 +69,14 @@ def numbered(parent: Path, stem: str) -> Path:
 
 
 def check_belongs(folder: RunFolder, data: DataSet, text: str) -> dict[str, Any]:
-    """What the checkpoints of a run are to say of it, once all that is in its folder is found to be of one run.
+    """The record for the checkpoints of a run, after a check that all files in its folder are of one run.
 
     Args:
-        data: as it is today, on no device yet.
+        data: as loaded now, not yet on a device.
         text: its ``config.yaml``, complete.
 
     Raises:
-        InputError: if a checkpoint, ``config.yaml``, the trace or the data are of another run, or were changed.
+        InputError: if a checkpoint, ``config.yaml``, the trace or the data are of another run, or have changed.
     """
     if not folder.checkpoint("last").exists():
         _check_begins(folder)

@@ -2,8 +2,8 @@
 
     python -m pyro_vae.svi --data mnist --guide MeanField --latent-dim 20
 
-A run's random numbers are a function of its seed and the epoch alone, so a run that is interrupted and resumed ends as
-if it had never stopped. Several processes share a run where torchrun starts them (:mod:`pyro_vae.distributed`).
+A run's random numbers are a function of only its seed and the epoch, so an interrupted and resumed run ends like an
+uninterrupted one. Several processes of torchrun share a run (:mod:`pyro_vae.distributed`).
 """
 
 from functools import partial
@@ -54,11 +54,11 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
 
     Args:
         prepared: model, guide, objective, optimizer and data; see :func:`~pyro_vae.training.prepare.prepare`.
-        state: where the run stands.
+        state: of the run.
         recorder: keeps the run folder complete after every epoch.
 
     Returns:
-        Where the run stands at its end.
+        The state of the run at its end.
 
     Raises:
         InputError: if the bound or a gradient is no longer finite; names the step and the site.

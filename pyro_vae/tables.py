@@ -1,4 +1,4 @@
-"""Tables of the terminal: a run's name is never folded, and a column that does not fit is left out in words."""
+"""Tables of the terminal: a run's name is never folded, and the caption names the columns that do not fit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pyro_vae.terminal import printable
 
-UNLIMITED = 100_000  #: letters, of what is no terminal
+UNLIMITED = 100_000  #: letters, if the output is no terminal
 
 
 class Column(NamedTuple):
@@ -18,9 +18,9 @@ class Column(NamedTuple):
 
     Attributes:
         name: its head.
-        keep: the higher, the longer it stays while the terminal becomes narrower; 0 is never left out.
-        left: whether its text begins at the left.
-        wraps: the letters that it may shrink to, where its text is wrapped into several lines; 0 for never.
+        keep: columns with a low number are left out first when the terminal is narrow; 0 is never left out.
+        left: whether its text is aligned at the left.
+        wraps: the smallest width in letters, if its text may wrap; 0 for never.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """What a table shows, before it is known how wide it may be.
+    """The content of a table, before its width is known.
 
     Attributes:
         columns: from left to right.
@@ -47,7 +47,7 @@ def fitted(sheet: Sheet, width: int = UNLIMITED) -> Table:
     """The table with the columns that fit; the caption names those that do not.
 
     Args:
-        width: in letters. A table of nothing but columns that are never left out may be wider.
+        width: in letters. Columns that are never left out may make it wider.
     """
     sections = [[[printable(cell) for cell in row] for row in rows] for rows in sheet.sections]
     sheet = sheet._replace(sections=sections, columns=[c._replace(name=printable(c.name)) for c in sheet.columns])
@@ -76,7 +76,7 @@ def fitted(sheet: Sheet, width: int = UNLIMITED) -> Table:
 
 
 def _width(sheet: Sheet, shown: Sequence[int]) -> int:
-    """The letters of a table of these columns, with those that wrap at their narrowest."""
+    """The width of these columns in letters, with wrapping ones at their narrowest."""
     rows = [[column.name for column in sheet.columns], *(row for section in sheet.sections for row in section)]
     whole = [max(len(row[i]) for row in rows) for i in shown]
     least = [min(w, sheet.columns[i].wraps or w) for i, w in zip(shown, whole, strict=True)]
@@ -84,12 +84,12 @@ def _width(sheet: Sheet, shown: Sequence[int]) -> int:
 
 
 def room(console: Console) -> int:
-    """The letters that a table may take: those of a terminal, and as many as it needs elsewhere."""
+    """The width of the terminal in letters; without a terminal, the width that a table needs."""
     return console.width if console.is_terminal else UNLIMITED
 
 
 def print_table(console: Console, sheet: Sheet) -> None:
-    """Print a sheet; what is no terminal has it as wide as it needs."""
+    """Print a sheet; without a terminal, as wide as it needs."""
     table = fitted(sheet, room(console))
     needed = console.measure(table, options=console.options.update(width=UNLIMITED)).maximum
     before, console.width = console.width, max(console.width, needed)

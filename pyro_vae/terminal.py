@@ -1,4 +1,4 @@
-"""What reaches the terminal: names that others chose, such as those of files, cannot steer it."""
+"""Output to the terminal: names that others chose, such as those of files, cannot control it."""
 
 import re
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-#: control characters, those that turn the direction of writing round, line separators, and halves of characters, by
-#: which Python stands for the bytes of a name that are no text
+#: control characters, changes of writing direction, line separators, and the surrogates that stand for bytes of a name
+#: that are not text
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""A text in which each character that could steer a terminal is written out, but for those in ``keep``.
+    r"""A text with every character that could control a terminal written out, except those in ``keep``.
 
     >>> printable("a\x1b[31m\n")
     'a\\x1b[31m\\n'
@@ -21,7 +21,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 class PlainConsole(Console):
-    """A console whose texts cannot steer the terminal; rich's own colours can."""
+    """A console whose texts cannot control the terminal; rich's own colours can."""
 
     def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
         return super().render_str(printable(text, keep="\n"), *args, **kwargs)

@@ -1,4 +1,4 @@
-"""The rows of ``trace.csv``: as text, and checked to be the whole trace of one run."""
+"""The rows of ``trace.csv``: to and from text, with a check that they are the whole trace of one run."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 class TraceRow(NamedTuple):
     """One line of ``trace.csv``: means over the images of a split in one epoch, nats per image.
 
-    The training row is the mean over the epoch's steps, while the weights moved; the others are taken at its end.
+    The training row is the mean over the epoch's steps, while the weights move; the others are measured at its end.
     """
 
     step: int
@@ -71,7 +71,7 @@ def parse_trace(text: str, path: Path) -> list[TraceRow]:
 
 
 def _fault(rows: Sequence[TraceRow]) -> str | None:
-    """What is wrong with the order of the rows: each epoch, from the first, has a row of each split, in one order."""
+    """The error in the order of the rows: each epoch, from the first, has a row of each split, in one order."""
     expected: list[str] = []
     step = 0
     for number, (epoch, group) in enumerate(groupby(rows, lambda row: row.epoch), 1):
@@ -94,7 +94,7 @@ def _fault(rows: Sequence[TraceRow]) -> str | None:
 
 
 def trace_digest(rows: Iterable[TraceRow], before: str = "") -> str:
-    """What a trace is known by: a SHA-256 that goes on, epoch by epoch, from that of the epochs before."""
+    """The identity of a trace: a SHA-256 chain, in which each epoch extends the digest of the epochs before."""
     for _, group in groupby(rows, lambda row: row.epoch):
         exact = [(*row[:3], *(v if v is None else float(v) for v in row[3:])) for row in group]
         before = hashlib.sha256((before + _lines(exact)).encode()).hexdigest()

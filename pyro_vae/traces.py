@@ -31,7 +31,7 @@ _X_NAME = {"steps": "steps of SVI", "epochs": "epochs", "seconds": "seconds of t
 
 
 def trace_figure(runs: Mapping[str, Sequence[TraceRow]], x: XAxis = "epochs") -> "Figure":
-    """The ELBO of the runs overlaid, and beside it its two terms, train and test."""
+    """The ELBO of the runs, overlaid, beside its two terms, train and test."""
     from pyro_vae import plots
 
     def curves(name: str) -> plots.Curves:
@@ -57,9 +57,9 @@ def trace_figure(runs: Mapping[str, Sequence[TraceRow]], x: XAxis = "epochs") ->
 
 
 def best_row(rows: Sequence[TraceRow]) -> TraceRow | None:
-    """The test row of the epoch with the highest validation ELBO, whose weights are kept; None before there is one.
+    """The test row of the epoch with the highest validation ELBO, whose weights are kept; None before the first.
 
-    Rows without validation: that of the highest test ELBO.
+    Without validation rows: the row of the highest test ELBO.
     """
     test = {row.epoch: row for row in rows if row.split == "test"}
     judged = [row for row in rows if row.split == "validation" and row.epoch in test] or list(test.values())
@@ -88,12 +88,12 @@ def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, in
 
 
 def run_folders(paths: Sequence[Path]) -> list[Path]:
-    """Paths without the pictures among them, which a shell's ``runs/*`` finds beside the runs."""
+    """Paths without pictures, which a shell's ``runs/*`` finds beside the runs."""
     return [path for path in paths if not (path.is_file() and path.suffix in PICTURES)] or list(paths)
 
 
 def _samples(table: Mapping[str, Any], path: Path) -> int:
-    """How many samples of z the trace's ELBOs are of; nothing else of the configuration is made or imported."""
+    """The number of samples of z of the trace's ELBOs; nothing in the configuration is imported."""
     samples = table.get("eval_samples", Config.eval_samples)
     if not isinstance(samples, int) or samples < 1:
         raise InputError(f"{path / 'config.yaml'} says eval_samples: {samples}, and it must be a positive number")
@@ -104,10 +104,10 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     """Print a table of the runs' test ELBO and draw their traces in one picture.
 
     Args:
-        runs: run folders; pictures among them are passed over.
-        save: where the picture goes; by default traces.png beside the first run.
-        x: what the curves are drawn against.
-        live: first follow runs that are still going, until all are trained or Ctrl-C is pressed.
+        runs: run folders; pictures among them are ignored.
+        save: the file of the picture; by default traces.png beside the first run.
+        x: the horizontal axis.
+        live: first follow unfinished runs, until all are trained or Ctrl-C.
 
     Raises:
         InputError: if a folder is no run or has no trace yet.
@@ -153,7 +153,9 @@ def command_parser() -> CommandParser:
         prog="python -m pyro_vae.traces", description=(__doc__ or "").partition("\n")[0], exit_on_error=False
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
-    parser.add_argument("--live", action="store_true", help="first follow runs that are still going, until Ctrl-C")
+    parser.add_argument(
+        "--live", action="store_true", help="first follow unfinished runs, until all are trained or Ctrl-C"
+    )
     parser.add_function_arguments(traces, skip={"runs", "live"}, as_group=False)
     parser.epilog_lines = ["example:", "  python -m pyro_vae.traces runs/* --save traces.png"]
     return parser

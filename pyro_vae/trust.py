@@ -1,8 +1,8 @@
-"""What a file may name: the classes that a run folder or a configuration can have made, checked before any import.
+"""The classes that a run folder or a configuration may name, checked before any import.
 
 A file may come from somebody else. It may name the plugs of this project, those that an installed package declares
-(:mod:`pyro_vae.plugs`) and the user's own (:mod:`pyro_vae.own`); all else is refused, as text, unless the user says
-that the file is trusted. What the user types or passes in Python is not asked about.
+(:mod:`pyro_vae.plugs`) and the user's own (:mod:`pyro_vae.own`); everything else is refused, as text, unless the user
+trusts the file. Words that the user types or passes in Python are not checked.
 """
 
 import sys
@@ -15,7 +15,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.own import known, knows_folder, origin_of, remember
 from pyro_vae.plugs import installed
 
-#: by module: a class that was made elsewhere is not this project's, whatever it is called
+#: by module: a class from elsewhere is not this project's, whatever its name
 _PROJECT = ("guides.", "pyro_vae.")
 ALLOW = "if the code is yours or you trust it, add --trust (trust=True in Python)"
 
@@ -38,7 +38,7 @@ def plugs(option: str) -> set[str]:
 
 
 def _paths(found: type) -> set[str]:
-    """The class's own name, and its path from its module and from each package above that exports it."""
+    """The class's name, and its path in its module and in each package above that exports it."""
     parts = found.__module__.split(".")
     modules = [".".join(parts[: i + 1]) for i in range(len(parts))]
     exporting = [m for m in modules if vars(sys.modules[m]).get(found.__name__) is found]
@@ -46,7 +46,7 @@ def _paths(found: type) -> set[str]:
 
 
 def named(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each text in a table of options that could be the name of a class, with the option that it stands under.
+    """Each text in a table of options that could be the name of a class, with its option.
 
     An option that is a class names one. Beneath it, at any depth, a ``class_path`` does, and whatever has a dot in it:
     which of these the parser or the class itself would import is not this check's to guess.
