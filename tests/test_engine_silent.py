@@ -376,3 +376,34 @@ def test_s17_a_loss_that_is_no_number_is_pyros_error_or_warning():
         svi.step(coins)
     with pytest.raises(ValueError, match=r"support|constraint"):
         svi.step(coins * torch.nan)
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "ClippedAdam", "RMSprop"])
+def test_one_graph_serves_all_steps_with_the_optimizer_in_it(name):
+    svi = arms(lambda: (model, guide, getattr(pyro.optim, name)({"lr": 0.001}), Trace_ELBO()), steps=20)
+    (graph,) = svi._captured.graphs
+    assert graph.bound is not None
+    assert svi._captured.steps == 19
+
+
+def test_auto_takes_a_hundred_steps_before_it_compiles(monkeypatch):
+    monkeypatch.setattr("pyro_vae.engine.svi.compile_graph", lambda graph, arguments: None)
+    svi = SVI(model, guide, adam(), Trace_ELBO())
+    for _ in range(100):
+        svi.step(X)
+    assert svi._captured is None
+    for _ in range(3):
+        svi.step(X)
+    assert svi.engine == "compiled"
+    assert len(svi._captured.graphs) == 1
+
+
+def test_a_step_record_is_the_step_and_says_what_it_moved_by():
+    records = []
+    for engine in ("eager", "captured"):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        svi = SVI(model, guide, adam(), Trace_ELBO(), engine=engine)
+        records.append(torch.stack([torch.stack(svi.step_record(X)[:4]) for _ in range(5)]))
+    torch.testing.assert_close(*records, rtol=1e-5, atol=1e-5, equal_nan=True)
+    assert (records[0][:, 3] > 1).all()
