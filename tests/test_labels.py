@@ -137,7 +137,7 @@ def test_families_take_labels_and_are_captured(family):
         optimizer = torch.optim.Adam([*model.parameters(), *guide.parameters()], 1e-2)
         engine = "captured" if captured else "eager"
         svi = SVI(model, guide, optimizer, TraceEnum_ELBO(), engine=engine, options=StepOptions(per_image=True))
-        return torch.stack([torch.stack(svi.step_record(x.float(), y.roll(i))[:4]) for i in range(3)])
+        return torch.stack([torch.stack(svi.step_record(x.float(), y=y.roll(i))[:4]) for i in range(3)])
 
     expected = records(captured=False)
     assert expected.isfinite().all()

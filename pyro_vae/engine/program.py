@@ -13,6 +13,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.precision import Precision, products
 
 
@@ -212,7 +213,13 @@ def clipped(gradients: Gradients, max_norm: float | None, like: Tensor | None = 
 
 
 def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """The gradient with its parameter's strides, for fused optimizers walk both as flat memory."""
+    """The gradient with its parameter's strides, for fused optimizers walk both as flat memory.
+
+    Raises:
+        CaptureError: for a sparse one, which has none.
+    """
+    if gradient is not None and gradient.layout is not parameter.layout:
+        raise CaptureError("no static graph: a gradient is sparse; use nn.Embedding(..., sparse=False)")
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)

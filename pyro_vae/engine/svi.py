@@ -182,7 +182,7 @@ class SVI(pyro.infer.SVI):
         optim = self.optim
 
         def measured(params: Any) -> None:
-            gradients = tuple(p.grad for p in params)
+            gradients = tuple(None if p.grad is None else p.grad.to_dense() for p in params)
             with torch.no_grad():
                 kept.append(self.program._summed_up(0.0, tuple(params), gradients))
             optim(params)
