@@ -25,8 +25,8 @@ _IN_PYTHON = (
 def in_python(message: str) -> str:
     """An error's words for the caller of a function: arguments instead of the command's options.
 
-    >>> in_python("a already holds a run: go on with it by --resume a, or choose another --out")
-    'a already holds a run: go on with it by pyro_vae.resume("a"), or choose another out'
+    >>> in_python("a already holds a run: resume it by --resume a, or choose another --out")
+    'a already holds a run: resume it by pyro_vae.resume("a"), or choose another out'
     """
     for pattern, words in _IN_PYTHON:
         message = re.sub(pattern, words, message)

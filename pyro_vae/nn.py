@@ -1,4 +1,4 @@
-"""Layers, widths and positive scales: what guides, decoders and priors are built of."""
+"""Layers, widths and positive scales: the parts of guides, decoders and priors."""
 
 from itertools import pairwise
 from math import prod
@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-#: softplus of it is 1: log(e - 1), to the digits that every published number was made with
+#: softplus of it is 1: log(e - 1), to the digits behind every published number
 UNIT_RAW_SCALE = 0.5413248
 
 Moments = tuple[Tensor, Tensor]  #: means and standard deviations, ``(..., B)`` each
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def default_widths(image_shape: tuple[int, ...]) -> list[int]:
-    """Hidden sizes that suit an image: a first layer as wide as the image has values, within 128 and 512, then half.
+    """Hidden sizes for an image: a first layer as wide as the image has values, between 128 and 512, then half.
 
     >>> default_widths((1, 8, 8)), default_widths((1, 28, 28))
     ([128, 64], [512, 256])
@@ -33,7 +33,7 @@ def default_widths(image_shape: tuple[int, ...]) -> list[int]:
 
 
 def check_widths(sizes: list[int]) -> None:
-    """Raise ValueError where a size is not positive."""
+    """Raise ValueError if a size is not positive."""
     if not all(size > 0 for size in sizes):
         raise ValueError(f"the sizes of layers must be positive, not {sizes}")
 
@@ -50,8 +50,8 @@ def hidden_layers(sizes: list[int], activation: Activation) -> nn.Sequential:
 def softplus_scale(raw: Tensor, floor: float = 1e-4) -> Tensor:
     """A positive scale of the shape of ``raw``, 1 where ``raw`` is 0.
 
-    Softplus grows linearly, so one large activation does not become an overflowing scale as ``exp`` would make it;
-    ``floor`` keeps log densities finite.
+    Softplus grows linearly, so a large activation does not overflow as with ``exp``; ``floor`` keeps log densities
+    finite.
     """
     return torch.nn.functional.softplus(raw + UNIT_RAW_SCALE) * (1 - floor) + floor
 
@@ -62,7 +62,7 @@ class GaussianLayer(nn.Module):
     Args:
         in_dim: dimensions of the layer it sees.
         out_dim: B, of the layer it describes.
-        hidden_dims: the width of each hidden layer; none make it linear.
+        hidden_dims: the width of each hidden layer; an empty list makes it linear.
         activation: the nonlinearity after each hidden layer.
 
     Shapes: ``(..., in_dim)`` to two of ``(..., B)``. The standard deviations start around 1.
@@ -80,12 +80,13 @@ class GaussianLayer(nn.Module):
 
 
 def require_positive(**numbers: float) -> None:
-    """Raise ValueError, naming the option, where one of them is not positive."""
+    """Raise ValueError, naming the option, if one of them is not positive."""
     for name, number in numbers.items():
         if number <= 0:
             raise ValueError(f"{name} must be positive, not {number}")
 
 
 def one_hot(y: Tensor, num_classes: int, like: Tensor) -> Tensor:
-    """Labels ``(...)`` to rows ``(..., C)`` of the type of ``like``; no check of them reads a number back."""
+    """Labels ``(...)`` to one-hot rows ``(..., C)`` of the type of ``like``, without a check that would sync the
+    device."""
     return (y[..., None] == torch.arange(num_classes, device=y.device)).to(like.dtype)

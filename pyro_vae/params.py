@@ -1,9 +1,9 @@
-"""How a module's parameters are shown to Pyro without putting them in Pyro's global parameter store.
+"""Shows a module's parameters to Pyro without putting them into Pyro's global parameter store.
 
 ``pyro.module("guide", g)`` hands back the tensors that the store already holds under that name, without a shape
-check, so the second guide of a comparison would silently never train. The models and guides here keep their own
-parameters, as any ``torch.nn.Module`` does. Pyro's own ``SVI`` finds what it optimises through a param-only trace; when
-such a trace is listening, the parameters are announced to it under a name that no other module has.
+check, so the second guide of a comparison would silently not train. The models and guides here keep their own
+parameters, as any ``torch.nn.Module`` does. Pyro's own ``SVI`` finds parameters through a param-only trace; such a
+trace gets the parameters under a name that no other module has.
 """
 
 import weakref
@@ -18,7 +18,7 @@ _count = 0
 
 
 def announce(module: nn.Module) -> None:
-    """Let ``pyro.infer.SVI`` see the parameters of ``module``; cost nothing where nobody collects parameters.
+    """Let ``pyro.infer.SVI`` see the parameters of ``module``; free if nothing collects parameters.
 
     The name given to the store is unique to this object for the life of the process, so two modules of one class,
     or a deep copy, never share tensors.

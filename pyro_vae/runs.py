@@ -108,7 +108,7 @@ class RunFolder:
         """
         path = self.path
         if (path / "config.yaml").exists():
-            raise InputError(f"{path} already holds a run: go on with it by --resume {path}, or choose another --out")
+            raise InputError(f"{path} already holds a run: resume it by --resume {path}, or choose another --out")
         if path.is_dir():
             others = sorted(name for name in os.listdir(path) if not self._is_left_over(name))
             if others:

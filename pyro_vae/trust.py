@@ -48,11 +48,11 @@ def _paths(found: type) -> set[str]:
 def named(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each text in a table of options that could be the name of a class, with its option.
 
-    An option that is a class names one. Beneath it, at any depth, a ``class_path`` does, and whatever has a dot in it:
-    which of these the parser or the class itself would import is not this check's to guess.
+    A class option names a class. Beneath it, at any depth, so may a ``class_path`` and every text with a dot: this
+    check does not guess which of these the parser or the class imports.
 
     Raises:
-        InputError: if a key or a ``class_path`` hides what it stands for.
+        InputError: if a key or a ``class_path`` hides a name.
     """
     for option, value in table.items():
         if "." in option or option == "config":
@@ -91,18 +91,18 @@ def _is_number(text: str) -> bool:
 
 
 def own_names(table: Mapping[str, Any]) -> set[str]:
-    """Of the names in a table those that are no registered plugs."""
+    """The names in a table that are not registered plugs."""
     registered = set().union(*map(plugs, KINDS))
     return {name for _, name in named(table) if "." in name and name not in registered}
 
 
 def check_names(table: Mapping[str, Any], where: str, trust: bool = False, typed: Collection[str] = ()) -> None:
-    """Refuse a table of a file that names code which is neither a plug nor the user's own; nothing is imported.
+    """Refuse a file's table that names code that is neither a plug nor the user's own; nothing is imported.
 
     Args:
-        table: the options that the file holds.
-        where: how an error calls the file.
-        trust: the user says that its code may run.
+        table: the options in the file.
+        where: the name of the file in an error.
+        trust: the user lets its code run.
         typed: class paths that the user named beside the file.
 
     Raises:
@@ -125,12 +125,12 @@ def check_names(table: Mapping[str, Any], where: str, trust: bool = False, typed
         if not trust:
             changed = f", and {origin_of(name).file} has changed since you named it" if state == "changed" else ""
             raise InputError(f"{where} names {name!r} for --{option}, which is no installed plug{changed}: {ALLOW}")
-        # For this process, which reads the file again; for good where it is the user's own module that was edited.
+        # For this process, which reads the file again; lasting if the user edited their own module.
         remember([name], lasting=state == "changed")
 
 
 def check_places(table: Mapping[str, Any], where: str, trust: bool = False, typed: Collection[str] = ()) -> None:
-    """Refuse a file of options that says where to write; what the user typed beside it decides instead.
+    """Refuse a file of options that says where to write: only the user's typed options decide this.
 
     Args:
         table, where, trust: as for :func:`check_names`.
@@ -152,13 +152,13 @@ def check_places(table: Mapping[str, Any], where: str, trust: bool = False, type
 
 
 def check_data_root(root: Path | None, where: str, trust: bool = False) -> str | None:
-    """Whether the data of a run may be looked for, and downloaded to, where its folder says.
+    """Whether a run folder may name the folder to read data from and to download to.
 
     Returns:
-        What to tell the user: nothing where the folder is one that the user has named.
+        A note to the user; empty if the user has named that folder before.
 
     Raises:
-        InputError: if there is no such folder, which would be made.
+        InputError: if there is no such folder.
     """
     if root is None or trust or knows_folder(root):
         return None

@@ -1,7 +1,7 @@
-"""A file of options as a table: YAML that is plain, small and says each thing once.
+"""A file of options as a table: plain, small YAML without repeated keys.
 
-A file may come from somebody else, so nothing in it costs more than its own length: aliases are bounded, an alias to
-what it stands in is refused, and so is a key that comes twice.
+A file may come from somebody else, so nothing in it costs more than its own length: aliases are bounded, and an alias
+inside its own target and a repeated key are refused.
 """
 
 import re
@@ -13,14 +13,14 @@ from pyro_vae.errors import InputError
 
 MAX_LETTERS = 100_000
 MAX_DEPTH = 30
-MAX_VALUES = 20_000  #: with what aliases repeat
+MAX_VALUES = 20_000  #: including repetition by aliases
 DEEP = f"it is nested deeper than {MAX_DEPTH} levels"
 
 _FLOAT = r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?)"
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values alone; ``1e-3`` is a number, as everywhere but in YAML 1.1, and a date is text."""
+    """Plain values only; ``1e-3`` is a number, unlike in YAML 1.1, and a date is text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -39,10 +39,10 @@ def read_table(text: str, where: str) -> dict[str, Any]:
 
     Args:
         text: the content of the file.
-        where: how an error calls it.
+        where: the name of the file in an error.
 
     Raises:
-        InputError: in one line, where it is no table, or holds what no table of options needs.
+        InputError: in one line, if it is no table, or holds something that no table of options needs.
     """
     try:
         if len(text) > MAX_LETTERS:
@@ -65,7 +65,7 @@ def read_table(text: str, where: str) -> dict[str, Any]:
 
 
 def _check_depth(text: str) -> None:
-    """Before anything is made of the text, for what is made of it is made by recursion."""
+    """Check the depth before parsing, because parsing is recursive."""
     depth = 0
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -74,7 +74,7 @@ def _check_depth(text: str) -> None:
 
 
 def _count(node: yaml.Node, within: list[yaml.Node], counted: dict[int, int]) -> int:
-    """How many values a node stands for; each node is looked at once, however often an alias repeats it."""
+    """The number of values of a node; each node is counted once, however often an alias repeats it."""
     if any(node is outer for outer in within):
         raise ValueError(f"{node.start_mark}: an alias to what it stands in")
     if id(node) in counted:
@@ -95,7 +95,7 @@ def _count(node: yaml.Node, within: list[yaml.Node], counted: dict[int, int]) ->
 
 
 def _check_texts(value: Any) -> None:
-    """The parser of options reads YAML in a text, too, so a text must not hold what a file must not."""
+    """The parser also reads YAML inside a text, so the limits of a file hold for each text."""
     if isinstance(value, str):
         if "&" in value and "*" in value:
             raise ValueError(f"the text {value[:40]!r} could be YAML with an alias")

@@ -453,7 +453,7 @@ def test_resume_refuses_what_would_make_config_yaml_lie(train, tmp_path):
     folder = train("a")
     with pytest.raises(InputError, match="3 epochs behind it"):
         svi.main(["--resume", str(folder.path), "--epochs", "2"])
-    with pytest.raises(InputError, match="--out has no place"):
+    with pytest.raises(InputError, match="cannot be combined with --out"):
         svi.main(["--resume", str(folder.path), "--out", str(tmp_path / "b")])
     cosine = train("c", "--lr-schedule", "cosine")
     with pytest.raises(InputError, match="follows a schedule"):

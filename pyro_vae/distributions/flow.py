@@ -1,4 +1,4 @@
-"""What the flow guides share: a base distribution pushed through zuko's or Pyro's transforms."""
+"""Shared by the flow guides: a base distribution pushed through zuko's or Pyro's transforms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,17 +17,16 @@ from zuko.flows.autoregressive import MaskedAutoregressiveTransform  # noqa: E40
 from zuko.transforms import ComposedTransform  # noqa: E402
 from zuko.transforms import MonotonicRQSTransform as MonotonicRQSTransform  # noqa: E402
 
-# Importing zuko switches the validation of every distribution off, for the whole process; put the user's choice back.
+# Importing zuko disables the validation of every distribution in the whole process; restore the user's choice.
 Distribution.set_default_validate_args(_validate)
 
 
 class Flow(ZukoToPyro):
     r"""The distribution of :math:`z = f_T \circ \dots \circ f_1(\epsilon)` with :math:`\epsilon` from a base.
 
-    Sampling is the direct, cheap way, and the density of a sample comes out of the same pass:
+    Sampling is the cheap direction, and the same pass gives the density of a sample:
     :math:`\log q(z) = \log p(\epsilon) - \sum_t \log |\det \partial f_t|` (Rezende & Mohamed 2015, section 3.1). The
-    last sample is remembered with its density, so scoring it is free; any other z is inverted, exactly but at the price
-    of the transforms' inverses.
+    last sample is kept with its density, so scoring it is free; any other z costs the exact inverses of the transforms.
 
     Args:
         base: the distribution of the noise, batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -38,7 +37,7 @@ class Flow(ZukoToPyro):
     support = constraints.real_vector
 
     def __init__(self, base: Distribution, transforms: Sequence[Transform], invertible: bool = True):
-        # zuko's flows are written from data to noise.
+        # zuko's flows go from data to noise.
         super().__init__(NormalizingFlow(ComposedTransform(*transforms).inv, base))
         self.dist: NormalizingFlow
         self.base, self.transforms, self.invertible = base, transforms, invertible
@@ -46,7 +45,7 @@ class Flow(ZukoToPyro):
 
     @property
     def event_shape(self) -> Size:
-        return self.base.event_shape  # zuko would ask the transforms, and Affine answers with its batch shape
+        return self.base.event_shape  # zuko asks the transforms, and Affine answers with its batch shape
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Flow":
         return Flow(self.base.expand(batch_shape), self.transforms, self.invertible)
@@ -67,11 +66,11 @@ class Flow(ZukoToPyro):
         """log q(z) in nats, ``(..., D) -> (...)``.
 
         Raises:
-            NotImplementedError: if z is not the last sample and the transforms have no inverse.
+            NotImplementedError: if z is not the last sample, and the transforms have no inverse.
         """
         if self._last is not None and z is self._last[0]:
             _, log_prob, with_gradients = self._last
-            # A density that was computed without gradients cannot stand in where gradients are asked for.
+            # A density computed without gradients cannot be reused if gradients are needed.
             if with_gradients or not (self.invertible and torch.is_grad_enabled()):
                 return log_prob
         if not self.invertible:
@@ -82,13 +81,13 @@ class Flow(ZukoToPyro):
 def scaled_flow(loc: Tensor, raw_scale: Tensor, transforms: Sequence[Transform], invertible: bool = True) -> Flow:
     r"""Noise through the transforms, then scaled and shifted: :math:`z = \mu + \sigma \odot f(\epsilon)`.
 
-    The transforms then work in units of the posterior's own scale, however narrow that is.
+    So the transforms work in units of the posterior's own scale, however narrow it is.
 
     Args:
         loc: the means, ``(N, D)``.
         raw_scale: the scales before :func:`~pyro_vae.nn.softplus_scale`, ``(N, D)``.
         transforms: :math:`f_1, \dots, f_T`, from noise on.
-        invertible: whether these can be inverted.
+        invertible: whether they can be inverted.
     """
     outermost = AffineTransform(loc, softplus_scale(raw_scale), event_dim=1)
     return Flow(diagonal(torch.zeros_like(loc), torch.ones_like(loc)), [*transforms, outermost], invertible)
@@ -102,17 +101,17 @@ def diagonal(loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
 def masked_steps(
     latent_dim: int, context_dim: int, transforms: int, hidden_dims: list[int], **options: Any
 ) -> nn.ModuleList:
-    """zuko's masked transforms, one after the other, each of which sees the dimensions before its own and a context.
+    """zuko's masked transforms in sequence; in each, a dimension sees those before it and a context.
 
     The order of the dimensions changes from one to the next: forwards, backwards, evens before odds, odds before evens.
-    The last layer of each network is shrunk, so that training begins close to the base distribution.
+    The last layer of each network is shrunk, so training starts close to the base distribution.
 
     Args:
         latent_dim: D.
-        context_dim: how many numbers describe the image.
-        transforms: how many steps.
+        context_dim: the size of the context of an image.
+        transforms: their number.
         hidden_dims: widths of each network's hidden layers.
-        options: for ``MaskedAutoregressiveTransform``: ``univariate`` and its ``shapes``, and ``passes``, the price of
+        options: for ``MaskedAutoregressiveTransform``: ``univariate`` and its ``shapes``, and ``passes``, the cost of
             the inverse. With 2 passes it is a coupling, but without the index lookups on the device that zuko's own
             coupling makes in every call.
     """

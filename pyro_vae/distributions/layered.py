@@ -1,4 +1,4 @@
-"""What guides and priors with two stochastic layers share: z = (z1, z2), of which the decoder sees z1 alone."""
+"""Shared by guides and priors with two stochastic layers: z = (z1, z2), where the decoder sees only z1."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -13,12 +13,12 @@ from pyro_vae.nn import Moments
 
 
 def split_layers(latent_dim: int, top_dim: int | None) -> tuple[int, int]:
-    """How many dimensions z1 and z2 have. By default the upper layer has a third of all, but at least one.
+    """The numbers of dimensions of z1 and z2. By default the upper layer has a third of all, but at least one.
 
-    One dimension in all is one layer: z1.
+    With one dimension in all there is only z1.
 
     Raises:
-        ValueError: if the upper layer is to have none, or all.
+        ValueError: if the upper layer would have none, or all.
 
     >>> split_layers(150, None), split_layers(2, None), split_layers(1, None), split_layers(10, 4)
     ((100, 50), (1, 1), (1, 0), (6, 4))
@@ -45,11 +45,11 @@ class Layered(dist.TorchDistribution):
     r"""One layer, then the other given it: p(z1) p(z2|z1), or p(z2) p(z1|z2), over the vector z = (z1, z2).
 
     Args:
-        first: the distribution of the layer that comes first, batch_shape ``(N,)``, event_shape ``(A,)``.
-        then: from a value ``(..., N, A)`` of it to the distribution of the other layer, batch_shape ``(..., N)``,
+        first: the distribution of the first layer, batch_shape ``(N,)``, event_shape ``(A,)``.
+        then: from its value ``(..., N, A)`` to the distribution of the other layer, batch_shape ``(..., N)``,
             event_shape ``(B,)``.
         dim: D = A + B.
-        top_first: whether the layer that comes first is z2, the last A entries of z; else it is z1, the first A.
+        top_first: whether the first layer is z2, the last A entries of z; else it is z1, the first A.
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}

@@ -9,16 +9,16 @@ from torch import Size, Tensor
 
 
 class MixtureOfNormals(dist.MixtureSameFamily):
-    r"""A mixture of diagonal Gaussians whose samples carry the gradient of everything, the weights included.
+    r"""A mixture of diagonal Gaussians whose samples carry gradients to all parameters, the weights included.
 
-    A sample is drawn by ancestry, which no gradient passes. Its derivative is that of the distributional transform
+    A sample is drawn ancestrally, without a gradient. Its derivative is that of the distributional transform
     (Figurnov, Mohamed & Mnih 2018, section 4): :math:`S_d(z; \phi) = F(z_d | z_{<d})` maps z to uniform noise, the
     noise does not move with :math:`\phi`, hence
     :math:`dz/d\phi = -(\partial S/\partial z)^{-1} \partial S/\partial \phi`. With it
     :math:`\nabla_\phi E_q f(z) = E_q[f'(z)\, dz/d\phi]` exactly, so that gradients of the ELBO are unbiased. The matrix
     :math:`\partial S/\partial z` is lower triangular with the conditional densities on its diagonal.
 
-    First derivatives only: the matrix is a constant to autograd, so a second derivative through a sample is wrong.
+    Only first derivatives: autograd takes the matrix as a constant, so a second derivative through a sample is wrong.
     """
 
     has_rsample = True
@@ -27,8 +27,8 @@ class MixtureOfNormals(dist.MixtureSameFamily):
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Samples ``sample_shape + batch_shape + (D,)``.
 
-        The component is the largest of its logits with Gumbel noise. ``multinomial``, the way of torch's own, ends the
-        process's use of a CUDA device where a weight is NaN, before anybody can say that the run diverged.
+        The component is the largest of its logits with Gumbel noise. ``torch.multinomial`` raises a device-side assert
+        on NaN weights, which kills the CUDA context before divergence can be reported.
         """
         components = self.component_distribution.base_dist
         logits = self.mixture_distribution.logits.expand(*sample_shape, *self.batch_shape, -1)
@@ -46,7 +46,7 @@ class MixtureOfNormals(dist.MixtureSameFamily):
         if not torch.is_grad_enabled():
             return z
         uniform, jacobian, density = self._distributional_transform(z)
-        moved = ((uniform - uniform.detach()) / density).unsqueeze(-1)  # zero, but its gradient is not
+        moved = ((uniform - uniform.detach()) / density).unsqueeze(-1)  # zero, with a nonzero gradient
         step = torch.linalg.solve_triangular(jacobian, moved, upper=False, unitriangular=True)
         return z - step.squeeze(-1)
 

@@ -21,11 +21,11 @@ from pyro_vae.params import announce
 class ConditionalVAE(Model):
     r"""Images given their label: z ~ p(z), x ~ p(x|y, z), with y known in training and after it.
 
-    The decoder takes z and the label, as one of C numbers that is 1; what a label leaves open, the style, is left to z.
+    The decoder takes z and the one-hot label; z holds what the label leaves open, the style.
 
     Args:
         decoder: the network from z and the label to the likelihood's parameters; its input has D + C numbers
-            (``prior.decoded_dim`` for D, where the prior has layers).
+            (``prior.decoded_dim`` instead of D if the prior has layers).
         likelihood: what these parameters mean.
         prior: p(z) over D dimensions.
 
@@ -34,7 +34,7 @@ class ConditionalVAE(Model):
 
     References:
         Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep Conditional Generative Models; with
-        p(z) for their p(z|y), as in equation 2 of Kingma et al. 2014.
+        p(z) instead of their p(z|y), as in equation 2 of Kingma et al. 2014.
 
     Example:
         >>> from pyro_vae.models import Bernoulli, ConditionalVAE, MLPDecoder, StandardNormal
@@ -55,7 +55,7 @@ class ConditionalVAE(Model):
         self.image_shape = likelihood.image_shape
 
     def wrap_guide(self, guide: Guide) -> Guide:
-        """The guide of this model, q(z|x, y), of the family of a guide that knows of no labels."""
+        """The guide of this model, q(z|x, y), of the family of a guide without labels."""
         return LabelGuide(guide, self.num_classes)
 
     def given(self, z: Tensor, y: Tensor) -> dist.TorchDistribution:
@@ -70,7 +70,7 @@ class ConditionalVAE(Model):
 
         Args:
             x: observed images ``(N, *image_shape)``; None draws them.
-            n: not asked for: there are as many images as labels.
+            n: not used: there are as many images as labels.
             y: labels ``(N,)``.
         """
         announce(self)
@@ -89,7 +89,7 @@ class ConditionalVAE(Model):
 
 
 class M2(ConditionalVAE):
-    r"""Images with labels of which few are seen: y ~ 1/C, z ~ p(z), x ~ p(x|y, z).
+    r"""Images with few visible labels: y ~ 1/C, z ~ p(z), x ~ p(x|y, z).
 
     With :math:`L(x, y) = E_{q(z|x,y)}[\log p(x, y, z) - \log q(z|x, y)]`, TraceEnum_ELBO maximises the sum over the
     images of a step of
@@ -97,16 +97,16 @@ class M2(ConditionalVAE):
     .. math:: \sum_y q(y|x)\,(L(x, y) - \log q(y|x)) \quad\text{where the label was not seen, else}\quad
               L(x, y) + \alpha \log q(y|x),
 
-    equations 7, 6 and 9 of the paper with the opposite sign; the sum over y is exact. What trace.csv says of training
-    has the :math:`\alpha` term in its log-likelihood. Of test images it says the first line, the bound on log p(x).
-    The paper counts each image once, and its :math:`\alpha` is 0.1 of all images for the mean over the labelled ones.
-    Here labelled images come again in every step (``--labelled_batch_size``), each with the weight of any image, and
-    :math:`\alpha` is for one of them.
+    equations 7, 6 and 9 of the paper with the opposite sign; the sum over y is exact. In trace.csv, the log-likelihood
+    of training rows includes the :math:`\alpha` term. Test rows have the first line, the bound on log p(x). The paper
+    counts each image once, and its :math:`\alpha`, 0.1 times the number of all images, weighs the mean over the
+    labelled ones. Here labelled images return in every step (``--labelled_batch_size``), with the weight of any image,
+    and :math:`\alpha` weighs each of them.
 
     Args:
         decoder, likelihood, prior: see :class:`ConditionalVAE`.
-        alpha: the weight of the classification term of a labelled image, without which q(y|x) would learn from
-            unlabelled images alone.
+        alpha: the weight of the classification term of a labelled image; without it, q(y|x) would learn only from
+            unlabelled images.
 
     Raises:
         ValueError: if ``alpha`` is negative.
@@ -135,14 +135,14 @@ class M2(ConditionalVAE):
 
         Args:
             x: observed images ``(N, *image_shape)``; None draws them.
-            n: how many images to draw where neither ``x`` nor ``y`` is given.
-            y: labels ``(N,)``, -1 where they were not seen; where ``x`` is None, those of the images to draw.
+            n: the number of images to draw if neither ``x`` nor ``y`` is given.
+            y: labels ``(N,)``, -1 for a hidden one; if ``x`` is None, the labels of the images to draw.
         """
         announce(self)
         size = n if x is None and y is None else len(y if x is None else x)  # type: ignore[arg-type]
         logits = next(self.decoder.parameters()).new_zeros(self.num_classes)
         with pyro.plate("data", size, dim=-1):
-            # Where x is observed, the guide says y: it is certain of a label that was seen.
+            # If x is observed, the guide gives y: q(y|x) = 1 for a visible label.
             label = pyro.sample("y", dist.Categorical(logits=logits), obs=y if x is None else None)
             z = pyro.sample("z", self.prior())
             if x is not None and y is not None and self.alpha:
@@ -151,14 +151,14 @@ class M2(ConditionalVAE):
             return drawn if x is not None else drawn.detach()
 
     def _log_seen(self, x: Tensor, y: Tensor) -> Tensor:
-        """log q(y|x) of the labels that were seen, 0 for the others, ``(N,)``, nats."""
+        """log q(y|x) of the visible labels, 0 for the others, ``(N,)``, nats."""
         if not self._guide:
             raise RuntimeError("M2 learns q(y|x) from labels: call model.wrap_guide(guide) for its guide first")
         log_label = self._guide[0].log_label(x)
         return (one_hot(y, self.num_classes, log_label) * log_label).sum(-1)
 
     def log_joint(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x, y, z) in nats, and log p(x, z), the sum over all labels, where ``y`` is None."""
+        """log p(x, y, z) in nats; if ``y`` is None, log p(x, z), summed over all labels."""
         if y is not None:
             return super().log_joint(x, z, y) - log(self.num_classes)
         every = torch.arange(self.num_classes, device=z.device).reshape(-1, *[1] * (z.dim() - 1))

@@ -18,11 +18,11 @@ class LinearGaussian(VAE):
 
     Args:
         decoder: a :class:`LinearDecoder`.
-        likelihood: a :class:`Gaussian` with one standard deviation for all pixels and means that are not squashed.
+        likelihood: a :class:`Gaussian` with one standard deviation for all pixels and unsquashed means.
         prior: a :class:`StandardNormal`.
 
     Raises:
-        ValueError: if the parts are others, for then nothing is known in closed form.
+        ValueError: if the parts are others, because then there are no closed forms.
     """
 
     def __init__(self, decoder: Decoder, likelihood: Likelihood, prior: Prior):

@@ -20,7 +20,7 @@ class VAE(Model):
         prior: p(z), N(0, I) in AEVB.
 
     Raises:
-        ValueError: if the prior makes another number of dimensions than the decoder sees.
+        ValueError: if the prior and the decoder have different numbers of dimensions.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""What SVI maximises: Pyro ELBOs, under Pyro's names or those of their papers, that keep the terms of their own pass.
+"""The bounds that SVI maximises: Pyro ELBOs, under Pyro's or their papers' names, that keep the terms of each pass.
 
 Signs are AEVB's, bigger is better; units are nats per image. The loss that Pyro minimises is minus the sum over images.
 A new objective is one class in one file here. Type checkers read the names from ``__init__.pyi``, which

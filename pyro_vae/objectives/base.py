@@ -1,4 +1,4 @@
-"""What every objective here has in common."""
+"""The base class of every objective here."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -16,35 +16,35 @@ from pyro_vae.objectives.terms import ElboTerms, sampled_terms
 
 
 class Objective(pyro.infer.Trace_ELBO, ABC):
-    r"""A bound for SVI to maximise: a Pyro ELBO that keeps the terms of its own pass and weighs the KL term.
+    r"""A bound for SVI to maximise: a Pyro ELBO that keeps the terms of each pass and weighs the KL term.
 
-    One pass draws K samples of z for each image, in one batch and not in a loop, and gives each the log weight
+    One pass draws K samples of z for each image, in one batch, and gives each the log weight
 
     .. math:: \log w_k = \log p(x|z_k) - \beta\,[\log q(z_k|x) - \log p(z_k)].
 
-    A new objective says in :meth:`bound_of` what bound these make; its gradient follows. One that has a better
-    estimator of the gradient overrides :meth:`surrogate` too.
+    A new objective computes its bound from these in :meth:`bound_of`; its gradient follows. An objective with a better
+    gradient estimator also overrides :meth:`surrogate`.
 
     Args:
         num_particles: samples of z for each image, K.
-        free_bits: nats. While the KL of the batch, its mean over images and samples of the whole latent vector, is at
-            most this, each image pays this in place of its KL, and nothing pushes the KL further down: the ELBO becomes
-            log-likelihood - beta max(free_bits, KL) (Kingma et al. 2016, equation 15, with all latents in one group).
+        free_bits: nats. While the batch-mean KL, over images, samples and the whole latent vector, is at most this,
+            each image pays this constant instead, so nothing pushes the KL lower: the ELBO becomes log-likelihood -
+            beta max(free_bits, KL) (Kingma et al. 2016, equation 15, with all latents in one group).
 
     Attributes:
-        kl_weight: beta, a number or a scalar tensor, set by whoever runs the schedule; 1 is the true bound.
+        kl_weight: beta, a number or a scalar tensor, set by the schedule; 1 is the true bound.
         terms: the :class:`ElboTerms` of the last pass, each ``(K, N)``, or ``(N,)`` where K is 1; detached and without
-            weights. None before the first.
+            weights. None before the first pass.
 
     Raises:
         ValueError: if K is not positive or ``free_bits`` is negative.
     """
 
-    #: whether the gradient holds only for a guide whose samples carry gradients
+    #: whether the gradient needs a guide whose samples carry gradients
     needs_reparameterised = False
-    #: whether q is asked for its density at a z that is not its own last sample
+    #: whether q scores samples other than its own last one
     rescores = False
-    #: whether the bound is a mean of log weights, so that a scaled site counts in it as it does in Pyro's ELBOs
+    #: whether the bound is a mean of log weights, so that a scaled site counts as in Pyro's ELBOs
     additive = False
 
     def __init__(self, num_particles: int = 1, free_bits: float = 0.0):
@@ -60,7 +60,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
     def bound(self) -> Tensor | None:
         """The bound of each image, ``(N,)``, nats, by the last pass's :attr:`terms`, the weight and the free bits.
 
-        The loss of that pass is exactly minus its sum. None before the first.
+        The loss of that pass is exactly minus its sum. None before the first pass.
         """
         return None if self.terms is None else self.bound_of(self.log_weight(self.terms))
 
@@ -76,13 +76,13 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         """A scalar whose gradient estimates that of the bound's sum over images; its value is not used."""
         log_weight = self.log_weight(terms)
         bound = self.bound_of(log_weight)
-        # A score is that of the distribution which was drawn from, whatever the site counts for.
+        # The score is of the sampled distribution, whatever the site's scale or mask.
         scores = [site["score_parts"].score_function for _, site in sample_sites(guide_trace, None)]
         scores = [score for score in scores if not is_identically_zero(score)]
         if not scores:
             return bound.sum()
-        # Samples that carry no gradient: each is credited with what it adds to the bound of the others
-        # (the idea of VIMCO, Mnih & Rezende 2016).
+        # Samples that carry no gradient: each is credited with its addition to the bound of the others (the idea of
+        # VIMCO, Mnih & Rezende 2016).
         signal = bound.detach()
         if (particles := self.num_particles) > 1:
             index = torch.arange(particles, device=bound.device)
@@ -98,11 +98,11 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         return (terms.log_likelihood - self.kl_weight * kl).reshape(self.num_particles, -1)
 
     def kl_slope(self, terms: ElboTerms) -> float | Tensor:
-        """How fast the bound falls as the KL grows: beta, or 0 while free bits hold it."""
+        """The slope of the bound in minus the KL: beta, or 0 while the free bits hold."""
         return self.kl_weight * self._above_floor(terms).to(terms.kl.dtype) if self.free_bits else self.kl_weight
 
     def _above_floor(self, terms: ElboTerms) -> Tensor:
-        # In this form a KL that is not a number counts as above, and shows in the loss.
+        # In this form a NaN KL counts as above, and shows in the loss.
         return ~(terms.kl.detach().mean() <= self.free_bits)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -112,8 +112,9 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
 
         Raises:
             InputError: if a mask has no value an image, or a site is scaled and the bound is not ``additive``.
-            ValueError: if the guide scores only its own samples (planar and radial flows) and that is not enough.
-            NotImplementedError: if the guide's samples carry no gradient and this objective has no use for such.
+            ValueError: if the guide scores only its own samples (planar and radial flows) and this objective needs
+                others.
+            NotImplementedError: if the guide's samples carry no gradient and this objective needs one.
         """
         if self.rescores and not getattr(guide, "scores_any_z", True):
             raise ValueError(
@@ -140,7 +141,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
             return torch_item(self.differentiable_loss(model, guide, *args, **kwargs))
 
     def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
-        """The same, after adding its gradients to those of the parameters; what ``pyro.infer.SVI`` calls."""
+        """The same, after adding its gradients to those of the parameters; ``pyro.infer.SVI`` calls this."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
         if loss.requires_grad:
             loss.backward(retain_graph=self.retain_graph)

@@ -13,10 +13,10 @@ from pyro_vae.objectives.terms import ElboTerms, analytic_terms, for_each_image
 
 
 def _pyro_surrogate(objective: Objective, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
-    """What Pyro's estimator differentiates, once the latent sites carry the weight of the KL."""
+    """The surrogate of Pyro's estimator, with the KL weight on the latent sites."""
     slope = objective.kl_slope(terms)
     if isinstance(slope, Tensor) or slope != 1:
-        # what the guide observes are factors of q, and so of the KL
+        # observed sites of the guide are factors of q, and so of the KL
         for trace, observed in ((model_trace, False), (guide_trace, None)):
             for _, site in sample_sites(trace, observed):
                 for part in ("scale", "log_prob", "log_prob_sum"):
@@ -70,7 +70,7 @@ def elbo_terms(
 ) -> ElboTerms:
     """The ELBO's terms by sampling, without gradients: ``(N, *image_shape) -> (K, N)`` each, nats per image.
 
-    ``y`` are the labels ``(N,)``, for models that need them.
+    ``y`` is ``(N,)``, the labels for models that need them.
     """
     elbo = Trace_ELBO(num_particles)
     with pyro.validation_enabled(False):

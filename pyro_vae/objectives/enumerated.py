@@ -13,39 +13,39 @@ from pyro_vae.objectives.terms import ElboTerms
 
 
 class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
-    r"""Pyro's ``TraceEnum_ELBO`` for the discrete sites of the guide: their expectation is a sum and not a sample.
+    r"""Pyro's ``TraceEnum_ELBO`` for the discrete sites of the guide: their expectation is a sum, not a sample.
 
-    A site of the guide marked ``infer={"enumerate": "parallel"}`` takes all its values y at once, each in a row of its
-    own, and each term of the ELBO becomes :math:`\sum_y q(y|x)\,(\cdot)`, whose gradient needs no score function. The
-    other latent sites are drawn once for each row and must be reparameterised. Without such a site this is
-    ``Trace_ELBO``. Sites that the model alone has are not summed out here.
+    A site of the guide marked ``infer={"enumerate": "parallel"}`` takes all its values y at once, one row for each, and
+    each term of the ELBO becomes :math:`\sum_y q(y|x)\,(\cdot)`, whose gradient needs no score function. The other
+    latent sites are drawn once for each row and must be reparameterised. Without such a site this is ``Trace_ELBO``.
+    Sites that only the model has are not summed out here.
 
     Args:
         num_particles: see :class:`Objective`.
         free_bits: see :class:`Objective`.
 
     Raises:
-        InputError: by a pass, where the model has a latent site that the guide has not, or a site is shared by the
-            images or lies in a further plate.
-        NotImplementedError: by a pass, where another site's samples carry no gradient.
+        InputError: by a pass, if the guide lacks a latent site of the model, or the images share a site, or a site is
+            in another plate.
+        NotImplementedError: by a pass, if another site's samples carry no gradient.
     """
 
     additive = True
 
-    # Of the two parents' ways to trace, the one that checks what enumeration needs.
+    # Of the two parents' traces, the one with the checks for enumeration.
     _get_trace = pyro.infer.TraceEnum_ELBO._get_trace
     _get_traces = pyro.infer.TraceEnum_ELBO._get_traces
 
     def __init__(self, num_particles: int = 1, free_bits: float = 0.0):
         super().__init__(num_particles, free_bits)
-        self.strict_enumeration_warning = False  # without anything to sum over, this is still a bound
+        self.strict_enumeration_warning = False  # with nothing to sum over, this is still a bound
 
     def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
         self._check(model_trace, guide_trace)
         log_weight: Tensor | float = 0.0
         for _, site in sample_sites(guide_trace, None):
             if "_enumerate_dim" in site["infer"]:
-                # the chance of a value is that of the distribution, whatever the site counts for
+                # the probability of a value is the distribution's, whatever the site's scale or mask
                 log_weight = log_weight + site["unscaled_log_prob"]
             else:
                 check_fully_reparametrized(site)
@@ -54,7 +54,7 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
         def mean(trace: Trace, observed: bool | None = False) -> Tensor:
             total = sum(counted(site, site["unscaled_log_prob"]) for _, site in sample_sites(trace, observed))
             weighted = weight * total
-            # What is left of the plates, the images' and the particles', is enumeration.
+            # The dimensions left of the plates of images and particles are enumeration.
             plates = weighted.shape[-int(self.max_plate_nesting) :]
             return weighted.reshape(-1, *plates).sum(0)
 
@@ -81,5 +81,5 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
         return log_weight.mean(-2)
 
     def surrogate(self, model_trace: Trace, guide_trace: Trace, terms: ElboTerms) -> Tensor:
-        # Nothing was drawn without a gradient, so the bound is differentiated as it stands.
+        # All samples carry a gradient, so the bound itself is differentiated.
         return self.bound_of(self.log_weight(terms)).sum()

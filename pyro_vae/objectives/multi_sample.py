@@ -36,7 +36,7 @@ class RenyiELBO(Objective):
     r"""The variational Renyi bound, :math:`\frac{1}{1-\alpha} \log \frac1K \sum_k w_k^{1-\alpha}`, image by image.
 
     It falls as alpha grows: 0 is IWAE, 1 is the ELBO (the limit, taken here exactly); negative alpha may exceed
-    log p(x). Unlike ``pyro.infer.RenyiELBO`` it can be differentiated by the caller, and for guides that are not
+    log p(x). Unlike ``pyro.infer.RenyiELBO`` the caller can differentiate it, and for guides that are not
     reparameterised its gradient is that of this K-sample bound.
 
     Args:

@@ -1,4 +1,4 @@
-"""Gradients for the encoder that go through the samples alone, and so vary less."""
+"""Encoder gradients that flow only through the samples, and so vary less."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ def _latent_site(guide_trace: Trace, objective: Objective) -> Any:
 def _log_posterior_along_path(site: Any) -> Tensor:
     r"""Of the shape of log q(z|x), with the gradient :math:`\nabla_z \log q(z|x) \cdot \partial z / \partial\phi` only.
 
-    What is left out is the derivative of log q in its own parameters at a fixed z, whose mean is zero. The value is
-    not log q. A fresh z is scored, for a flow computes the density of its own sample without passing through z.
+    It leaves out the derivative of log q in its own parameters at a fixed z, whose mean is zero. The value is not log
+    q. It scores a copy of z, because a flow computes the density of its own sample without passing through z.
     """
     z, q = site["value"], site["fn"]
     leaf = z.detach().requires_grad_()
@@ -36,7 +36,7 @@ def _log_posterior_along_path(site: Any) -> Tensor:
 
 
 def _along_path(site: Any, terms: ElboTerms, objective: Objective) -> ElboTerms:
-    """The terms with log q as a function of the samples alone."""
+    """The terms with log q as a function of only the samples."""
     log_q = _log_posterior_along_path(site)
     return terms._replace(log_posterior=per_image(site, log_q, terms.kl.shape, int(objective.max_plate_nesting)))
 
@@ -44,8 +44,8 @@ def _along_path(site: Any, terms: ElboTerms, objective: Objective) -> ElboTerms:
 class STL(Objective):
     r"""Sticking the landing: the ELBO, whose gradient leaves out the score of q.
 
-    The score :math:`\nabla_\phi \log q_\phi(z)` at a fixed z has mean zero and so adds nothing but noise; without it
-    the gradient's variance falls to zero as q comes to the exact posterior.
+    The score :math:`\nabla_\phi \log q_\phi(z)` at a fixed z has mean zero and adds only noise; without it the
+    gradient's variance falls to zero as q approaches the exact posterior.
 
     Args:
         num_particles: K; the gradients of K samples are averaged.
@@ -73,9 +73,9 @@ class DReG(Objective):
 
     With the normalised weights :math:`\tilde w_k`, the model's gradient is IWAE's,
     :math:`\sum_k \tilde w_k \nabla_\theta \log w_k`, and the guide's is
-    :math:`\sum_k \tilde w_k^2\, \nabla_{z_k} \log w_k \cdot \partial z_k / \partial\phi`. Both are unbiased. Where
-    beta weighs the KL, the factor of the guide's gradient becomes :math:`(1 - \beta) \tilde w_k + \beta \tilde w_k^2`:
-    the second reparameterisation concerns the score of q alone, which enters log w with the factor beta.
+    :math:`\sum_k \tilde w_k^2\, \nabla_{z_k} \log w_k \cdot \partial z_k / \partial\phi`. Both are unbiased. If beta
+    weighs the KL, the factor of the guide's gradient becomes :math:`(1 - \beta) \tilde w_k + \beta \tilde w_k^2`: the
+    second reparameterisation concerns only the score of q, which enters log w with the factor beta.
 
     Args:
         num_particles: K. With K = 1 this is :class:`STL`.

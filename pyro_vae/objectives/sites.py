@@ -1,7 +1,7 @@
-"""The sites of a trace as objectives and estimators read them: which of them count, and with what mask and scale.
+"""The sites of a trace for objectives and estimators: which of them count, with which mask and scale.
 
-Pyro's handlers (``poutine.mask``, ``poutine.scale``, a subsampled plate, ``obs_mask``) mark a site and leave its
-``unscaled_log_prob`` alone. What a site counts for is read here, and nowhere else.
+Pyro's handlers (``poutine.mask``, ``poutine.scale``, a subsampled plate, ``obs_mask``) mark a site and do not change
+its ``unscaled_log_prob``. Only this module reads masks and scales.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from pyro_vae.errors import InputError
 
 
 def sample_sites(trace: Trace, observed: bool | None = False) -> Iterator[tuple[str, Any]]:
-    """Names and sites of what the trace drew, or of what it observed, or, where ``observed`` is None, of both.
+    """Names and sites of the trace's samples, or of its observations, or, if ``observed`` is None, of both.
 
-    ``pyro.deterministic`` makes a site that is a function of others and has no density; it is not among them.
+    ``pyro.deterministic`` makes a site that is a function of others and has no density; it is not included.
     """
     nodes: dict[str, Any] = dict(trace.nodes)
     for name, site in nodes.items():
@@ -29,7 +29,7 @@ def sample_sites(trace: Trace, observed: bool | None = False) -> Iterator[tuple[
 
 
 def is_shared(site: Any) -> bool:
-    """Whether a site lies outside the plate of the images, as weights do that all of them share (AEVB, Appendix F)."""
+    """Whether a site is outside the plate of the images, as weights shared by all images are (AEVB, Appendix F)."""
     return not any(frame.dim in (-1, None) for frame in site["cond_indep_stack"])
 
 
@@ -39,10 +39,10 @@ def is_plain(site: Any) -> bool:
 
 
 def counted(site: Any, value: Tensor, share: int = 1) -> Tensor:
-    """A log density of a site, or a KL, as Pyro counts it: times the site's scale, and 0 where it is masked.
+    """A log density of a site, or a KL, as Pyro counts it: times the site's scale, and 0 under its mask.
 
     Args:
-        value: of the site, of the shape of its log density; returned as it is where the site has no mask or scale.
+        value: of the site, of the shape of its log density; returned unchanged if the site has no mask or scale.
         share: the scale is divided by it.
 
     Raises:
@@ -60,21 +60,21 @@ def counted(site: Any, value: Tensor, share: int = 1) -> Tensor:
 
 
 def plate_shape(*traces: Trace, plates: int) -> torch.Size:
-    """The sizes of the innermost ``plates`` plates, that of the images last, over all sites of the traces."""
+    """The sizes of the innermost ``plates`` plates, the images' last, over all sites of the traces."""
     sites = [site for trace in traces for _, site in sample_sites(trace, None)]
     return torch.broadcast_shapes(*(site["unscaled_log_prob"].shape[-plates:] for site in sites))
 
 
 def per_image(site: Any, value: Tensor, shape: torch.Size, plates: int) -> Tensor:
-    """What each image bears of a log density of a site, as Pyro counts it.
+    """The share of each image in a log density of a site, as Pyro counts it.
 
-    A site within further plates (of pixels, say) counts with their sum, and one that images or particles share with an
-    equal part of it for each of them, so that the sum over ``shape`` is what Pyro sums.
+    A site in further plates (of pixels, say) counts with their sum. A site that images or particles share is divided
+    equally among them. So the sum over ``shape`` is Pyro's sum.
 
     Args:
         value: of the site, of the shape of its log density.
         shape: of images and particles, by :func:`plate_shape`.
-        plates: how many plates these are: 1, of the images, or 2, with the particles to their left.
+        plates: their number: 1, the images', or 2, with the particles to their left.
     """
     own = value.shape[-plates:]
     value = counted(site, value, share=prod(shape) // max(1, prod(own)))
@@ -82,22 +82,22 @@ def per_image(site: Any, value: Tensor, shape: torch.Size, plates: int) -> Tenso
 
 
 def is_scaled(*traces: Trace) -> bool:
-    """Whether a handler has scaled a site of the images, so that what is summed is no bound on log p(x)."""
+    """Whether a handler has scaled a site of the images, so that the sum is no bound on log p(x)."""
     sites = [site for trace in traces for _, site in sample_sites(trace, None)]
     return any(site["cond_indep_stack"] and not is_identically_one(site["scale"]) for site in sites)
 
 
 def require_whole_images(what: str, model_trace: Trace, guide_trace: Trace) -> None:
-    """Refuse what is not a whole image, for a bound that is no sum of log densities.
+    """Refuse scaled or shared sites for a bound that is not a sum of log densities.
 
     One draw that all particles share (the weights of :class:`~pyro_vae.models.BayesianVAE`) multiplies all their
-    weights by one number, so that its scale is as exact as it is in the ELBO.
+    importance weights by one number, so its scale is as exact as in the ELBO.
 
     Args:
-        what: asks for it, for the message.
+        what: the name of the bound, for the message.
 
     Raises:
-        InputError: if a site has a scale, or a site of a particle is shared by several images.
+        InputError: if a site has a scale, or several images share a site of a particle.
     """
     images = plate_shape(model_trace, guide_trace, plates=1)
     for trace in (model_trace, guide_trace):

@@ -1,4 +1,4 @@
-"""The three terms of the ELBO, read off the traces of one pass."""
+"""The three terms of the ELBO, from the traces of one pass."""
 
 from typing import NamedTuple
 
@@ -38,13 +38,13 @@ class ElboTerms(NamedTuple):
 
 
 def sampled_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> ElboTerms:
-    """The terms at the values that the guide drew: AEVB's estimator A.
+    """The terms at the guide's samples: AEVB's estimator A.
 
-    A site's mask and scale are in them as in Pyro's ELBOs: the terms of a scaled site are those of so many images.
+    They include a site's mask and scale as Pyro's ELBOs do: a scaled site counts as so many images.
 
     Args:
-        plates: the plates whose sizes the terms keep: 2, of particles (dimension -2) and images (-1), or the latter
-            alone. What lies in further plates is summed.
+        plates: the plates whose sizes the terms keep: 2, of particles (dimension -2) and images (-1), or only the
+            latter. Further plates are summed.
     """
     shape = plate_shape(model_trace, guide_trace, plates=plates)
 
@@ -54,14 +54,14 @@ def sampled_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> El
         whole = torch.stack(torch.broadcast_tensors(*parts)).sum(0) if parts else torch.zeros(())
         return whole if whole.shape == shape else whole.expand(shape)
 
-    # What the guide observes are factors of q.
+    # Observed sites of the guide are factors of q.
     return ElboTerms(total(model_trace, True), total(model_trace, False), total(guide_trace, None))
 
 
 def analytic_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> ElboTerms:
-    """The terms with the KL, and with it the entropy, in closed form wherever they are known: AEVB's estimator B.
+    """The terms with the KL, and with it the entropy, in closed form if they are known: AEVB's estimator B.
 
-    Such a KL counts with mask and scale of the guide's site, as in ``pyro.infer.TraceMeanField_ELBO``.
+    Such a KL counts with the mask and scale of the guide's site, as in ``pyro.infer.TraceMeanField_ELBO``.
 
     Args:
         plates: see :func:`sampled_terms`.
@@ -70,7 +70,7 @@ def analytic_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> E
     priors = dict(sample_sites(model_trace))
     shape = log_likelihood.shape
     for name, site in sample_sites(guide_trace):
-        if name not in priors:  # an auxiliary site of the guide has no prior to be compared with
+        if name not in priors:  # an auxiliary site of the guide has no prior
             continue
         prior = priors[name]
         q, p = site["fn"], prior["fn"]
@@ -96,7 +96,7 @@ def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> Elb
     """The terms as ``(K, N)`` each.
 
     Raises:
-        InputError: if they are of another number of images.
+        InputError: if their number of images differs.
     """
     rows = terms.log_likelihood.reshape(num_particles, -1).shape[-1]
     if rows not in (1, num_images):
@@ -112,7 +112,7 @@ def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> Elb
 def _kl_to_diagonal_normal(q: Distribution, p: Independent) -> Tensor:
     """KL of a correlated Gaussian from a diagonal one, which torch knows only between two of one kind.
 
-    E_q[log p] needs no more of q than its mean and its marginal variances.
+    E_q[log p] needs only the mean and the marginal variances of q.
     """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError

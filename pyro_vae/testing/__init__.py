@@ -1,4 +1,4 @@
-"""What authors of guides, models and their parts call in their own tests: each check says in words what is wrong."""
+"""Checks for the tests of authors of guides, models and their parts: each says in words what is wrong."""
 
 from pyro_vae.testing.guide import check_guide
 from pyro_vae.testing.likelihood import check_likelihood

@@ -1,4 +1,4 @@
-"""What the contract checks share: a requirement with its message, and where it was asked."""
+"""Shared by the contract checks: a requirement with its message and its context."""
 
 from contextlib import contextmanager
 from typing import Any
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise AssertionError with the message where the condition does not hold, also under ``python -O``."""
+    """Raise AssertionError with the message if the condition does not hold, also under ``python -O``."""
     if not condition:
         raise AssertionError(message)
 
 
 @contextmanager
 def looking_at(what: str) -> Any:
-    """Within it, an AssertionError says first what was looked at."""
+    """In this context an AssertionError starts with the object of the check."""
     try:
         yield
     except AssertionError as error:
@@ -22,7 +22,7 @@ def looking_at(what: str) -> Any:
 
 
 def name_of(made_by: Any) -> str:
-    """The name of a class, or of what makes its objects."""
+    """The name of a class, or of a function that makes its objects."""
     return getattr(made_by, "__name__", str(made_by))
 
 
@@ -39,5 +39,5 @@ def require_gradients(module: nn.Module, scalar: Tensor) -> None:
 
 
 def require_shape(found: Any, wanted: tuple[int, ...], what: str) -> None:
-    """Require a shape, and say which there is."""
+    """Require a shape; the error names the actual one."""
     require(tuple(found) == wanted, f"{what} must have shape {wanted}, not {tuple(found)}")

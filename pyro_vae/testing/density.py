@@ -1,8 +1,8 @@
-"""Whether a distribution's density is that of its samples: the tests behind :func:`pyro_vae.testing.check_guide`.
+"""Tests that a distribution's density is that of its samples, used by :func:`pyro_vae.testing.check_guide`.
 
-Each compares two independent ways to one number: a log-determinant with autograd's Jacobian; an integral, moments and
-draws made from ``log_prob`` alone with samples made by ``rsample`` alone. The random ones state their rate of false
-alarms for a right distribution, at most 1 in 1000 for one call of :func:`check_density`.
+Each compares two independent computations: a log-determinant with autograd's Jacobian; an integral, moments and draws
+from only ``log_prob`` with samples from only ``rsample``. The random tests state their rate of false alarms for a right
+distribution, at most 1 in 1000 for one call of :func:`check_density`.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ def check_log_determinants(q: Any, samples: int = 4, tolerance: float = 1e-2) ->
     """Hold the density of a transformed distribution's own samples against autograd's Jacobian.
 
     Args:
-        q: batch_shape ``(N,)``, event_shape ``(D,)``. Only what has a base and transforms can be looked at: the flows
-            here and ``TransformedDistribution``; for any other nothing is done.
-        samples: how many for each row.
+        q: batch_shape ``(N,)``, event_shape ``(D,)``. Only a distribution with a base and transforms is tested: the
+            flows here and ``TransformedDistribution``.
+        samples: their number for each row.
         tolerance: in nats.
     """
     base, transforms = getattr(q, "base", getattr(q, "base_dist", None)), getattr(q, "transforms", None)
@@ -53,7 +53,8 @@ def check_log_determinants(q: Any, samples: int = 4, tolerance: float = 1e-2) ->
 def check_density(q: TorchDistribution) -> None:
     """Hold ``log_prob`` against samples, on the first row of q.
 
-    In one and two dimensions by quadrature, moments and a two-sample test; in more by overlaps with Gaussians.
+    In one and two dimensions by quadrature, moments and a two-sample test; in higher dimensions by overlaps with
+    Gaussians.
 
     Args:
         q: batch_shape ``(N,)``, event_shape ``(D,)``.
@@ -114,9 +115,9 @@ def energy_test(a: Tensor, b: Tensor, permutations: int = 1999) -> float:
 def _check_by_overlap(log_prob: Any, z: Tensor, mean: Tensor, root: Tensor) -> None:
     """E_q[min(1, r/q)] = E_r[min(1, q/r)] for every density r; here Gaussians around the first half of the samples.
 
-    The left side is made of the samples, the right side of ``log_prob`` at other points. Both are means of numbers
+    The left side uses the samples, the right side ``log_prob`` at other points. Both are means of numbers
     between 0 and 1, so the normal approximation is safe whatever q is: of 3 scores one is above 5 once in 580,000
-    calls. A density that is not normalised, or not the samples', has another right side.
+    calls. A density that is not normalised, or not the samples', has a different right side.
     """
     log_q = log_prob(z)
     require(bool(log_q.isfinite().all()), "log_prob is not finite")

@@ -1,4 +1,4 @@
-"""``check_guide``: whether a guide keeps the contract, in one line of its author's own tests."""
+"""``check_guide``: one line in an author's tests checks that a guide keeps the contract."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,13 +30,13 @@ def check_guide(
     seed: int = 0,
     **options: Any,
 ) -> None:
-    """Raise an error that says in words what is wrong with a guide; return None where nothing is.
+    """Raise an error that says in words what is wrong with a guide; return None if nothing is.
 
-    Looked at, for every number of latent dimensions, shape of images and number of images: sites and shapes; finite
+    Checked for every number of latent dimensions, shape of images and number of images: sites and shapes; finite
     numbers with float32 and with bfloat16 layers; a gradient for every parameter; rows that do not depend on each
     other; the same posterior after saving and loading. Then, for every number of latent dimensions, whether the
-    density is that of the samples (see :mod:`pyro_vae.testing.density`). What a class says that it cannot do
-    (``scores_any_z``, ``has_density``) is not asked of it; it must raise instead.
+    density is that of the samples (see :mod:`pyro_vae.testing.density`). A class that declares a limit
+    (``scores_any_z``, ``has_density``) must raise there instead.
 
     Args:
         guide_class: a subclass of :class:`~guides.Guide`, made by ``guide_class(encoder, latent_dim, **options)``.
@@ -200,7 +200,7 @@ def _check_saving(guide: Guide, build: Callable[[], tuple[Guide, Model]], x: Ten
         other.load_state_dict(torch.load(file, weights_only=True))
     except RuntimeError as error:
         raise AssertionError(f"its saved state does not load into a new guide of the same options: {error}") from error
-    # Both see one model, for a guide may follow the model's gradient.
+    # Both get the same model, because a guide may follow the model's gradient.
     guide.bind(model.log_joint)
     other.bind(model.log_joint)
     for what, a, b in zip(("lambda", "the sample", "log_prob"), _outcome(guide, x), _outcome(other, x), strict=False):

@@ -19,11 +19,11 @@ def check_likelihood(
     seed: int = 0,
     **options: Any,
 ) -> None:
-    """Raise an error that says what is wrong with a likelihood; return None where nothing is.
+    """Raise an error that says what is wrong with a likelihood; return None if nothing is.
 
-    Looked at: shapes; samples within ``pixel_range`` and finite densities of them; the mean at
+    Checked: shapes; samples within ``pixel_range`` and finite densities of them; the mean at
     ``initial_output(mean_image)``; a gradient to the decoder's output; and, for an image of one pixel, that the density
-    integrates to one over the pixel's values (a sum where ``binary``; quadrature elsewhere, to 1e-3).
+    integrates to one over the pixel's values (a sum if ``binary``; otherwise quadrature, to 1e-3).
 
     Args:
         likelihood_class: a subclass of :class:`~pyro_vae.models.Likelihood`, made by

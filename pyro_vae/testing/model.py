@@ -28,16 +28,16 @@ def check_model(
     image_shapes: Sequence[tuple[int, ...]] = SHAPES,
     **options: Any,
 ) -> None:
-    """Raise an error that says what is wrong with a model; return None where nothing is.
+    """Raise an error that says what is wrong with a model; return None if nothing is.
 
-    Looked at, in evaluation mode: sites and plate of the Pyro program; ``log_joint`` against the log density of the
+    Checked in evaluation mode: sites and plate of the Pyro program; ``log_joint`` against the log density of the
     program's own trace, to 1e-4 nats, also with a leading dimension of samples; images that do not depend on each
     other; drawn images; finite gradients; a loss with a guide; the same numbers after saving and loading.
 
     Args:
         model_class: a subclass of :class:`~pyro_vae.models.Model`, made by
             ``model_class(decoder, likelihood, prior, **options)``.
-        decoder, likelihood, prior: the parts to make it of.
+        decoder, likelihood, prior: the parts of the model.
         latent_dims: the numbers of latent dimensions to try.
         image_shapes: the shapes of one image to try.
         options: the model's own.

@@ -20,10 +20,10 @@ def check_encoder(
     seed: int = 0,
     **options: Any,
 ) -> None:
-    """Raise an error that says what is wrong with an encoder; return None where nothing is.
+    """Raise an error that says what is wrong with an encoder; return None if nothing is.
 
-    Looked at: the shape of the features, that an image's features do not depend on the other images, and that a
-    gradient reaches every parameter.
+    Checked: the shape of the features, that an image's features do not depend on the other images, and that a gradient
+    reaches every parameter.
 
     Args:
         encoder_class: a subclass of :class:`~guides.Encoder`, made by ``encoder_class(image_shape, **options)``.
@@ -61,16 +61,16 @@ def check_decoder(
     seed: int = 0,
     **options: Any,
 ) -> None:
-    """Raise an error that says what is wrong with a decoder; return None where nothing is.
+    """Raise an error that says what is wrong with a decoder; return None if nothing is.
 
-    Looked at: shapes with any leading dimensions, rows that do not depend on each other, a gradient for every
-    parameter, and that ``start_at`` moves the output at z = 0 to the output it is given.
+    Checked: shapes with any leading dimensions, rows that do not depend on each other, a gradient for every
+    parameter, and that ``start_at`` moves the output at z = 0 to the given output.
 
     Args:
         decoder_class: a subclass of :class:`~pyro_vae.models.Decoder`, made by
             ``decoder_class(latent_dim, output_shape, **options)``.
         latent_dims: the numbers of latent dimensions to try.
-        output_shapes: what a likelihood may need for one image.
+        output_shapes: the shapes that a likelihood may need for one image.
         seed: of the random numbers.
         options: the decoder's own.
 

@@ -18,9 +18,9 @@ SHAPE, IMAGES, DRAWS = (1, 3, 3), 4, 200
 def check_objective(
     objective_class: Callable[..., Objective], *, particles: Sequence[int] = (1, 3), seed: int = 0, **options: Any
 ) -> None:
-    """Raise an error that says what is wrong with an objective; return None where nothing is.
+    """Raise an error that says what is wrong with an objective; return None if nothing is.
 
-    Looked at, with 1 and with 3 samples of z an image: a finite loss that is minus the sum of the bounds; terms of each
+    Checked with 1 and with 3 samples of z an image: a finite loss that is minus the sum of the bounds; terms of each
     sample and image; with beta = 0 a loss in which the KL does not count; and whether the mean gradient is that of the
     mean loss, along a random direction, by differences with the same noise: a right objective fails one call in
     300,000.

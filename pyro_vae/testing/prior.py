@@ -17,9 +17,9 @@ SHAPE = (1, 4, 4)
 def check_prior(
     prior_class: Callable[..., Prior], *, latent_dims: Sequence[int] = (1, 2, 5), seed: int = 0, **options: Any
 ) -> None:
-    """Raise an error that says what is wrong with a prior; return None where nothing is.
+    """Raise an error that says what is wrong with a prior; return None if nothing is.
 
-    Looked at: shapes, finite densities, a gradient for every parameter, how many dimensions the decoder sees, and
+    Checked: shapes, finite densities, a gradient for every parameter, the number of decoded dimensions, and
     whether the density is that of the samples (:func:`pyro_vae.testing.density.check_density`).
 
     Args:

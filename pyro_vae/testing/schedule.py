@@ -9,10 +9,10 @@ from pyro_vae.testing.context import looking_at, name_of, require
 
 
 def check_schedule(schedule_class: Callable[..., BetaSchedule], **options: Any) -> None:
-    """Raise an error that says what is wrong with a schedule of beta; return None where nothing is.
+    """Raise an error that says what is wrong with a schedule of beta; return None if nothing is.
 
-    Looked at, at 101 points of a run: beta is a finite number, not negative, and the same whenever it is asked, in any
-    order, for a resumed run asks from the middle.
+    Checked at 101 points of a run: beta is a finite number, not negative, and does not depend on the order of calls,
+    because a resumed run starts in the middle.
 
     Args:
         schedule_class: a subclass of :class:`~pyro_vae.schedules.BetaSchedule`, made by ``schedule_class(**options)``.

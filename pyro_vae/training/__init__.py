@@ -1,4 +1,4 @@
-"""What surrounds Algorithm 1: a run is prepared, begun or resumed, and recorded after every epoch.
+"""The surroundings of Algorithm 1: prepare a run, start or resume it, and record it after every epoch.
 
 :mod:`pyro_vae.svi` has the algorithm, the loop and the command.
 """

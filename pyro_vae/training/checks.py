@@ -1,4 +1,4 @@
-"""What cannot work is found before anything is written."""
+"""Finds options that cannot work, before anything is written."""
 
 import copy
 from dataclasses import replace
@@ -18,7 +18,7 @@ from pyro_vae.seeds import seeded
 
 
 def bounds_nothing(model: Model, data: DataSet, binarizer: Binarizer) -> bool:
-    """Whether a likelihood of zeros and ones is shown gray values, of which it is no likelihood."""
+    """Whether a likelihood of zeros and ones sees gray values, for which it is not a density."""
     likelihood = likelihood_of(model)
     gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")  # NumPy's and torch's
     return likelihood is not None and likelihood.binary and gray and not binarizer.binary
@@ -39,7 +39,7 @@ def check_numbers(config: Config, data: DataSet, device: torch.device, workers: 
 
 
 def fitting_batch(config: Config, data: DataSet, workers: Workers) -> tuple[Config, list[str]]:
-    """A batch that is larger than the data is cut to them; the options then, and the word to say."""
+    """Cut a batch that is larger than the data; return the options and a note."""
     most = len(data.train) // workers.size
     if config.batch_size <= most:
         return config, []
@@ -49,7 +49,7 @@ def fitting_batch(config: Config, data: DataSet, workers: Workers) -> tuple[Conf
 
 
 def classes_without_a_file(config: Config) -> list[str]:
-    """What to say of classes that another process cannot import: those of a notebook or a script."""
+    """Notes on classes that another process cannot import: those of a notebook or a script."""
     found = [class_of(value) for name in KINDS if (value := getattr(config, name)) is not None]
     names = [of.__name__ for of in found if getattr(of, "__module__", "") == "__main__"]
     return [
@@ -60,7 +60,7 @@ def classes_without_a_file(config: Config) -> list[str]:
 
 
 def check_labels(config: Config, data: DataSet) -> None:
-    """Labels that the model needs and the data do not have, or the other way round.
+    """Check that the data have the labels that the model needs, and that the options fit both.
 
     Raises:
         InputError: says which.
@@ -87,7 +87,7 @@ def check_labels(config: Config, data: DataSet) -> None:
 
 
 def check_processes(objective: Objective, workers: Workers) -> None:
-    """An objective that no single process can compute.
+    """Check that each process can compute the objective on its own.
 
     Raises:
         InputError: says why.
@@ -97,7 +97,7 @@ def check_processes(objective: Objective, workers: Workers) -> None:
 
 
 def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
-    """Pixels outside the range of the likelihood.
+    """Check that the pixels are in the range of the likelihood.
 
     Raises:
         InputError: names both ranges.
@@ -112,12 +112,12 @@ def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
 
 
 def try_once(model: Model, guide: Guide, objective: Objective, data: DataSet, binarizer: Binarizer) -> None:
-    """One pass over two images with all of Pyro's checks on, which finds what is wrong in a user's own guide.
+    """One pass over two images with all of Pyro's checks on, to find errors in a user's own guide.
 
-    A copy of model and guide makes the pass: what they keep between passes is not touched.
+    A copy of model and guide makes the pass, so their state does not change.
 
     Raises:
-        InputError: if the objective cannot be had with the guide, or the guide does not fit the model.
+        InputError: if the objective does not work with the guide, or the guide does not fit the model.
     """
     x = data.train.batch(slice(0, 2))
     x = binarizer(x, torch.Generator(x.device))

@@ -1,4 +1,4 @@
-"""What a run leaves beside its checkpoints: the trace, metrics, pictures and TensorBoard's events."""
+"""The files of a run beside its checkpoints: the trace, metrics, pictures and TensorBoard's events."""
 
 import math
 import time
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Writes what a run leaves, each file whole, after every epoch.
+    """Writes the files of a run, each whole, after every epoch.
 
     Args:
         folder: the run folder.
         rows: the trace so far.
-        data: whose test images the pictures show.
-        seen: what the likelihood sees of them.
+        data: the pictures show its test images.
+        binarizer: from stored images to images for the likelihood.
         quiet: leave pictures and TensorBoard's events out.
     """
 
@@ -43,7 +43,7 @@ class Log:
         return next(row.elbo for row in reversed(self.rows) if row.split == split)
 
     def write(self, model: Model, guide: Guide) -> None:
-        """Write everything after an epoch; pictures only where they take less than a tenth of the time."""
+        """Write everything after an epoch; pictures only if they take less than a tenth of the time."""
         self.folder.write_trace(self.rows)
         last = [row for row in self.rows if row.epoch == self.rows[-1].epoch]
         self.folder.update_metrics(finished=False, last={row.split: row._asdict() for row in last})
@@ -51,10 +51,10 @@ class Log:
             self.pictures(model, guide)
 
     def pictures(self, model: Model, guide: Guide, last: bool = False) -> None:
-        """Draw all pictures of the run, the trace with them; none where the log is quiet.
+        """Draw all pictures of the run and of the trace; none if the log is quiet.
 
         Args:
-            last: these are the run's last ones.
+            last: these are the last ones of the run.
         """
         if self.events is None:
             return
@@ -71,7 +71,7 @@ class Log:
     def finish(self, test: ElboTerms, samples: int, epoch: int, seconds: float, core_seconds: float) -> dict[str, Any]:
         """Write the test ELBO of the best weights, from its terms for each image, and return it as written.
 
-        ``seconds`` is the time that training took, ``core_seconds`` the processor's time of it, over all threads.
+        ``seconds`` is the time of training, ``core_seconds`` its processor time over all threads.
         """
         elbo = (test.log_likelihood - test.kl).double()
         result: dict[str, Any] = {
@@ -93,6 +93,6 @@ class Log:
 
 
 def _events(folder: RunFolder, rows: list[TraceRow]) -> "Events":
-    from pyro_vae.events import Events  # TensorBoard is imported only where it is written for
+    from pyro_vae.events import Events  # import TensorBoard only if its events are written
 
     return Events(folder.path, folder.config_text(), rows[-1].step if rows else None)

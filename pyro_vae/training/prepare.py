@@ -31,20 +31,20 @@ from pyro_vae.training.checks import (
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run is made of, with its first weights, on its device.
+    """The parts of a run, with its first weights, on its device.
 
     Attributes:
         config: the options, with the likelihood settled.
-        device: where training happens.
-        data: the images on the device; labels that the run does not see are hidden.
+        device: of training.
+        data: the images on the device; labels that the run may not see are hidden.
         model: the Pyro model.
         guide: the Pyro guide.
-        objective: what SVI maximises.
-        optimizer: moves the parameters of both.
+        objective: the bound that SVI maximises.
+        optimizer: of the parameters of both.
         beta: the weight of the KL term over the run.
-        binarizer: from stored images to those that the likelihood sees.
+        binarizer: from stored images to images for the likelihood.
         workers: the processes that train the run together.
-        notes: what the user should know before it is trained.
+        notes: for the user, before training.
     """
 
     config: Config
@@ -69,14 +69,14 @@ class Prepared:
         return Batches(images, self.binarizer, size, config.seed, with_labels, labelled_size, self.workers)
 
     def course(self, step: int, steps: int) -> tuple[float, float]:
-        """Beta and the learning rate at a step of the run's ``steps`` in all; the first is step 0."""
+        """Beta and the learning rate at a step out of ``steps`` in the run; the first is step 0."""
         progress = step / max(1, steps - 1)
         return self.beta(progress), self.config.lr * lr_factor(self.config.lr_schedule, progress)
 
 
 @torch_defaults()
 def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared:
-    """Make all that a run needs, and find what cannot work.
+    """Make all parts of a run, and check that they work together.
 
     Args:
         config: the options, with the likelihood settled.
@@ -84,7 +84,7 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
         workers: the processes that train the run together.
 
     Raises:
-        InputError: says in one line what cannot work.
+        InputError: one line that says what cannot work.
     """
     device = choose_device(config.device, workers)
     check_numbers(config, data, device, workers)

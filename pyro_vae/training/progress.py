@@ -1,4 +1,4 @@
-"""What is seen while a run goes on: a bar in a terminal or a notebook, plain lines elsewhere."""
+"""The progress of a run: a bar in a terminal or a notebook, plain lines elsewhere."""
 
 import time
 from typing import Self
@@ -10,22 +10,22 @@ from pyro_vae.heartbeat import Heartbeat, NotebookLine
 from pyro_vae.terminal import PlainConsole
 
 SECONDS_BETWEEN_LINES = 2.0
-NARROW = 100  #: letters; a terminal with fewer is shown the test ELBO alone
+NARROW = 100  #: letters; a narrower terminal shows only the test ELBO
 
 
 class ProgressBar:
-    """Shows the course of a run. Where there is no bar, a line says what goes on before long silence.
+    """Shows the progress of a run. Without a bar, a line names the work at hand before a long silence.
 
     Args:
         epochs: of the whole run.
-        start: the epochs that are done already.
+        start: the epochs already done.
         steps: the steps of one epoch.
         quiet: show nothing.
-        console: where to show it; by default the standard output.
+        console: by default the standard output.
     """
 
     def __init__(self, epochs: int, start: int, steps: int, quiet: bool = False, console: Console | None = None):
-        # In a notebook rich would make an HTML cell of every line, and of quiet ones too.
+        # In a notebook rich makes an HTML cell of every line, even of quiet ones.
         self.console = console or PlainConsole(quiet=quiet, force_jupyter=False)
         self.epochs, self.steps = epochs, steps
         self.current, self.done, self.words, self.at_work = start + 1, start * steps, "", "starting"
@@ -58,7 +58,7 @@ class ProgressBar:
         return f"epoch {self.current}/{self.epochs}  {self.at_work} ({part:.0%} of the steps are done)"
 
     def phase(self, name: str) -> None:
-        """What goes on from now: training, measuring, drawing pictures."""
+        """Name the present work: training, measuring, drawing pictures."""
         self.at_work = name
         self.heart.heard()
         self._show()
@@ -92,5 +92,5 @@ class ProgressBar:
         self.at_work = "training"
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""What is kept of a run after every epoch, and at its end."""
+"""The record of a run after every epoch, and at its end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,21 +20,22 @@ from pyro_vae.training.prepare import Prepared
 from pyro_vae.training.progress import ProgressBar
 from pyro_vae.training.state import TrainingState
 
-#: samples of z in a validation row, over all images. The noise is the same in every epoch; by so many, that of the
-#: difference of two epochs of the digits has a standard deviation of 0.04 nats per image, of one for each image 0.13.
+#: samples of z in a validation row, over all images. The noise is the same in every epoch. With so many, the noise in
+#: the difference of two epochs on the digits has a standard deviation of 0.04 nats per image; with one for each image
+#: it is 0.13.
 CHOICE = 2500
 
 
 class Recorder:
-    """Keeps the run folder complete, and says how the run goes. Within it, the progress bar is shown.
+    """Keeps the run folder complete and prints progress. In this context the progress bar is shown.
 
     Args:
         prepared: the run.
         folder: its folder, which exists.
         rows: the trace so far.
-        state: where the run stands.
-        quiet: print nothing, draw nothing, write no TensorBoard events; the rest of the folder is as ever. The main
-            process alone is not quiet.
+        state: of the run.
+        quiet: print nothing, make no pictures, write no TensorBoard events; the rest of the folder is the same. All
+            processes but the main one are quiet.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Recorder:
         self.bar.__enter__()
         for remark in self.remarks:
             self.bar.say(f"note: {remark}")
-        self.bar.phase("the first step, which compiles where the run is long")
+        self.bar.phase("the first step, which compiles if the run is long")
         if bounds_nothing(self.prepared.model, self.prepared.data, self.prepared.binarizer):
             self.bar.say(
                 "note: Bernoulli on gray values is not a density, so the reported ELBO is not a lower bound on log p(x)"
@@ -72,7 +73,7 @@ class Recorder:
         self.bar.__exit__(*exception)
 
     def _about(self) -> str:
-        """What is trained, on what, where: the first line of a run."""
+        """The first line of a run: its data, model, guide, device and folder."""
         run, config = self.prepared, self.prepared.config
         shape = "x".join(map(str, run.data.image_shape))
         data = f"{run.data.name}: {len(run.data.train):,} training images of {shape}"
@@ -90,7 +91,7 @@ class Recorder:
         self.bar.step()
 
     def after_epoch(self, state: TrainingState, trained: Tensor, spent: tuple[float, float]) -> TrainingState:
-        """Write the epoch's rows and the checkpoints, and a line to read. Returns the state to go on from.
+        """Write the epoch's rows and the checkpoints, and print a line. Returns the new state.
 
         Args:
             state: before the epoch.
@@ -112,7 +113,7 @@ class Recorder:
             self.log.add(TraceRow(state.step, state.epoch, split, log_likelihood - kl, log_likelihood, kl, *course))
 
         log_likelihood, kl = terms["validation"].tolist()
-        # A point has no ELBO; its weights are chosen by what it is trained for.
+        # A point has no ELBO; its weights are chosen by its training objective.
         chosen_by = log_likelihood - (1.0 if guide.has_density else beta) * kl
         best = chosen_by > state.best_elbo
         state = state.with_best(chosen_by) if best else state
@@ -127,7 +128,7 @@ class Recorder:
         self.log.write(model, guide)
         state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
         kept["state"] = state.to_dict()
-        # Last, so that a run killed before this line does the epoch again and writes the same.
+        # Last, so that a run killed before this line repeats the epoch and writes the same.
         self.folder.save("last", {**kept, "optimizer": self.prepared.optimizer.state_dict()})
         self.bar.epoch(state.epoch, {split: self.log.elbo(split) for split in ("train", "test")}, rate)
         return state
@@ -149,14 +150,14 @@ class Recorder:
 
         Args:
             record: log-likelihood, KL and gradient norm of each step, ``(steps, 3)``.
-            first_step: how many steps came before.
+            first_step: the number of earlier steps.
 
         Raises:
             InputError: names the step and the site.
         """
         bad = ~record.isfinite()
         if not bad.any():
-            # The last step's update is in no record yet.
+            # No record has the last step's update yet.
             parameters: Sequence[Tensor] = [*self.prepared.model.parameters(), *self.prepared.guide.parameters()]
             if not all(p.isfinite().all() for p in parameters):
                 raise diverged(f"the weights after step {first_step + len(record)}", self.folder)
@@ -167,7 +168,7 @@ class Recorder:
         raise diverged(f"the ELBO at step {first_step + step + 1}, {site}", self.folder)
 
     def finish(self, state: TrainingState) -> None:
-        """The test ELBO and the pictures of the best weights, and the last words."""
+        """The test ELBO and the pictures of the best weights, and the last lines."""
         run = self.prepared
         best = load(self.folder.path, "best", run.device, trust=True)
         samples = run.config.final_samples
@@ -180,14 +181,14 @@ class Recorder:
 
 
 def diverged(what: str, folder: RunFolder) -> InputError:
-    """The error of a run whose numbers are no longer finite."""
+    """The error for numbers that are no longer finite."""
     good = folder.checkpoint("last")
     kept = f"{good} is from before it" if good.exists() else "no epoch was finished before it"
     return InputError(f"no longer finite: {what}; {kept}. A smaller --lr or --clip-norm 1 may help")
 
 
 def _summary(run: Prepared, state: TrainingState, result: dict[str, Any], best: Run) -> str:
-    """What a run says at its end: how good it is, where it lies, and what to type next."""
+    """The last lines of a run: its quality, its folder, and the next commands."""
     why = " (out of patience)" if state.epoch < run.config.epochs else ""
     name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
     folder = best.folder

@@ -1,4 +1,4 @@
-"""How a run begins, and how it is resumed: from options or a folder to a session that can be trained."""
+"""Starts or resumes a run: from options or a folder to a session that can be trained."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from pyro_vae.yaml_table import read_table
 
 
 class Session(NamedTuple):
-    """A run that is ready to be trained, from where it stands."""
+    """A run that is ready to be trained, from its present state."""
 
     prepared: Prepared
     state: TrainingState
@@ -39,16 +39,16 @@ class Session(NamedTuple):
 def open_session(
     prepared: Prepared, folder: RunFolder, quiet: bool = False, origin: dict[str, Any] | None = None
 ) -> Session:
-    """A session in a folder that exists, from its last checkpoint where it has one.
+    """A session in an existing folder, from its last checkpoint if it has one.
 
     Args:
         prepared: the run; its weights and optimizer take the checkpoint's state.
         folder: its folder.
         quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
-        origin: what its checkpoints say of its options and data.
+        origin: the record of its options and data for its checkpoints.
 
     Raises:
-        InputError: if the folder's files do not belong to the run.
+        InputError: if the folder's files are not of this run.
     """
     rows, state = prepared.workers.in_turn(lambda: _restore(folder, prepared))
     return Session(prepared, state, Recorder(prepared, folder, rows, state, quiet, origin))
@@ -56,7 +56,7 @@ def open_session(
 
 @contextmanager
 def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
-    """A new run. An interrupt within says how to resume it.
+    """A new run. In this context an interrupt says how to resume it.
 
     Raises:
         InputError: if the options cannot work, before anything is written.
@@ -64,7 +64,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
     with join() as workers:
         config = settings.config
         data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation, config.layout))
-        # What depends on the data or on the folder that the command was typed in is settled in config.yaml.
+        # config.yaml has the final values of options that depend on the data or on the working directory.
         settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
         if config.data_root is not None:
             settled["data_root"] = str(config.data_root.resolve())
@@ -82,7 +82,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
 
 @contextmanager
 def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: bool = False) -> Iterator[Session]:
-    """The run in a folder, from where it stands; of its options, only epochs and device may be other ones.
+    """The run in a folder, from its present state; only the options epochs and device may change.
 
     Args:
         path: the run folder.
@@ -91,8 +91,7 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         trust: as for :func:`pyro_vae.load`.
 
     Raises:
-        InputError: if the folder is no run, is damaged, names code that is not to be trusted, or other options are
-            changed.
+        InputError: if the folder is no run, is damaged, names code that is not trusted, or other options are changed.
     """
     with join() as workers:
         folder = RunFolder(path)
@@ -105,20 +104,20 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
 
 
 def _headed(text: str, workers: Workers) -> str:
-    """The text of ``config.yaml``, which says of how many processes the run is where these are more than one."""
+    """The text of ``config.yaml``, with the number of processes if there are several."""
     return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
 def _prepared_again(
     folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool
 ) -> tuple[Prepared, dict[str, Any]]:
-    """The run in a folder, prepared; what changes is in its config.yaml afterwards."""
+    """The run in a folder, prepared; its config.yaml then has the changes."""
     text, where = folder.config_text(), str(folder.path / "config.yaml")
     saved = settings_from(text, trust, where)
     parser = make_parser()
     given = parse_arguments(parser, list(changes), beneath=read_table(text, where))
     if given.out is not None:
-        raise InputError("--resume goes on in the run's own folder, so --out has no place beside it")
+        raise InputError("--resume continues in the run's own folder, so it cannot be combined with --out")
     settings = settle(parser, given)
     allowed: dict[str, Any] = {"epochs": settings.config.epochs, "device": settings.config.device}
     if settings_from(saved.text, trust, **allowed).text != settings.text:
@@ -137,7 +136,7 @@ def _prepared_again(
 
 
 def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
-    """Another number of epochs must leave config.yaml one that repeats the run."""
+    """With another number of epochs, config.yaml must still repeat the run."""
     done = max((row.epoch for row in folder.read_trace()), default=0)
     if epochs < done:
         raise InputError(f"{folder.path} has {done} epochs behind it, so --epochs cannot be {epochs}")
@@ -171,10 +170,10 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
 
 
 def _same_classes(saved: dict[str, Any], data: DataSet, folder: RunFolder) -> None:
-    """Whether the labels of the data stand for what they stood for in a checkpoint.
+    """Check that the labels of the data mean the same as in a checkpoint.
 
     Raises:
-        InputError: if they do not; older checkpoints have no names, only a number of classes.
+        InputError: if they do not; older checkpoints have only a number of classes, without names.
     """
     old, new = saved.get("classes"), data.classes or ()
     if saved["num_classes"] != len(new) or (old is not None and tuple(old) != new):
@@ -192,5 +191,5 @@ def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
     except KeyboardInterrupt:
         if workers.main:
             again = printable(f"{workers.command} -m pyro_vae.svi --resume {folder.path}")
-            print(f"\nstopped; every finished epoch is saved. Go on with: {again}", file=sys.stderr)
+            print(f"\nstopped; every finished epoch is saved. Resume with: {again}", file=sys.stderr)
         raise

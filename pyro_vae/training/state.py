@@ -1,4 +1,4 @@
-"""What training goes on from, beside the weights and the optimizer."""
+"""The state of training, beside the weights and the optimizer."""
 
 import math
 import time
@@ -8,15 +8,15 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a run stands after an epoch.
+    """The state of a run after an epoch.
 
     Attributes:
-        epoch, step: how many are done.
-        seconds: the time that training took.
-        core_seconds: the processor's time of it, over all threads.
+        epoch, step: the numbers of finished ones.
+        seconds: the time of training.
+        core_seconds: its processor time over all threads.
         best_elbo, best_epoch: the highest validation ELBO, nats per image, and its epoch.
-        processes: how many train the run together.
-        threads: of torch when the run began; None where it was not kept.
+        processes: the number of processes that train the run together.
+        threads: of torch when the run began; None for runs that did not keep it.
         trace: the digest of the trace so far (:func:`pyro_vae.trace.trace_digest`).
     """
 
@@ -41,7 +41,7 @@ class TrainingState:
         )
 
     def with_best(self, elbo: float) -> Self:
-        """The same, where this epoch's validation ELBO is the highest so far."""
+        """The same, with this epoch as the best so far."""
         return replace(self, best_elbo=elbo, best_epoch=self.epoch)
 
     def ends(self, epochs: int, patience: int | None) -> bool:
@@ -50,18 +50,18 @@ class TrainingState:
         return self.epoch >= epochs or impatient
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """The content for a checkpoint."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> Self:
-        """The state that a checkpoint holds; runs of older versions did not count core-seconds or processes."""
+        """The state in a checkpoint; runs of older versions did not count core-seconds or processes."""
         return cls(**{"core_seconds": math.nan, **saved})
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time and the processor's time since it was made."""
+    """Measures time and processor time from its creation."""
 
     seconds: float
     core_seconds: float

@@ -1,4 +1,4 @@
-"""From z to the likelihood's parameters. One class in a file here is all that a new decoder needs."""
+"""From z to the likelihood's parameters. A new decoder is one class in one file here."""
 
 from pyro_vae.models.decoders.base import Decoder as Decoder
 from pyro_vae.plugs import find

@@ -26,4 +26,4 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def start_at(self, output: Tensor) -> None:
-        """Set the last bias so that the decoder begins around ``output``, of shape ``output_shape``."""
+        """Set the last bias so that the decoder starts around ``output``, of shape ``output_shape``."""

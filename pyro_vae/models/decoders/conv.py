@@ -40,7 +40,7 @@ class ConvDecoder(Decoder):
         for fan_in, fan_out in zip(channels, [*channels[1:], depth], strict=True):
             layers += [ACTIVATIONS[activation](), nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1)]
         self.layers = nn.Sequential(*layers)
-        # A bias for each pixel and not for each channel, so that it can hold the mean image.
+        # A bias for each pixel, not for each channel, so that it can hold the mean image.
         self.bias = nn.Parameter(torch.zeros(self.output_shape))
 
     def forward(self, z: Tensor) -> Tensor:

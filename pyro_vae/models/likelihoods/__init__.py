@@ -1,4 +1,4 @@
-"""p(x|z): what the decoder's numbers mean. One class in a file here is all that a new likelihood needs."""
+"""p(x|z): what the decoder's numbers mean. A new likelihood is one class in one file here."""
 
 from pyro_vae.models.likelihoods.base import Likelihood as Likelihood
 from pyro_vae.plugs import find

@@ -14,9 +14,9 @@ class Likelihood(nn.Module, ABC):
         image_shape: channels, height, width.
     """
 
-    #: the values a pixel may take, inclusive; None where any number will do
+    #: the range of a pixel, inclusive; None for any number
     pixel_range: tuple[float, float] | None = None
-    #: whether images are zeros and ones, so that gray images have to be binarised
+    #: whether images must be zeros and ones, so that gray images are binarised
     binary: bool = False
 
     def __init__(self, image_shape: tuple[int, ...]):
@@ -36,8 +36,8 @@ class Likelihood(nn.Module, ABC):
     def initial_output(self, mean_image: Tensor) -> Tensor:
         """The output, of shape ``output_shape``, whose distribution has the mean ``mean_image``.
 
-        A decoder that starts there is spared the learning of the mean image. Burda et al. 2015 start so; without it
-        a reproduction of their table ended a nat lower.
+        A decoder that starts there need not learn the mean image. Burda et al. 2015 start so; without it a reproduction
+        of their table ended a nat lower.
         """
 
     def independent(self, pixels: dist.TorchDistribution) -> dist.TorchDistribution:
@@ -46,5 +46,5 @@ class Likelihood(nn.Module, ABC):
 
 
 def logit_of_mean(mean_image: Tensor) -> Tensor:
-    """The logit of a mean image, finite also where a pixel is black in every training image."""
+    """The logit of a mean image, finite even if a pixel is black in every training image."""
     return torch.logit(mean_image.clamp(1e-3, 1 - 1e-3))

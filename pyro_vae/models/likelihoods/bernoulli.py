@@ -16,7 +16,7 @@ class Bernoulli(Likelihood):
     binary = True
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
-        # Values strictly between 0 and 1 reach this only with --binarize none, and the run says so.
+        # Values strictly between 0 and 1 occur only with --binarize none, and the run warns of them.
         return self.independent(dist.Bernoulli(logits=output, validate_args=False))
 
     def initial_output(self, mean_image: Tensor) -> Tensor:

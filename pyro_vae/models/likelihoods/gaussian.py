@@ -11,7 +11,7 @@ from pyro_vae.models.likelihoods.base import Likelihood, logit_of_mean
 
 
 class Gaussian(Likelihood):
-    """Normal pixels, a density in units of the pixel values as they are given (images of 8 bits: [0, 1]).
+    """Normal pixels, a density in units of the pixel values (images of 8 bits: [0, 1]).
 
     Args:
         image_shape: channels, height, width.
@@ -52,7 +52,7 @@ class Gaussian(Likelihood):
 
     @property
     def scale(self) -> Tensor:
-        """The standard deviation of all pixels, a scalar; not there when it is decoded."""
+        """The standard deviation of all pixels, a scalar; missing if it is decoded."""
         return self.log_scale.exp() + self.min_scale
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:

@@ -1,4 +1,4 @@
-"""p(z). One class in a file here is all that a new prior needs."""
+"""p(z). A new prior is one class in one file here."""
 
 from pyro_vae.models.priors.base import Prior as Prior
 from pyro_vae.plugs import find

@@ -16,7 +16,7 @@ class Prior(nn.Module, ABC):
         latent_dim: the number D of latent dimensions.
 
     Attributes:
-        decoded_dim: how many of them, the first, the decoder sees; all of them, but where z has layers.
+        decoded_dim: the decoder sees so many of them, the first; all of them unless z has layers.
     """
 
     def __init__(self, latent_dim: int):
@@ -28,12 +28,12 @@ class Prior(nn.Module, ABC):
         """p(z): batch_shape ``()``, event_shape ``(D,)``."""
 
     def bind(self, guide: Guide, image_shape: Sequence[int], mean_image: Tensor | None) -> None:
-        """Show the prior the guide it will be trained with; called once, after both are built.
+        """Give the prior the guide that it is trained with; called once, after both are built.
 
-        Nothing happens here. :class:`VampPrior`, which is made of the guide's posteriors, keeps it.
+        Here it does nothing. :class:`VampPrior`, a mixture of the guide's posteriors, keeps the guide.
 
         Args:
             guide: q(z|x).
             image_shape: channels, height, width.
-            mean_image: of the training images, ``image_shape``; None where weights will be loaded.
+            mean_image: of the training images, ``image_shape``; None if weights are loaded later.
         """

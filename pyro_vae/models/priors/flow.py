@@ -10,17 +10,17 @@ from pyro_vae.nn import require_positive
 
 
 class FlowPrior(Prior):
-    r"""A masked autoregressive flow over N(0, I) that is cheap to score, as training wants it.
+    r"""A masked autoregressive flow over N(0, I); its density is cheap, which training needs.
 
-    Noise is computed from z, all dimensions at once; a sample costs D passes of each transform.
+    The noise of a given z is computed in all dimensions at once; a sample costs D passes of each transform.
 
     Args:
         latent_dim: D.
-        transforms: how many affine autoregressive transforms.
+        transforms: the number of affine autoregressive transforms.
         hidden_dims: widths of each transform's hidden layers.
 
     Raises:
-        ValueError: if ``transforms`` is not positive, or there is but one dimension.
+        ValueError: if ``transforms`` is not positive, or there is only one dimension.
 
     References:
         Papamakarios, Pavlakou & Murray 2017, Masked Autoregressive Flow for Density Estimation, section 3; as the prior

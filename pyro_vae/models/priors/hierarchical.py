@@ -14,10 +14,10 @@ from pyro_vae.nn import Activation, GaussianLayer
 
 
 class HierarchicalPrior(Prior):
-    r"""z2 ~ N(0, I), then :math:`z_1 \sim N(\mu(z_2), \mathrm{diag}\,\sigma^2(z_2))`, of which the decoder sees z1.
+    r"""z2 ~ N(0, I), then :math:`z_1 \sim N(\mu(z_2), \mathrm{diag}\,\sigma^2(z_2))`, and the decoder sees z1.
 
-    z is the vector (z1, z2), so that whatever works on one vector works on both layers: any guide, every bound, AIS.
-    :class:`~guides.BottomUp` and :class:`~guides.TopDown` are the guides made for it. The two-layer networks of the
+    z is the vector (z1, z2), so everything that works on a vector works on both layers: any guide, every bound, AIS.
+    :class:`~guides.BottomUp` and :class:`~guides.TopDown` are guides for this prior. The two-layer networks of the
     paper, 100 and 50 dimensions, are
 
         --latent-dim 150 --prior HierarchicalPrior --guide BottomUp --encoder.hidden_dims [200,200]
@@ -25,13 +25,13 @@ class HierarchicalPrior(Prior):
 
     Args:
         latent_dim: D, of both layers together.
-        top_dim: dimensions of z2; by default a third of all.
-        hidden_dims: the width of each hidden layer of the network from z2 to z1; none make it linear.
+        top_dim: dimensions of z2; by default a third of D.
+        hidden_dims: the width of each hidden layer of the network from z2 to z1; an empty list makes it linear.
         activation: the nonlinearity after each of these layers.
 
     Raises:
-        ValueError: if there is but one dimension, or ``top_dim`` leaves one of the layers empty; by ``bind``, where
-            the guide has two layers and divides z elsewhere.
+        ValueError: if there is only one dimension, or ``top_dim`` leaves a layer empty; by ``bind``, if the guide has
+            two layers and divides z elsewhere.
 
     References:
         Burda, Grosse & Salakhutdinov 2015, Importance Weighted Autoencoders, sections 2 and 5.

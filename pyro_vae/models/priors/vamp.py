@@ -1,4 +1,4 @@
-"""The prior that is made of the guide's own posteriors."""
+"""The prior that is a mixture of the guide's posteriors."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from pyro_vae.nn import require_positive
 class VampPrior(Prior):
     r"""A mixture of the guide's posteriors at learned pseudo-inputs, :math:`p(z) = \frac1K \sum_k q_\phi(z|u_k)`.
 
-    The prior that maximises the ELBO is the aggregate posterior, the mean of q(z|x) over all training images; this is
-    that mean over K images of its own, which begin around the mean of the training images and are learned. They are
-    not held within the range of pixels. The gradient of log p(z) moves the guide as well.
+    The prior that maximises the ELBO is the aggregate posterior, the mean of q(z|x) over all training images; this
+    prior is the same mean over K pseudo-inputs. These start around the mean training image, are learned, and may leave
+    the range of pixels. The gradient of log p(z) also moves the guide.
 
     Args:
         latent_dim: D.
@@ -24,8 +24,8 @@ class VampPrior(Prior):
         spread: the standard deviation, in units of a pixel, of the pseudo-inputs around the mean image at the start.
 
     Raises:
-        ValueError: if ``components`` or ``spread`` is not positive; by ``bind``, where the guide's posterior cannot
-            be scored at any z, or the guide asks the model, whose prior would ask the guide.
+        ValueError: if ``components`` or ``spread`` is not positive; by ``bind``, if the guide's posterior cannot be
+            scored at any z, or the guide needs the model, whose prior needs the guide.
         RuntimeError: if it is used before ``bind``.
 
     References:
