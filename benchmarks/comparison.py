@@ -2,7 +2,7 @@
 
     PYRO_VAE_DATA=DIR python -m benchmarks.comparison [--out comparisons/mnist]
 
-It is ``pyro_vae.compare`` with AEVB's network; runs that are finished are neither trained nor measured again.
+It is ``pyro_vae.compare`` with AEVB's network; finished runs are neither trained nor measured again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def interval(figure: dict[str, Any] | None, sign: str = "") -> str:
-    """A figure with its interval."""
+    """A metric with its interval."""
     return f"{figure['value']:{sign}.2f} [{figure['low']:{sign}.2f}, {figure['high']:{sign}.2f}]" if figure else "—"
 
 

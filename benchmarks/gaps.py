@@ -3,8 +3,7 @@
     python -m benchmarks.guides --data-root DIR --guides MeanField Householder IAF
     python -m benchmarks.gaps --data-root DIR [--runs runs/guides] [--guides MeanField Householder IAF] [--images 100]
 
-Measures the runs that :mod:`benchmarks.guides` trained with ``pyro_vae.evaluate``; what a run has been measured for
-already is not measured again.
+Measures the runs of :mod:`benchmarks.guides` with ``pyro_vae.evaluate``; existing measurements are not repeated.
 """
 
 import argparse
@@ -17,9 +16,9 @@ from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.measures import Options
 from pyro_vae.runs import RunFolder
 
-#: what two cores can afford for a hundred images; Cremer et al. take 100 draws, steps of 1e-3 and ten checks of 100
+#: affordable on two cores for a hundred images; Cremer et al. take 100 draws, steps of 1e-3 and ten checks of 100
 LOCAL = LocalOptimization(num_samples=20, lr=5e-3, check_every=50, patience=5, max_steps=2000)
-#: title, where it is in metrics.json, digits
+#: title, its place in metrics.json, digits
 ROWS = [
     ("ELBO, test", ("test", "elbo", "elbo"), 2),
     ("IWAE_5000, test (lower bound)", ("test", "iwae", "iwae"), 2),
@@ -41,7 +40,7 @@ ROWS = [
 
 
 def cell(metrics: dict[str, Any], path: tuple[str, str, str], digits: int) -> str:
-    """A figure with its standard error, or why there is none."""
+    """A metric with its standard error, or the reason why there is none."""
     entry = metrics["evaluation"].get(path[0], {}).get(path[1], {})
     if "figures" not in entry:
         return "not defined"

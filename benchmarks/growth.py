@@ -1,9 +1,9 @@
 """How the time of an epoch grows with the images, the latent space, the networks and the processes.
 
-    python -m benchmarks.growth            a few minutes on two cores; `benchmarks.speed` has it as its last part
+    python -m benchmarks.growth            a few minutes on two cores; the last part of `benchmarks.speed`
 
-Whole runs of ``svi`` with the compiled step, gather, binarisation and records included; seconds are those of the
-training loop in the median epoch, without the first one, which compiles.
+Whole runs of ``svi`` with the compiled step, gather, binarisation and records included; seconds are of the training
+loop in the median epoch, without the first one, which compiles.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from pyro_vae.runs import RunFolder
 
 BATCH, EPOCHS = 250, 4
 IMAGES = [1_000, 4_000, 16_000, 60_000]
-COMMON = 16_000  #: images where something else grows
+COMMON = 16_000  #: images while another size grows
 LATENTS, HIDDENS = [2, 10, 50, 250], [100, 400, 1600]
 
 
 def stored(count: int, folder: Path) -> Path:
-    """A file whose training split has so many images: 8 of 10."""
+    """A file whose training split has so many images, 8 of 10 in the file."""
     path = folder / f"{count}.npy"
     if not path.exists():
         gray = (gray_images(10_000)[0] * 255).to(torch.uint8).numpy()
@@ -59,7 +59,7 @@ def options(images: int, latent: int, hidden: int, batch_size: int, folder: Path
 
 
 def epoch_seconds(chosen: dict[str, Any], processes: int, threads: int) -> float:
-    """Seconds of the training in one epoch of a run: in this process, or in as many as torchrun is told to start."""
+    """Seconds of training in one epoch of a run, in this process or in several of torchrun."""
     out = Path(chosen["out"])
     if processes == 1:
         pyro_vae.train(quiet=True, **chosen)

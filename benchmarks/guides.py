@@ -2,8 +2,7 @@
 
     python -m benchmarks.guides --data-root DIR [--out runs/guides] [--epochs 30]
 
-Run folders that are finished are not trained again, whatever their number of epochs, and measures that they have are
-not repeated.
+Finished run folders are not trained again, whatever their number of epochs, and existing measures are not repeated.
 """
 
 import argparse
@@ -42,7 +41,7 @@ DIRECTIONS_IMAGES = 1000  #: the first test images, on which directions are coun
 def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
     """The finished run on MNIST with AEVB's network and 20 latent dimensions; ``options`` as the command line has them.
 
-    It is trained, or gone on with, where it is not finished.
+    It is trained or resumed if it is not finished.
     """
     words = ["--data", "mnist", "--data-root", str(data_root), "--latent-dim", "20", *NETWORK, *options]
     parser = make_parser()
@@ -50,7 +49,7 @@ def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
 
 
 def test_images(data_root: Path) -> Tensor:
-    """The 10,000 test images, in the draw of the binarisation that the test ELBO has."""
+    """The 10,000 test images, with the binarisation of the test ELBO."""
     return torch.cat(list(Binarizer(True).held_out(load_data("mnist", data_root).test, 1000)))
 
 
@@ -67,8 +66,8 @@ def iwae_of(run: Run, x: Tensor) -> dict[str, float]:
 def costs(runs: dict[str, Run], x: Tensor, rounds: int = 9, steps: int = 10) -> dict[str, float]:
     """Processor time of a training step on x, one thread, as a multiple of that of the first run.
 
-    The runs take turns of a few steps, and in each round a turn is compared with the first run's turn, so that what
-    else the machine does meets all alike; the median over the rounds. The steps change the runs' weights.
+    The runs take turns of a few steps, and each round compares a turn with the first run's turn, so that other load on
+    the machine affects all alike; the median over the rounds. The steps change the runs' weights.
     """
     torch.set_num_threads(1)
     trainers = {}

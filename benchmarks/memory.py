@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work has at once, beyond what the process had before."""
+"""The peak memory of some work, beyond the memory of the process before it."""
 
 import ctypes
 from pathlib import Path
@@ -9,13 +9,13 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def _own(name: str) -> float:
-    """A size of Linux's account of this process, less what is mapped from files (libraries' code), MiB."""
+    """A size in Linux's status of this process, without memory mapped from files (libraries' code), MiB."""
     sizes = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     return (int(sizes[name].split()[0]) - int(sizes["RssFile"].split()[0])) / 1024
 
 
 def _give_back() -> None:
-    """What was freed goes back to the system, so that it does not count as memory at work."""
+    """Return freed memory to the system, so that it does not count as used."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -24,10 +24,10 @@ def _give_back() -> None:
 class Watch:
     """The peak of some work: ``watch = Watch(device)``, preparations, ``watch.begin()``, work, ``watch.mib()``.
 
-    On a CPU it is the peak of the resident memory since :meth:`begin` above that when the watch was made, libraries'
-    code apart: what the preparations keep counts, what they free does not. On CUDA it is the peak of what torch
-    allocates from then on, preparations included, for a graph takes its memory when it is recorded, not when it is
-    replayed.
+    On a CPU it is the peak of the resident memory since :meth:`begin` above that at creation, without libraries' code:
+    memory that the preparations keep counts, memory that they free does not. On CUDA it is the peak of torch's
+    allocations since creation, preparations included, because a graph takes its memory when it is recorded, not when it
+    is replayed.
     """
 
     def __init__(self, device: str):
@@ -40,13 +40,13 @@ class Watch:
             self.before = _own("VmRSS")
 
     def begin(self) -> None:
-        """From here on the peak is looked for."""
+        """Start to record the peak."""
         if not self.cuda and RESET.exists():
             _give_back()
-            RESET.write_text("5")  # proc(5): the peak becomes the size of now
+            RESET.write_text("5")  # proc(5): reset the peak to the present size
 
     def mib(self) -> float | None:
-        """MiB; None where nobody keeps account: the system, or torch of what JAX takes on a GPU."""
+        """MiB; None if it is unknown: without Linux's status, or for JAX on a GPU."""
         if self.cuda:
             return torch.cuda.max_memory_allocated() / 2**20 - self.before or None
         return _own("VmHWM") - self.before if RESET.exists() else None

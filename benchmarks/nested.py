@@ -1,10 +1,10 @@
-"""Where guides end on the digits beside MeanField, which each of them contains: a section of RESULTS.md.
+"""Guides on the digits beside MeanField, which each of them contains: a section of RESULTS.md.
 
     python -m benchmarks.nested [--out runs/nested] [--seeds 3] [--epochs 200]
 
 Every guide here contains MeanField: some setting of its options' parameters is any diagonal Gaussian. Runs of one seed
-share the decoder's first weights, the batches and the test noise, so guides are compared within a seed. Run folders
-that are finished are not trained again.
+share the decoder's first weights, the batches and the test noise, so guides are compared within a seed. Finished run
+folders are not trained again.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from pyro_vae.data import load_data
 from pyro_vae.estimators import active_units
 
 COLUMNS = ["guide", "training, seed by seed", "mean", "test, seed by seed", "mean", "directions, seed by seed"]
-CONFIDENCE = 0.95  #: of all the intervals of a column together
-#: the guides that hold every diagonal Gaussian; SemiAmortized wraps MeanField by default
+CONFIDENCE = 0.95  #: of all intervals of a column together
+#: the guides that contain every diagonal Gaussian; SemiAmortized wraps MeanField by default
 CONTAINS = {name: "MeanField" for name, guide in GUIDES.items() if guide.has_density and name != "MeanField"}
 
 
@@ -39,7 +39,7 @@ class End(NamedTuple):
 
 
 def end(guide: str, seed: int, out: Path, epochs: int, images: Tensor) -> End:
-    """The end of the run, which is trained or gone on with where it is not finished."""
+    """The end of the run, which is trained or resumed if it is not finished."""
     folder = train_or_resume(out / f"{guide}-{seed}", guide=guide, seed=seed, epochs=epochs, quiet=True).folder
     train = [row.elbo for row in folder.read_trace() if row.split == "train"]
     found = active_units(pyro_vae.load(folder.path, "last").guide, images)
@@ -50,8 +50,8 @@ def end(guide: str, seed: int, out: Path, epochs: int, images: Tensor) -> End:
 def intervals(gains: np.ndarray) -> list[str]:
     """Mean and interval of each guide's differences, ``(guides, seeds)``, in words.
 
-    The variance is pooled over guides and seeds: what is left of a two-way layout, the baseline's row of zeros
-    included, after a mean for each guide and for each seed. The intervals hold together (Bonferroni).
+    The variance is pooled over guides and seeds: the residuals of a two-way layout, with the baseline's row of zeros,
+    after a mean for each guide and for each seed. The intervals hold together (Bonferroni).
     """
     table = np.vstack([np.zeros(gains.shape[1]), gains])
     rest = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
@@ -80,7 +80,7 @@ def main() -> None:
     differences: dict[str, list[list[float]]] = {"train": [], "test": []}
     for guide in options.guides:
         outer = [end(guide, seed, options.out, options.epochs, images) for seed in range(options.seeds)]
-        if guide != "SemiAmortized":  # whose gain is another: it refines lambda for each image
+        if guide != "SemiAmortized":  # its gain has another cause: it refines lambda for each image
             pairs += [(o.directions - i.directions, o.train - i.train) for o, i in zip(outer, inner, strict=True)]
         for part, gains in differences.items():
             gains.append([getattr(o, part) - getattr(i, part) for o, i in zip(outer, inner, strict=True)])

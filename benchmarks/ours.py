@@ -1,4 +1,4 @@
-"""The step as this project takes it, and what it could not be faster than: its matrix products alone."""
+"""This project's step, and a lower limit of its time: its matrix products alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,13 +56,13 @@ class OursCompiled(Ours):
 
 
 class OursCompiledBinarising(Ours):
-    """It with a fresh binarisation at every step."""
+    """Compiled, with a fresh binarisation at every step."""
 
     engine, binarising = "compiled", True
 
 
 class OursCompiledBf16(Ours):
-    """It with bfloat16 products."""
+    """Compiled, with bfloat16 products."""
 
     engine, precision = "compiled", "bf16"
 
@@ -80,7 +80,7 @@ class OursCudaGraph(Ours):
 
 
 class Floor(Row):
-    """Nothing but the step's matrix products, forward and backward, at the rate of one library."""
+    """Only the step's matrix products, forward and backward, at the rate of one library."""
 
     guides, many, library = ("MeanField", "IAF"), True, "onednn"
 
@@ -97,7 +97,7 @@ class Floor(Row):
         elbo = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
         sgd = torch.optim.SGD([*model.parameters(), *guide.parameters()], 0.0)
         svi = SVI(model, guide, sgd, elbo, engine="captured", audit=False)
-        svi.step_record(self.batches[0])  # captures the step, which the next one repeats
+        svi.step_record(self.batches[0])  # captures the step; the next one repeats it
         self.products = products_of(svi, self.batches[0])
         self.flops = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
 
@@ -117,13 +117,13 @@ class Floor(Row):
 
 
 class FloorMKL(Floor):
-    """It by PyTorch's default library."""
+    """The products by PyTorch's default library."""
 
     library = "mkl"
 
 
 def products_of(svi: Any, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Operands and a place for the result of each matrix product in a captured step, with the step's own strides."""
+    """Operands and an output buffer of each matrix product in a captured step, with the step's own strides."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     found: list[tuple[Tensor, Tensor, Tensor]] = []

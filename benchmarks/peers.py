@@ -1,4 +1,4 @@
-"""The step as others take it: Pyro, PyTorch, pythae, NumPyro."""
+"""The step of other libraries: Pyro, PyTorch, pythae, NumPyro."""
 
 import os
 from typing import Any
@@ -11,7 +11,7 @@ from benchmarks.row import HIDDEN, LAST, LATENT, SHAPE, Case, Row, networks
 
 
 class PlainPyro(Row):
-    """Pyro as its VAE tutorial has it: ``SVI.step``, validation on, Bernoulli(probs), one optimizer a parameter."""
+    """Pyro as in its VAE tutorial: ``SVI.step``, validation on, Bernoulli(probs), one optimizer a parameter."""
 
     guides, many = ("MeanField", "IAF"), True
 
@@ -78,13 +78,13 @@ class PyTorch(Row):
 
 
 class PyTorchTuned(PyTorch):
-    """It with oneDNN's products, glibc's pages kept and fused Adam."""
+    """Plain PyTorch with oneDNN's products, glibc's pages kept and fused Adam."""
 
     tuned = True
 
 
 class PyTorchCompiled(PyTorch):
-    """It under torch.compile."""
+    """Plain PyTorch under torch.compile."""
 
     compiled = True
 
@@ -137,13 +137,13 @@ class Pythae(Row):
 
 
 class NumPyro(Row):
-    """NumPyro as its VAE example has it: steps within one jitted ``fori_loop``, binarising each batch afresh."""
+    """NumPyro as in its VAE example: steps in one jitted ``fori_loop``, binarising each batch afresh."""
 
     needs = "numpyro"
 
     def __init__(self, case: Case, gray: Tensor):
         super().__init__(case, gray)
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the other rows live on the same GPU
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the other rows use the same GPU
         import jax
         import numpyro
         import numpyro.distributions as dist

@@ -1,9 +1,9 @@
-"""What bfloat16 products cost in nats: the section "precision" of RESULTS.md.
+"""The cost of bfloat16 products in nats: the section "precision" of RESULTS.md.
 
     python -m benchmarks.precision --data-root DIR [--out runs/precision] [--epochs 30] [--seeds 3]
 
-AEVB's network on MNIST, trained in float32 and in bfloat16 from the same seeds. Run folders that are finished are not
-trained again.
+AEVB's network on MNIST, trained in float32 and in bfloat16 from the same seeds. Finished run folders are not trained
+again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ PRECISIONS = ("fp32", "bf16")
 
 
 def test_elbo(precision: str, seed: int, out: Path, data_root: Path, epochs: int) -> float:
-    """The test ELBO of one run, nats per image, after training it where that has not been done."""
+    """The test ELBO of one run, nats per image; it is trained if needed."""
     chosen = ["--guide", "MeanField", "--epochs", str(epochs), "--precision", precision, "--seed", str(seed)]
     folder = trained(out / f"{precision}-seed{seed}", data_root, *chosen)
     return folder.read_metrics()["test_elbo"]["value"]

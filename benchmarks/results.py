@@ -1,4 +1,4 @@
-"""RESULTS.md: each script owns one section of it and replaces that alone."""
+"""RESULTS.md: each script owns one section and replaces only that."""
 
 import platform
 from pathlib import Path
@@ -12,7 +12,7 @@ HEAD = "# Results\n\nEvery section is written by the command that it names.\n"
 
 
 def machine(threads: int | None = None) -> str:
-    """The machine in words; ``threads`` are those of torch where nothing else is said."""
+    """The machine in words; ``threads`` are torch's by default."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -24,7 +24,7 @@ def machine(threads: int | None = None) -> str:
 
 
 def write_section(name: str, title: str, body: str, path: Path = RESULTS) -> None:
-    """Put a section into RESULTS.md, in the place of the one of this name or at the end."""
+    """Put a section into RESULTS.md: replace the one of this name, or append it."""
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     section = f"{start}\n## {title}\n\n{body.strip()}\n{end}\n"
     text = read_text(path) if path.exists() else HEAD

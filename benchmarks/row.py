@@ -1,7 +1,7 @@
-"""What every row of :mod:`benchmarks.speed` is: a way of taking the same steps on the same images.
+"""The base of every row of :mod:`benchmarks.speed`: a way of taking the same steps on the same images.
 
 All train the same story: z ~ N(0, I) of 50 dimensions, 784 pixels from Bernoulli logits, softplus layers of 400 units,
-Adam at 1e-3. Each row is made in a process of its own.
+Adam at 1e-3. Each row is made in its own process.
 """
 
 import os
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SHAPE, LATENT, HIDDEN = (1, 28, 28), 50, 400
-LAST = 10  #: a row's loss is the mean over so many last steps
+LAST = 10  #: a row's loss is the mean over the last so many steps
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained, and where."""
+    """The guide, the data, the batch and the device of a case."""
 
     guide: str = "MeanField"
     batch_size: int = 256
@@ -30,7 +30,7 @@ class Case:
 
 
 def gray_images(count: int) -> tuple[Tensor, str]:
-    """Gray images ``(count, 1, 28, 28)`` and where they come from."""
+    """Gray images ``(count, 1, 28, 28)`` and their source."""
     if root := os.environ.get("PYRO_VAE_DATA"):
         from pyro_vae.data import load_data
 
@@ -44,9 +44,9 @@ def gray_images(count: int) -> tuple[Tensor, str]:
 class Row(ABC):
     """One way of taking steps on gray images ``(M, 1, 28, 28)`` in [0, 1], M a multiple of the batch size."""
 
-    guides: tuple[str, ...] = ("MeanField",)  #: the guides that it can have
-    many = False  #: whether it can draw several particles
-    needs: str | None = None  #: the package that it is made of
+    guides: tuple[str, ...] = ("MeanField",)  #: the guides that it supports
+    many = False  #: whether it supports several particles
+    needs: str | None = None  #: the package behind it
 
     def __init__(self, case: Case, gray: Tensor):
         torch.manual_seed(0)

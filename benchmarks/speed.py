@@ -1,16 +1,16 @@
-"""What a step costs: this project beside its peers, on this machine.
+"""The cost of a step: this project beside its peers, on this machine.
 
     python -m benchmarks.speed                             the tables of RESULTS.md, twelve minutes or so on two cores
     python -m benchmarks.speed --cases MeanField/256/1     one case, and nothing is written but the JSON file
 
-Every row lives in a process of its own, with its own allocator and precision settings; the processes take turns, one at
-a time, a few steps each, round after round, so that a change of the machine's pace meets all of them. What is shown is
-the median over the rounds, ± half of their interquartile range. All rows take the same number of steps on the same
-images (MNIST's training images where PYRO_VAE_DATA has them, synthetic ones elsewhere), and their losses after these
-must be finite and alike. MiB is the most memory that the steps had at once, beyond what the process had before the
-first: gradients, the optimizer's state, what lies between forward and backward pass, and what a compiler leaves behind.
-The time until a row is ready is that of its imports, its compilation (with Inductor's cache empty) and two steps; on
-CUDA five, for a graph is recorded at the fourth.
+Every row has its own process, with its own allocator and precision settings; the processes take turns, one at a time, a
+few steps each, round after round, so that a change of the machine's pace affects all of them. The tables show the
+median over the rounds, ± half of their interquartile range. All rows take the same number of steps on the same images
+(MNIST's training images if PYRO_VAE_DATA has them, otherwise synthetic ones), and their final losses must be finite and
+alike. MiB is the peak memory of the steps, beyond the memory of the process before the first: gradients, the
+optimizer's state, tensors kept for the backward pass, and the compiler's remains. The time until a row is ready
+includes its imports, its compilation (with Inductor's cache empty) and two steps; on CUDA five, because a graph is
+recorded at the fourth.
 """
 
 import argparse
@@ -48,11 +48,11 @@ from benchmarks.speed_tables import (
 )
 from pyro_vae.files import write_atomic
 
-IMAGES = 8192  #: the steps go round these, or as many of them as are whole batches
-MAIN = Case("MeanField", 256, 1)  #: the case that has every row
+IMAGES = 8192  #: the steps cycle through these, in whole batches
+MAIN = Case("MeanField", 256, 1)  #: the case with every row
 CASES = [MAIN, Case("MeanField", 100, 1), Case("MeanField", 2048, 1), Case("MeanField", 256, 50)]
 CASES += [Case("IAF", 256, 1), Case("IAF", 256, 50)]
-#: the rows that the other cases have: of each peer the fastest way, of our own all that the targets ask for
+#: the rows of the other cases: the fastest of each peer, and all of our own that the targets need
 CORE = [PYRO, "PyTorch, torch.compile, tuned", NUMPYRO, "eager", COMPILED, BINARISING, BF16_BINARISING, REPLAYED]
 CORE += ["products alone, oneDNN"]
 
@@ -61,7 +61,7 @@ def case_of(words: str) -> Case:
     """``GUIDE/BATCH/PARTICLES`` as a case.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: if it is not one.
     """
     guide, batch_size, particles = words.split("/")
     case = Case(guide, int(batch_size), int(particles))
@@ -71,7 +71,7 @@ def case_of(words: str) -> Case:
 
 
 def work(name: str, case: Case, images: Path, threads: int, connection: Connection) -> None:
-    """A row's process: make the row, then take as many steps as it is told, each time."""
+    """A row's process: make the row, then take the requested steps, again and again."""
     torch.set_num_threads(threads)
     gray = torch.load(images)[: IMAGES // case.batch_size * case.batch_size]
     began = time.perf_counter()
@@ -86,7 +86,8 @@ def work(name: str, case: Case, images: Path, threads: int, connection: Connecti
 
 
 def timed(row: Row, steps: int) -> tuple[float, float, float]:
-    """Seconds that so many steps take, and of the processor, and their loss; on CUDA by events of the device."""
+    """The seconds of so many steps, of the clock and of the processor, and their loss; on CUDA by events of the
+    device."""
     device = row.case.device
     events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device == "cuda" else []
     began, busy = time.perf_counter(), time.process_time()
@@ -115,7 +116,7 @@ def measure(
         workers[name] = (process, here)
         try:
             results[name] = {"row": name, "start_seconds": here.recv(), "ms": [], "cpu_ms": [], "loss": []}
-        except EOFError:  # its traceback is on the terminal
+        except EOFError:  # the terminal has its traceback
             results[name] = {"row": name, "failed": True}
             del workers[name]
     for _ in range(rounds):
@@ -141,7 +142,7 @@ def measure(
 
 
 def circumstances(threads: int, images: str) -> dict[str, Any]:
-    """Where and with what the numbers were made."""
+    """The machine, the packages and the settings behind the numbers."""
     versions: dict[str, str | None] = {}
     for package in ("pyro-ppl", "numpyro", "jax", "pythae"):
         try:
@@ -158,7 +159,7 @@ def circumstances(threads: int, images: str) -> dict[str, Any]:
 
 
 def section(report: dict[str, Any], command: str, clock: str) -> str:
-    """What RESULTS.md says of it."""
+    """The section for RESULTS.md."""
     where = report["circumstances"]
     packages = ", ".join(
         f"{name} {where[name] or 'not installed'}" for name in ("pyro-ppl", "numpyro", "jax", "pythae")
@@ -177,7 +178,7 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
         *map(show, report["cases"]),
     ]
     if "growth" in report:
-        from benchmarks import growth  # not above: the rows' processes are to import what they need by themselves
+        from benchmarks import growth  # not above: each row's process imports only what it needs
 
         parts.append(growth.show(report["growth"], report["threads"]))
     return "\n\n".join(parts)

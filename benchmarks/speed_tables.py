@@ -1,4 +1,4 @@
-"""From what :mod:`benchmarks.speed` measured to tables and verdicts in Markdown."""
+"""From the measurements of :mod:`benchmarks.speed` to tables and verdicts in Markdown."""
 
 import statistics
 from math import isfinite
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 from benchmarks.results import table
 
-ALIKE = 0.05  #: how far a row's loss may be from the median of all, relative; noise and initialisation differ
+ALIKE = 0.05  #: the largest relative distance of a row's loss from the median of all; noise and initialisation differ
 
 PYRO, NUMPYRO, COMPILED, REPLAYED = "Pyro, as its tutorial", "NumPyro, binarising", "compiled", "cudagraph"
 BINARISING, BF16_BINARISING = "compiled, binarising", "compiled, bf16, binarising"
-FLOOR = "products alone"  #: how the names of the rows begin that do nothing but the step's matrix products
+FLOOR = "products alone"  #: the start of the names of the rows with only the step's matrix products
 
 
 def judge(rows: list[dict[str, Any]]) -> None:
-    """Say of each row whether its loss fell, and to where the others' did."""
+    """Judge for each row whether its loss fell, and to the level of the others."""
     trained = [row for row in rows if "median_ms" in row and not row["row"].startswith(FLOOR)]
     finite = [row["loss"][-1] for row in trained if isfinite(row["loss"][-1])]
     middle = statistics.median(finite) if finite else float("nan")
@@ -72,10 +72,10 @@ TARGETS = [
 
 
 def targets(cases: list[dict[str, Any]]) -> str:
-    """Of each target that the measured cases can judge: what is wanted, what is found, whether it is met.
+    """For each target that the measured cases can judge: the target, the measurement, and whether it is met.
 
-    Where a step's float32 products by themselves take longer than the target allows, the table says so. Empty where the
-    cases can judge none.
+    If a step's float32 products alone take longer than the target allows, the table says so. Empty if the cases can
+    judge no target.
     """
     lines = []
     for case in cases:

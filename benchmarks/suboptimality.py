@@ -3,10 +3,10 @@
     python -m benchmarks.guides --data-root DIR --guides MeanField Householder IAF
     python -m benchmarks.suboptimality --data-root DIR [--runs runs/guides] [--images 100]
 
-The first: a larger encoder shrinks the amortization gap. MeanField is trained with three encoders, of which the middle
-one is the run of :mod:`benchmarks.guides`. The second: a model learns to suit the guide that it is trained with. For
-the model of each guide, the best factorised and the best full-rank Gaussian of each image are found by optimisation;
-no encoder has a part in that. Runs that are finished are not trained again, nor measured again.
+The first: a larger encoder shrinks the amortization gap. MeanField is trained with three encoders; the middle one is
+the run of :mod:`benchmarks.guides`. The second: a model learns to suit the guide of its training. For the model of each
+guide, optimisation without an encoder finds the best factorised and the best full-rank Gaussian of each image. Finished
+runs are neither trained nor measured again.
 """
 
 import argparse
@@ -35,7 +35,7 @@ BOUND = "log p(x) at least: IWAE_1000 at q*"
 
 
 class Free(Guide):
-    """A family without an encoder: lambda of each image starts where the family is nearest to draws of another q.
+    """A family without an encoder: lambda of each image starts at the family's best fit to draws of another q.
 
     Args:
         family: a class of guides whose posterior has no weights of its own and scores any z.
@@ -73,7 +73,7 @@ def best_of(family: type[Guide], model: Model, trained: Guide, x: Tensor) -> Est
 
 
 def gaps(folder: RunFolder, settings: Options, data_root: Path) -> dict[str, Estimate]:
-    """The split gap of a run on test images, with the figures of each image."""
+    """The split gap of a run on test images, with the metrics of each image."""
     (found,) = evaluate([folder.path], settings, ["elbo", "gap"], train=False, data_root=data_root)
     pieces, _ = Ledger(folder).begun("test", "gap", found["test"]["gap"].settings)
     return joined(pieces).figures

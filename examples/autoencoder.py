@@ -3,14 +3,14 @@
     python examples/autoencoder.py --out runs/autoencoder
 
 trains both on the digits with the same networks, the same two latent dimensions and the same likelihood. They differ
-in the guide and in the weight of the KL term alone: the autoencoder is ``Delta``, a point for q(z|x), with weight 0.
-Then it asks of each what a generative model has to answer, and writes ``results.md`` and ``autoencoder.png``:
+only in the guide and in the weight of the KL term: the autoencoder is ``Delta``, a point for q(z|x), with weight 0.
+Then it measures each as a generative model, and writes ``results.md`` and ``autoencoder.png``:
 
-- log p(x) of the test images, for z ~ N(0, I) as the model says, by quadrature over the latent plane: exact, so that
-  neither model is helped or harmed by an estimator that needs a good q(z|x);
-- the same for a third model, the autoencoder with a Gaussian fitted to its training codes as its prior, which is the
-  usual repair (Ghosh et al. 2020, From Variational to Deterministic Autoencoders);
-- how far what they draw, and what lies half way between two codes, is from the nearest training image.
+- log p(x) of the test images, for z ~ N(0, I) as in the model, by quadrature over the latent plane: exact, so no
+  estimator that needs a good q(z|x) helps or harms either model;
+- the same for a third model, the autoencoder whose prior is a Gaussian fitted to its training codes, the usual repair
+  (Ghosh et al. 2020, From Variational to Deterministic Autoencoders);
+- the distance of their samples, and of mid-points of two codes, from the nearest training image.
 """
 
 import argparse
@@ -43,17 +43,17 @@ def everything(images: Images) -> Tensor:
 def log_evidence(model: VAE, prior: dist.MultivariateNormal, x: Tensor, side: int) -> Tensor:
     """log p(x) for each image, ``(N,)``, nats: the sum of p(z) p(x|z) over ``side`` x ``side`` cells of the plane.
 
-    The plane is cut at 6 standard deviations of the prior, outside of which it has less than 1e-7 of its mass, and
-    the grid follows the prior's own axes.
+    The plane is cut at 6 standard deviations of the prior, with less than 1e-7 of its mass outside, and the grid
+    follows the prior's axes.
     """
     axis = (torch.arange(side) + 0.5) * (12 / side) - 6
     noise = torch.cartesian_prod(axis, axis)
     mass = dist.Normal(0, 1).log_prob(noise).sum(-1) + 2 * np.log(12 / side)
     total = torch.full((len(x),), -torch.inf)
-    # So many points at once that their pixels stay in the processor's cache: ten times faster than a thousand points.
+    # The pixels of so many points stay in the processor's cache: ten times faster than a thousand points.
     points = (prior.loc + noise @ prior.scale_tril.mT).split(64)
     for z, log_mass in zip(points, mass.split(64), strict=True):
-        # A model of p(x|z) takes (points, images) at once where z has a dimension of one for the images.
+        # p(x|z) takes (points, images) at once if z has a dimension of one for the images.
         here = model.likelihood(model.decoder(z[:, None])).log_prob(x) + log_mass[:, None]
         total = torch.logaddexp(total, here.logsumexp(0))
     return total
@@ -65,11 +65,11 @@ def nearest(images: Tensor, to: Tensor) -> Tensor:
 
 
 class Side:
-    """One model with its prior, and all that is asked of it.
+    """One model with its prior, and its measurements.
 
     Args:
         run: the model and the guide.
-        prior: what z is drawn from.
+        prior: of z.
         x: test images.
         train: training images.
     """

@@ -1,12 +1,12 @@
-"""Full variational Bayes: what the decoder's weights are known to be, with few images and with many (AEVB, Appendix F).
+"""Full variational Bayes: the posterior of the decoder's weights, with few images and with many (AEVB, Appendix F).
 
     python examples/bayes_weights.py --out runs/bayes_weights
 
-trains :class:`~pyro_vae.models.BayesianVAE` on 100, 400 and all 1,297 training digits, as many steps each, and beside
-it the same networks as a VAE, whose weights are a point. It asks of each how far the posterior q(theta) has come from
-the prior N(0, I), how much the images at fixed z differ between draws of theta, and how well test images are predicted:
-by the posterior means, and by the posterior predictive, the mean of p(x|theta) over draws of theta. Writes
-``results.md`` and ``bayes_weights.png``.
+trains :class:`~pyro_vae.models.BayesianVAE` on 100, 400 and all 1,297 training digits, with equal numbers of steps, and
+beside it the same networks as a VAE, whose weights are a point. It measures how far the posterior q(theta) is from the
+prior N(0, I), how much the images at fixed z differ between draws of theta, and how well it predicts test images: by
+the posterior means, and by the posterior predictive, the mean of p(x|theta) over draws of theta. Writes ``results.md``
+and ``bayes_weights.png``.
 
 With 100 images the posterior predictive is far ahead of the VAE. With all of them the VAE is ahead: a mean-field
 posterior pays for every weight it keeps. Both are measured in ``results.md``.
@@ -35,7 +35,7 @@ ROWS = 3  #: draws of theta in the picture
 
 
 def few_images(out: Path, count: int, train: Images) -> str:
-    """A file of digits of which ``count`` will be trained on: a tenth each is kept for validation and test."""
+    """A file of digits with ``count`` for training; a tenth each is for validation and test."""
     path = out / f"digits-{count}.npy"
     if not path.exists():
         total = next(n for n in range(count, 2 * count) if n - 2 * (n // 10) == count)
@@ -45,7 +45,7 @@ def few_images(out: Path, count: int, train: Images) -> str:
 
 
 def run_of(args: argparse.Namespace, model: str, data: str, count: int) -> Run:
-    """The run of this model on so many images, trained where it is not there or not finished."""
+    """The run of this model on so many images, trained if it is missing or not finished."""
     run = train_or_resume(
         args.out / f"{model}-{count}",
         data=data,
@@ -59,12 +59,12 @@ def run_of(args: argparse.Namespace, model: str, data: str, count: int) -> Run:
         lr_schedule="cosine",
         engine="eager",
     )
-    # A posterior is had at the end of training; a point is taken where it predicts validation images best.
+    # A posterior is taken at the end of training, a point at its best validation ELBO.
     return pyro_vae.load(run.folder.path, "last") if model == "BayesianVAE" else run
 
 
 class Findings(NamedTuple):
-    """What is asked of the model of so many images."""
+    """The measurements of the model of so many images."""
 
     kl: float  #: KL(q(theta) || p(theta)), nats, of all weights
     scale: float  #: posterior standard deviation of a weight, mean over weights; the prior's is 1

@@ -2,7 +2,7 @@
 
     python examples/fast_svi.py [--engine compiled] [--steps 1000]
 
-The same seed gives the same losses; the time of a step is what changes.
+The same seed gives the same losses; only the time of a step changes.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""What the encoder is worth as a feature extractor: classifiers with few labels, and clusters.
+"""The quality of the encoder as a feature extractor: classifiers with few labels, and clusters.
 
     python examples/features.py --data mnist --latent-dim 10 --epochs 15 --out runs/features
     python examples/features.py --out runs/features-digits
 
 trains an autoencoder (``Delta`` with KL weight 0) and a VAE without labels, takes their codes (posterior means) and as
 many principal components, and gives each, and the raw pixels, to two classifiers: the nearest neighbours (k = 5) and
-logistic regression. They see 100, 1,000 and all training labels; where fewer than all, over three draws of them, each
-with as many of every class. Whether classes are clusters is measured on test images: the silhouette of the true
-classes, and the normalised mutual information between them and ten clusters of k-means. All features are first scaled
-to unit variance, but raw pixels, which have one unit. ``results.md`` and ``features.png`` are written.
+logistic regression. They see 100, 1,000 and all training labels; fewer than all are drawn three times, evenly over the
+classes. Two metrics on test images say whether classes are clusters: the silhouette of the true classes, and the
+normalised mutual information between them and ten clusters of k-means. All features are first scaled to unit variance,
+except raw pixels, which have one unit. ``results.md`` and ``features.png`` are written.
 """
 
 import argparse

@@ -7,12 +7,12 @@ trains a run for each row on dynamically binarised MNIST with the paper's networ
 rows that end in 2L, 784-200-200-100 and 100-100-100-50; tanh, the output's bias at the logit of the mean image, all
 60,000 training images. ``pyro_vae.evaluate`` then measures each:
 log p(x) by the importance-weighted bound of 5,000 samples, the ELBO, active units. ``results.md`` and ``table.png`` are
-written. Training and measuring go on where they were stopped, so that rows can be added one by one.
+written. Training and measuring resume after a stop, so rows can be added one by one.
 
 Schedules: ``paper`` is section 5 of the paper: 3,280 epochs in eight stages of 3^i epochs, i = 0..7, with batches of 20
-and the learning rate 0.001 x 10^(-i/7), and every term of the ELBO by sampling; what differs is Adam's epsilon
-(torch's 1e-8 for the authors' 1e-4). ``cpu`` is this project's own, some 40 times fewer updates: 250 epochs of batches
-of 50, the learning rate from 0.0015 to 0 along a cosine, and for the VAE the KL in closed form.
+and the learning rate 0.001 x 10^(-i/7), and every term of the ELBO by sampling; only Adam's epsilon differs (torch's
+1e-8 instead of the authors' 1e-4). ``cpu`` is this project's own, some 40 times fewer updates: 250 epochs of batches of
+50, the learning rate from 0.0015 to 0 along a cosine, and for the VAE the KL in closed form.
 """
 
 import argparse
@@ -54,12 +54,12 @@ PUBLISHED: dict[str, tuple[float | None, float | None]] = {
     "IWAE-5-2L": (83.89, None),
     "IWAE-50-2L": (82.90, None),
 }
-SAME = {"IWAE-1": "VAE-1", "IWAE-1-2L": "VAE-1-2L"}  #: with one sample the bounds are one
+SAME = {"IWAE-1": "VAE-1", "IWAE-1-2L": "VAE-1-2L"}  #: with one sample the bounds are equal
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, in which steps, and by which estimator the VAE's rows are trained."""
+    """The epochs, the steps and the estimator of the VAE's rows."""
 
     epochs: int
     batch_size: int
@@ -76,7 +76,7 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Row:
-    """What one line of the table says."""
+    """One line of the table."""
 
     name: str
     nll: Estimate
@@ -88,7 +88,7 @@ class Row:
 
 
 def options(row: str, schedule: Schedule) -> dict[str, Any]:
-    """The options of the run of one row, as ``pyro_vae.train`` takes them."""
+    """The options of the run of one row, for ``pyro_vae.train``."""
     bound, k, *two_layers = row.split("-")
     network = {"hidden_dims": [200, 200], "activation": "tanh"}
     one = {"latent_dim": 50}
@@ -115,7 +115,7 @@ def options(row: str, schedule: Schedule) -> dict[str, Any]:
 
 
 def train(folder: Path, **chosen: Any) -> None:
-    """The run in this folder: begun, gone on with, or left as it is where it is finished.
+    """The run in this folder: started, resumed, or left unchanged if it is finished.
 
     Raises:
         InputError: if the folder has a run of another schedule.
@@ -129,7 +129,7 @@ def train(folder: Path, **chosen: Any) -> None:
 
 
 def measure(folder: Path, images: int, samples: int, device: str) -> Row:
-    """One line of the table, from a finished run; what was measured before is read and not measured again."""
+    """One line of the table, from a finished run; existing measurements are read."""
     settings = Options(images=images, iwae_samples=samples)
     [found] = evaluate([folder], settings, ["elbo", "iwae", "units"], train=False, device=device)
     test, trace = found["test"], RunFolder(folder).read_trace()
@@ -145,7 +145,7 @@ def measure(folder: Path, images: int, samples: int, device: str) -> Row:
 
 
 def published(row: str, data: str) -> tuple[float | None, float | None]:
-    """What there is beside a row; nothing where the data are not MNIST."""
+    """The published values beside a row; empty if the data are not MNIST."""
     return PUBLISHED[row] if data == "mnist" else (None, None)
 
 

@@ -12,11 +12,11 @@ SECONDS_BETWEEN_UPDATES = 0.5
 
 
 class Heartbeat:
-    """Says what goes on after some seconds of silence; each time that it must, it waits twice as long, up to a minute.
+    """Names the present work after some seconds of silence; each time it waits twice as long, up to a minute.
 
     Args:
         say: takes a line.
-        words: what goes on at this moment; empty says nothing.
+        words: the present work; empty prints nothing.
         silence: seconds.
     """
 
@@ -62,7 +62,7 @@ class NotebookLine:
         return shell is not None and hasattr(shell, "kernel")
 
     def show(self, part: float, words: str) -> None:
-        """Show how far it is, ``part`` of 1, and what goes on; at most some times a second."""
+        """Show the progress, ``part`` of 1, and the present work; at most a few times a second."""
         if time.monotonic() - self.shown < SECONDS_BETWEEN_UPDATES and part < 1:
             return
         from IPython.display import display

@@ -35,7 +35,7 @@ def save_figure(folder: RunFolder, name: str, figure: Figure) -> None:
 
 
 @torch.no_grad()
-def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: RunFolder) -> None:
+def draw(model: Model, guide: Guide, data: DataSet, binarizer: Binarizer, folder: RunFolder) -> None:
     """Draw all pictures of a run: of a :class:`~pyro_vae.models.VAE`, or of a model of labels.
 
     Other models have no decoder to show.
@@ -43,9 +43,9 @@ def draw(model: Model, guide: Guide, data: DataSet, seen: Binarizer, folder: Run
     with seeded(0):
         figures: dict[str, Figure] = {}
         if isinstance(model, VAE):
-            figures = _figures(model, guide, data, seen)
+            figures = _figures(model, guide, data, binarizer)
         elif isinstance(model, ConditionalVAE) and isinstance(guide, LabelGuide):
-            figures = label_figures(model, guide, data, seen)
+            figures = label_figures(model, guide, data, binarizer)
         for name, figure in figures.items():
             save_figure(folder, name, figure)
 
@@ -56,8 +56,8 @@ def _shown(images: Tensor, data: DataSet) -> np.ndarray:
     return ((images - low) / (high - low)).cpu().numpy()
 
 
-def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
-    x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+def _figures(model: VAE, guide: Guide, data: DataSet, binarizer: Binarizer) -> dict[str, Figure]:
+    x = next(binarizer.held_out(data.test, min(SCATTERED, len(data.test))))
 
     def shown(images: Tensor) -> np.ndarray:
         return _shown(images, data)
@@ -69,7 +69,7 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
     first = x[:SHOWN]
     prior = model.prior()
     rows = {"test image": shown(first), "reconstruction": means(z[:SHOWN])}
-    if seen.binary:
+    if binarizer.binary:
         rows = {"gray image": shown(data.test.batch(slice(0, SHOWN))), **rows}
     figures = {
         "reconstructions": plots.image_grid(rows, "Test images and their reconstructions, E[x|z] at z ~ q(z|x)"),
@@ -85,9 +85,9 @@ def _figures(model: VAE, guide: Guide, data: DataSet, seen: Binarizer) -> dict[s
 
 
 @torch.no_grad()
-def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen: Binarizer) -> dict[str, Figure]:
+def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, binarizer: Binarizer) -> dict[str, Figure]:
     """Samples for each label, and test images under every label in their own style."""
-    x = next(seen.held_out(data.test, min(SCATTERED, len(data.test))))
+    x = next(binarizer.held_out(data.test, min(SCATTERED, len(data.test))))
     classes = data.classes
     assert data.test.labels is not None
     assert classes is not None
@@ -101,7 +101,7 @@ def label_figures(model: ConditionalVAE, guide: LabelGuide, data: DataSet, seen:
 
     z = guide.given(x, y).sample()
     rows = {"test image": _shown(x[:SHOWN], data)}
-    if seen.binary:
+    if binarizer.binary:
         rows = {"gray image": _shown(data.test.batch(slice(0, SHOWN)), data), **rows}
     rows["reconstruction"] = _shown(model.given(z[:SHOWN], y[:SHOWN]).mean, data)
     return {

@@ -5,7 +5,7 @@
 
 MNIST with 3, 5, 10, 20 and 200 latent dimensions, Frey Faces with 2, 5, 10 and 20, and in the table MNIST's gray values
 as targets with 20; networks and training are those of ``network.py``. Writes ``figure2.png`` and ``figure2.md``. A
-stopped script goes on where it was, and ``--schedule paper`` goes on from the short runs. The paper's other curves,
+stopped script resumes, and ``--schedule paper`` resumes the short runs. The paper's other curves,
 wake-sleep's, are not here: wake-sleep does not maximise the bound by SVI, and would need a training loop of its own.
 """
 

@@ -2,6 +2,6 @@
 
     python -m pyro_vae.compare --guides MeanField,IAF,NSF --seeds 5 --data digits --out comparisons/digits
 
-``grid`` makes runs of the command line, ``work`` does one of them, ``processes`` and ``cluster`` do them all,
-``results``, ``statistics`` and ``analysis`` say what was found, ``record``, ``pictures`` and ``report`` write it down.
+``grid`` makes runs of the command line; ``work`` does one of them, ``processes`` and ``cluster`` all of them;
+``results``, ``statistics`` and ``analysis`` compute the findings; ``record``, ``pictures`` and ``report`` write them.
 """

@@ -18,15 +18,15 @@ def run_on_ray(
     threads: int,
     device: str = "auto",
 ) -> None:
-    """Do the work of each trial in a Ray task.
+    """Do each trial in a Ray task.
 
     Every node must see the folder of the comparison, the data and this package, as on a shared file system.
 
     Args:
-        address: "local" starts Ray on this machine; else what ``ray.init`` takes: "auto", "ray://HOST:10001".
-        workers: on this machine, how many tasks run at a time; a cluster decides that itself.
+        address: "local" starts Ray on this machine; else an address for ``ray.init``: "auto", "ray://HOST:10001".
+        workers: on this machine, the number of tasks at a time; a cluster decides this itself.
         threads: cores that a task asks for.
-        device: what the runs want; but for "cpu", a task asks for a GPU as well where there are any.
+        device: of the runs; unless it is "cpu", a task also asks for a GPU if there are any.
 
     Raises:
         InputError: if Ray is not installed, or there is no cluster at the address.
@@ -44,7 +44,7 @@ def run_on_ray(
         raise InputError(f"--ray {address}: {' '.join(str(error).split())[:300]}") from error
     try:
         gpus = 1 if device != "cpu" and ray.cluster_resources().get("GPU") else 0
-        # A run that failed would fail again, and one whose node was lost goes on with the next command.
+        # A failed run would fail again; the next command resumes one whose node was lost.
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_one)
         open_ = {task.remote(work, trial): trial for trial in trials}
         while open_:
@@ -59,13 +59,13 @@ def run_on_ray(
 
 
 def _paths() -> dict[str, Any]:
-    """A guide of the user's own is imported from the folder that the command was started in, as without Ray."""
+    """The user's own guide is imported from the command's working directory, as without Ray."""
     paths = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}}
 
 
 def _one(work: Job, trial: Trial) -> str | None:
-    """The reason why a trial failed; None where it did not."""
+    """The reason why a trial failed; None if it did not."""
     try:
         work(trial)
     except (Exception, SystemExit) as error:

@@ -1,4 +1,4 @@
-"""The command, from its words to the report."""
+"""The command, from its options to the report."""
 
 import os
 import sys
@@ -37,12 +37,12 @@ def main(argv: list[str]) -> None:
 
 
 def work_through(plan: Plan) -> dict[str, str]:
-    """Do all runs that are not done yet; the reasons of those that failed, by their name."""
+    """Do all runs that are not done yet; return the reasons of failed ones, by name."""
     logs = make_folder(plan.out / "logs")
     devices = _devices(plan.device)
     slots = len(devices) or (1 if plan.device.startswith("cuda") else cores())
     workers = min(plan.workers or slots, len(plan.trials))
-    # Together no more than there are cores, and none more than OMP_NUM_THREADS allows.
+    # Together at most the number of cores, and each at most OMP_NUM_THREADS.
     threads = max(1, min(cores() // workers, torch.get_num_threads()))
     work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads, plan.trust)
     with Dashboard(plan.trials) as dashboard:
@@ -56,13 +56,13 @@ def work_through(plan: Plan) -> dict[str, str]:
 
                 run_on_ray(plan.trials, work, dashboard.tell, plan.ray, workers, work.threads, plan.device)
         except KeyboardInterrupt:
-            dashboard.say("stopped; every finished epoch is kept: the same command goes on from there")
+            dashboard.say("stopped; every finished epoch is kept: the same command resumes")
             sys.exit(130)
     return {path.name: reason for path, reason in dashboard.failed.items()}
 
 
 def _devices(name: str) -> list[str]:
-    """The GPUs that the workers take in turn, as CUDA_VISIBLE_DEVICES has them; none on a CPU or where one is named."""
+    """The GPUs that the workers take in turn, from CUDA_VISIBLE_DEVICES; empty on a CPU or if the option names one."""
     if name not in ("auto", "cuda") or not torch.cuda.is_available():
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -70,7 +70,7 @@ def _devices(name: str) -> list[str]:
 
 
 def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
-    """Compare what has finished, and write and print it.
+    """Compare the finished runs; write and print the result.
 
     Raises:
         InputError: if no run has finished.
@@ -113,7 +113,7 @@ def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
 
 @contextmanager
 def only_one(out: Path) -> Iterator[None]:
-    """Hold the folder of the comparison, so that two commands never train the same run.
+    """Lock the folder of the comparison, so that two commands never train the same run.
 
     Raises:
         InputError: if another command works there.

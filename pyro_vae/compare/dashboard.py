@@ -1,4 +1,4 @@
-"""What is seen while the grid is worked through: a table in a terminal, a line for each run that ends elsewhere."""
+"""The progress of the grid: a table in a terminal, elsewhere a line for each run that ends."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from pyro_vae.terminal import PlainConsole
 
 
 class Dashboard:
-    """Shows the trials; it reads run folders and is told only which trials have ended.
+    """Shows the trials; it reads run folders, and the caller reports which trials have ended.
 
     Attributes:
         failed: the reason of each trial that failed.
@@ -49,7 +49,7 @@ class Dashboard:
             self.heart.__exit__(*exception)
 
     def tell(self, trial: Trial, reason: str | None) -> None:
-        """A trial has ended: it failed for this reason, or it is measured."""
+        """A trial has ended: it failed for this reason, or it was measured."""
         self.ended.add(trial.path)
         if reason is not None:
             self.failed[trial.path] = reason
@@ -58,7 +58,7 @@ class Dashboard:
         self.say(f"[{len(self.ended)}/{len(self.trials)}] {trial.name}: {words}")
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def _what_goes_on(self) -> str:
@@ -82,7 +82,7 @@ class Dashboard:
         return "measuring" if now.state == "trained" else now.state
 
     def _screen(self) -> Group:
-        """The runs that are going, those that ended lately and those that come next, as many as fit."""
+        """The present runs, the last ended ones and the next ones, as many as fit."""
         room = max(4, self.console.height - 8)
         open_ = [path for path in self.trials if path not in self.ended]
         ended = [path for path in self.trials if path in self.ended]

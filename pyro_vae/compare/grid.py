@@ -1,8 +1,8 @@
 """From the words of the command line to a grid of runs.
 
 An option given as a list makes an arm of each choice: ``--guides MeanField,IAF --latent-dim 2,10`` are four arms. A
-class may carry options of its own: ``--guides "IAF(transforms=2),IAF(transforms=8)"``. Each arm is trained once a seed;
-runs of one seed have the same data order, first decoder weights and test noise.
+class may carry its options: ``--guides "IAF(transforms=2),IAF(transforms=8)"``. Each arm is trained once a seed; runs
+of one seed have the same data order, first decoder weights and test noise.
 """
 
 import re
@@ -16,13 +16,13 @@ from typing import NamedTuple
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
 
-# These are the same for all runs, or the runs could not be compared. Their values may have commas in them.
+# These are the same for all runs, because otherwise runs cannot be compared. Their values may contain commas.
 SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed"}
 VARIED = set(Config.__dataclass_fields__) - SHARED
 
 
 class Choice(NamedTuple):
-    """One value of one option that was given as a list."""
+    """One value of an option that was given as a list."""
 
     option: str
     value: str
@@ -41,7 +41,7 @@ class Choice(NamedTuple):
         return words
 
     def label(self) -> str:
-        """How the choice is called: a class by its own name, any other value with its option."""
+        """The name of the choice: a class by its name, any other value with its option."""
         if re.match(r"[A-Za-z_][\w.]*(\(.*\))?$", self.value) and "." not in self.option:
             path, bracket, rest = self.value.partition("(")
             return path.rpartition(".")[2] + bracket + rest
@@ -52,7 +52,7 @@ class Arm(NamedTuple):
     """One combination of choices.
 
     Attributes:
-        name: what tells it from the others.
+        name: different from all others.
         words: the command line of ``svi`` that trains it, without seed and folder.
     """
 
@@ -71,8 +71,8 @@ class Trial:
 
     Attributes:
         path: its run folder.
-        text: its options, as the YAML text that repeats them; what they stand for need not cross to a worker.
-        device: where it is trained and measured.
+        text: its options, as the YAML text that repeats them; a worker needs no objects.
+        device: of training and measuring.
     """
 
     arm: str
@@ -87,7 +87,7 @@ class Trial:
 
 
 def split(text: str) -> list[str]:
-    """The parts between commas that stand in no bracket and no quotation marks.
+    """The parts between commas outside brackets and quotation marks.
 
     >>> split("IAF(transforms=2, hidden_dims=[64,64]),NSF")
     ['IAF(transforms=2, hidden_dims=[64,64])', 'NSF']
@@ -111,7 +111,7 @@ def expand(argv: Sequence[str]) -> list[Arm]:
     """The arms that a command line asks for, in its order.
 
     Raises:
-        InputError: if an arm comes twice, or a list has an empty place.
+        InputError: if an arm is repeated, or a list has an empty place.
     """
     axes: list[list[tuple[Choice | None, list[str]]]] = []
     at = 0
@@ -143,7 +143,7 @@ def expand(argv: Sequence[str]) -> list[Arm]:
 
 
 def svi_words(words: Sequence[str]) -> list[str]:
-    """Of a command line the options of ``svi``, but for seed and folder."""
+    """The options of ``svi`` in a command line, except seed and folder."""
     kept: list[str] = []
     keep = False
     for word in words:

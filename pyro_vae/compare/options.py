@@ -1,4 +1,4 @@
-"""The options of the command, and the plan that they make."""
+"""The options of the command, and the plan from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from pyro_vae.training.prepare import prepare
 
 MEASURED = "elbo,iwae,importance,units,certificate,evidence,gap"
 
-# What a run of a minute can afford on one core; where there is CUDA, evaluate's own defaults hold.
+# Settings for a run of a minute on one core; with CUDA, evaluate's own defaults hold.
 CHEAP = {
     "iwae_samples": 500,
     "importance_samples": 500,
@@ -56,16 +56,16 @@ EPILOG = [
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The work to do.
 
     Attributes:
         trials: all runs, seed by seed, so that all arms have their first run early.
         out: the folder of the comparison.
         data: the name or path of the data.
-        measures, evaluate, measure_train: what ``evaluate`` is asked for.
-        workers: runs at a time; None where the machine decides.
+        measures, evaluate, measure_train: the request to ``evaluate``.
+        workers: runs at a time; None if the machine decides.
         ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
-        trust: run folders that are there already may name any code.
+        trust: existing run folders may name any code.
     """
 
     arms: Sequence[Arm]
@@ -84,7 +84,7 @@ class Plan:
 
 
 def compare_parser(on_cuda: bool) -> CommandParser:
-    """The options of ``svi``, and those of a comparison, whose measures are cheaper where there is no GPU for them."""
+    """The options of ``svi``, and those of a comparison, whose measures are cheaper without a GPU."""
     parser = make_parser(
         "python -m pyro_vae.compare",
         description="Train guides x seeds as run folders, measure them, and write one report.",
@@ -106,7 +106,7 @@ def compare_parser(on_cuda: bool) -> CommandParser:
 
 
 def require_choice(argv: Sequence[str]) -> None:
-    """There must be something to compare.
+    """Check that there is something to compare.
 
     Raises:
         InputError: asks for guides.
@@ -122,7 +122,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
     """The plan that a command line describes, checked before anything is written.
 
     Raises:
-        InputError: if something in it has no sense, or the runs could not be compared.
+        InputError: if something in it is invalid, or the runs could not be compared.
     """
     arms, on_cuda = expand(argv), torch.cuda.is_available()
     parser = compare_parser(on_cuda)

@@ -12,7 +12,7 @@ from pyro_vae.plots import COLOURS, GAP_COLOURS
 
 
 def findings_picture(comparison: Comparison) -> Figure | None:
-    """Differences in ELBO and in the bound on log p(x) beside the split gap; None where there is neither."""
+    """Differences in ELBO and in the bound on log p(x) beside the split gap; None if there is neither."""
     reports = list(comparison.reports.values())
     gaps = [report for report in reports if "inference_gap" in report.figures]
     others = [report for report in reports if report.differences]

@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, each run in one of its own: a run that is killed takes no other with it."""
+"""Runs in processes of this machine, one process for each run: a killed run ends no other run."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from pyro_vae.compare.grid import Trial
 Job = Callable[[Trial], None]  #: does a trial's work, or raises
 Told = Callable[[Trial, str | None], None]  #: called with a trial that ended and the reason why it failed, if it did
 
-# Imported once, by the server that all processes are forked from.
+# Imported once, by the server that forks all processes.
 PRELOAD = ["pyro_vae.svi", "pyro_vae.evaluate", "pyro_vae.evaluate.pictures", "pyro_vae.pictures"]
 
 
@@ -26,7 +26,7 @@ def run_in_processes(
     """Do the work of each trial, ``workers`` at a time.
 
     Args:
-        devices: the values of CUDA_VISIBLE_DEVICES that the workers take in turn; empty leaves it as it is.
+        devices: the values of CUDA_VISIBLE_DEVICES that the workers take in turn; empty leaves it unchanged.
 
     Raises:
         KeyboardInterrupt: after all processes were stopped.
@@ -60,7 +60,7 @@ def run_in_processes(
 
 
 def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, alive: set[BaseProcess]) -> str | None:
-    """The reason why the trial failed; None where it did not."""
+    """The reason why the trial failed; None if it did not."""
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_live, args=(work, trial, device, theirs), daemon=True)  # type: ignore[attr-defined]
     process.start()
@@ -77,12 +77,12 @@ def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, al
 
 
 def _live(work: Job, trial: Trial, device: str, answer: Connection) -> None:
-    """The life of a process."""
+    """The work of a process."""
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     parent = multiprocessing.parent_process()
     if parent is not None:
-        # A command that was killed must leave no run behind which the next one would go on with at the same time.
+        # A killed command must leave no running run, because the next command would resume it at the same time.
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         work(trial)

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing but itself."""
+"""The report: one HTML file that needs no other file."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ PICTURES = {
     "latent": ("Latent space", "Latent positions of the test images"),
     "manifold": ("Manifold", "Images over the latent plane"),
 }
-NONE = "-"  #: in a table, where there is no such number
+NONE = "-"  #: in a table, for a missing number
 
 
 def as_html(comparison: Comparison) -> str:
@@ -43,12 +43,12 @@ def as_html(comparison: Comparison) -> str:
 
 
 def _in_script(value: Any) -> str:
-    """JSON that can stand inside a script element, whatever is in its strings."""
+    """JSON that is safe inside a script element, whatever its strings contain."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
 def _words(comparison: Comparison) -> dict[str, Any]:
-    """All that the page says."""
+    """The content of the page."""
     reports = comparison.reports
     seeds = sorted({trial.seed for trial in comparison.trials})
     runs = [_run(comparison, i) for i in range(len(comparison.trials))]
@@ -102,7 +102,7 @@ def _arm(
 
 
 def _verdict(comparison: Comparison, report: ArmReport, name: str) -> str:
-    """What is shown of a figure of an arm, in words."""
+    """The verdict on a metric of an arm, in words."""
     found, better = report.differences.get(name), FIGURES[name].better
     if report.name == comparison.baseline:
         return "baseline"
@@ -182,7 +182,7 @@ def _figures(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _how(result: Result, name: str) -> str:
-    """How a figure was estimated, in words."""
+    """The estimator of a metric, in words."""
     entry = result.metrics["evaluation"]["test"][FIGURES[name].measure]
     estimate = Estimate.from_dict(entry["figures"][name])
     words = f"{estimate.estimator}, {estimate.samples:,} samples"
@@ -191,7 +191,7 @@ def _how(result: Result, name: str) -> str:
 
 
 def _data(comparison: Comparison) -> dict[str, Any]:
-    """The numbers that the script draws."""
+    """The numbers for the script's plots."""
     reports = comparison.reports
     shown = {}
     for name in FIGURES:
@@ -226,7 +226,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
 
 
 def _traces(result: Result) -> dict[str, dict[str, list[float]]]:
-    """The trace of each split, column by column, with what a picture can show of its digits."""
+    """The trace of each split, column by column, rounded to the digits that a picture shows."""
     from pyro_vae.runs import RunFolder
 
     found: dict[str, dict[str, list[float]]] = {}

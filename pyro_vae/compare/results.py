@@ -1,4 +1,4 @@
-"""What finished runs have to say: figures of each image from their folders, and what they cost."""
+"""The results of finished runs: metrics of each image from their folders, and the cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from pyro_vae.runs import RunFolder, load
 
 
 class Figure(NamedTuple):
-    """A figure that is compared, nats per image.
+    """A metric to compare, nats per image.
 
     Attributes:
-        measure: of ``evaluate``, which makes it.
+        measure: of ``evaluate``, which computes it.
         title: in words.
-        better: whether more or less of it is better, or "neither".
+        better: whether higher or lower is better, or "neither".
     """
 
     measure: str
@@ -45,7 +45,7 @@ class Result:
     """One finished run.
 
     Attributes:
-        per_image: for each figure that the run has, its value on each test image, ``(images,)``, nats.
+        per_image: for each metric of the run, its value on each test image, ``(images,)``, nats.
         metrics: ``metrics.json``.
     """
 
@@ -55,19 +55,20 @@ class Result:
 
     @property
     def hours(self) -> float:
-        """Hours of training: of a GPU, or of a core, where only the time that it was at work counts."""
+        """Hours of training: of a GPU, or busy hours of a core."""
         return self.metrics["seconds" if self.metrics["environment"]["cuda"] else "core_seconds"] / 3600
 
     @property
     def directions(self) -> float | None:
-        """How many directions of z the images move (:func:`pyro_vae.estimators.active_units`), if it was measured."""
+        """The number of directions of z that the images move (:func:`pyro_vae.estimators.active_units`), if it was
+        measured."""
         units = self.metrics.get("evaluation", {}).get("test", {}).get("units", {})
         found = units.get("figures", {}).get("active_directions")
         return found["value"] if found else None
 
     @property
     def certified(self) -> str:
-        """What log p(x) of this run is worth, in words."""
+        """The quality of this run's log p(x), in words."""
         record = self.metrics.get("evaluation", {}).get("simulated", {}).get("certificate")
         return worth(None if record is None else entry_of(record))
 
@@ -76,7 +77,7 @@ def read(trial: Trial) -> Result:
     """The result of a finished and measured run.
 
     Raises:
-        InputError: if its folder lacks something.
+        InputError: if its folder lacks a file or an entry.
     """
     folder = RunFolder(trial.path)
     metrics = folder.read_metrics()
@@ -97,10 +98,10 @@ def read(trial: Trial) -> Result:
 
 
 def check_alike(results: Sequence[Result]) -> None:
-    """Differences mean something only between figures that were obtained in the same way.
+    """Check that metrics were measured in the same way, because only then their differences have a meaning.
 
     Raises:
-        InputError: naming two runs that saw other images, or other settings.
+        InputError: naming two runs with different images or settings.
     """
     for measure in dict.fromkeys(figure.measure for figure in FIGURES.values()):
         seen: dict[str, tuple[Any, str]] = {}
@@ -129,11 +130,11 @@ def _chosen_by_the_user(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Cost(NamedTuple):
-    """What one run of an arm takes, means over its seeds.
+    """The cost of one run of an arm, means over its seeds.
 
     Attributes:
         seconds: of training, without held-out measures and pictures.
-        hours: of training, of GPUs or of cores, where only the time that they were at work counts.
+        hours: of training, of GPUs, or busy hours of cores.
         unit: "core-hour" or "GPU-hour".
     """
 
@@ -146,7 +147,7 @@ class Cost(NamedTuple):
 
 def cost(results: Sequence[Result]) -> Cost:
     """The cost of an arm from its runs."""
-    run = load(results[0].trial.path, trust=True)  # these processes trained it, from options that were checked
+    run = load(results[0].trial.path, trust=True)  # these processes trained it, from checked options
     guide, model = (sum(p.numel() for p in part.parameters()) for part in (run.guide, run.model))
     unit = "GPU-hour" if results[0].metrics["environment"]["cuda"] else "core-hour"
     seconds = fmean(result.metrics["seconds"] for result in results)

@@ -1,4 +1,4 @@
-"""One run of the grid: trained or gone on with by ``svi``, then measured by ``evaluate``. This runs in a worker."""
+"""One run of the grid: trained or resumed by ``svi``, then measured by ``evaluate``. This runs in a worker."""
 
 import os
 import platform
@@ -23,15 +23,15 @@ from pyro_vae.runs import RunFolder
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each run.
+    """The work on each run.
 
     Attributes:
-        logs: the folder of what the runs say.
+        logs: the folder of the runs' output.
         options: of ``evaluate``.
         measures: their names.
-        train: measure bounds and gap on training images too.
+        train: also measure bounds and gap on training images.
         threads: of torch, in each process.
-        trust: a run folder that is there already may name any code.
+        trust: an existing run folder may name any code.
     """
 
     logs: Path
@@ -42,7 +42,7 @@ class Work:
     trust: bool = False
 
     def __call__(self, trial: Trial) -> None:
-        """Train and measure; nothing is done twice.
+        """Train and measure; finished work is not repeated.
 
         Raises:
             InputError: if the run cannot be trained or measured, in one line.
@@ -52,7 +52,7 @@ class Work:
 
         torch.set_num_threads(self.threads)
         with said_to(self.logs / f"{trial.name}.txt"):
-            # The options come from the command, which checked them; it may have been on another machine.
+            # The command has checked the options, perhaps on another machine.
             folder = complete(trial.path, settings_from(trial.text, trust=True), trust=self.trust)
             if "environment" not in folder.read_metrics():
                 folder.update_metrics(environment=environment(trial.device))
@@ -61,7 +61,7 @@ class Work:
 
 @contextmanager
 def said_to(path: Path) -> Iterator[None]:
-    """What is printed, and how an error came about, goes to the end of a file."""
+    """Append the output, and the traceback of an error, to a file."""
     with append_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         try:
             yield
@@ -71,7 +71,7 @@ def said_to(path: Path) -> Iterator[None]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """The machine and the versions that a run was trained with."""
+    """The machine and the versions that trained a run."""
     from pyro_vae.device import choose_device
 
     where = choose_device(device)
@@ -88,7 +88,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor, where the system tells it."""
+    """The name of the processor, if the system tells it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -101,11 +101,11 @@ def cores() -> int:
 
 
 def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
-    """Whether a run folder that is there is this very trial, so that it can be used or gone on with.
+    """Whether an existing run folder is this trial, so that it can be used or resumed.
 
     Args:
-        likelihood: the one that suits the data, where the options leave it open.
-        trust: what the folder names may be any code.
+        likelihood: the one for the data, if the options leave it open.
+        trust: the folder may name any code.
 
     Raises:
         InputError: if it was trained with other options, naming them.

@@ -14,12 +14,12 @@ from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Ta
 from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 
-#: a piece of a measure is so much larger on a GPU, whose launches take the time that small batches save
+#: larger pieces on a GPU, where kernel launches dominate small batches
 PIECES_ON_CUDA = 20
 
 
 class Watch(Protocol):
-    """What is told of the course of things."""
+    """Receives progress."""
 
     def going(self, source: str, name: str, done: float, total: int) -> None:
         """So many images of so many are measured."""

@@ -27,8 +27,10 @@ class Log:
         quiet: leave pictures and TensorBoard's events out.
     """
 
-    def __init__(self, folder: RunFolder, rows: list[TraceRow], data: DataSet, seen: Binarizer, quiet: bool = False):
-        self.folder, self.rows, self.data, self.seen = folder, rows, data, seen
+    def __init__(
+        self, folder: RunFolder, rows: list[TraceRow], data: DataSet, binarizer: Binarizer, quiet: bool = False
+    ):
+        self.folder, self.rows, self.data, self.binarizer = folder, rows, data, binarizer
         self.picture_cost, self.pictured = 0.0, -math.inf
         self.events = None if quiet else _events(folder, rows)
 
@@ -62,7 +64,7 @@ class Log:
         from pyro_vae.traces import trace_figure
 
         began = time.monotonic()
-        draw(model, guide, self.data, self.seen, self.folder)
+        draw(model, guide, self.data, self.binarizer, self.folder)
         save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
         self.events.pictures(self.folder.figures, self.rows[-1].step, last)
         self.pictured = time.monotonic()
@@ -82,7 +84,7 @@ class Log:
             "estimator": "Trace_ELBO",
             "samples": samples,
             "images": len(elbo),
-            "binarised": self.seen.binary,
+            "binarised": self.binarizer.binary,
             "checkpoint": "best",
             "epoch": epoch,
         }
