@@ -124,7 +124,7 @@ class Captured:
 
     @staticmethod
     def _ready(entry: Entry) -> bool:
-        """Whether the optimizer is as the graph has it; its rates of now are then the graph's."""
+        """Whether the optimizer still fits the graph; if so, the graph takes its current rates."""
         return entry.graph.bound is None or entry.graph.bound.ready()
 
     def _take(self, entry: Entry, arguments: Arguments) -> Pass:

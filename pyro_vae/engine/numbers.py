@@ -30,7 +30,7 @@ class Numbers:
         self._last: list[Any] = [None] * len(self.tensors)
 
     def read(self, numbers: Sequence[Any]) -> None:
-        """Take the values of now."""
+        """Copy the current values."""
         values = [numbers[i] for i in self.indices]
         values += [slot.read() for slot in self.slots]
         for i, value in enumerate(values):

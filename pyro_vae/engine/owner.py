@@ -76,7 +76,7 @@ class Bound:
             entry.rule.move(entry.parameter, gradient, state, numbers, entry.group)
 
     def ready(self) -> bool:
-        """Whether a graph still fits, with the rates of now in :attr:`values`; to be called once before each step."""
+        """Whether a graph still fits; puts the current rates into :attr:`values`. Call it once before each step."""
         moved = bool(self._ticks)
         for i, (entry, get, expected, names) in enumerate(self._checks):
             if entry.optimizer.state is not entry.table or entry.table.get(entry.parameter) is not entry.state:

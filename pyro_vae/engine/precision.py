@@ -51,9 +51,9 @@ def products(precision: Precision) -> AbstractContextManager:
 def onednn_is_exact() -> bool:
     """Whether oneDNN's float32 products keep all of float32 on this CPU when they are allowed not to.
 
-    PyTorch gives a CPU's float32 products to MKL, and to oneDNN, up to twice as fast on AMD's cores, only if rounding
-    to bfloat16 is allowed. oneDNN uses that leave on CPUs with AMX; elsewhere its products stay exact. Whether they do
-    is found here by measuring: three products as a network and its gradient have them, against float64.
+    PyTorch uses oneDNN for float32 products (up to twice as fast on AMD) only if rounding to bfloat16 is allowed. Only
+    CPUs with AMX then round; elsewhere the products stay exact. Verified by comparing three products, as in a network
+    and its gradient, with float64.
     """
     if torch.cpu._is_amx_tile_supported() or not torch.backends.mkldnn.is_available():
         return False

@@ -24,9 +24,9 @@ MAX_UPDATES = 8
 
 
 def fuse(optimizer: Optimizer) -> None:
-    """Switch the fused kernel on where there is one and nothing was said of it.
+    """Enable the fused kernel unless the user chose.
 
-    A state that was saved on another device may say so where there is none; it is switched off there.
+    A state loaded from another device may request it where none exists; then disable it.
     """
     if (devices := FUSED.get(type(optimizer))) is None:
         return
@@ -74,7 +74,7 @@ class Rates:
         self.tensors = [torch.zeros((), dtype=dtype, device=device) for _ in optimizer.param_groups]
 
     def read(self) -> None:
-        """Take the rates of now from the optimizer."""
+        """Copy the current rates from the optimizer."""
         for group, rate in zip(self.optimizer.param_groups, self.tensors, strict=True):
             rate.copy_(group["lr"]) if isinstance(group["lr"], Tensor) else rate.fill_(group["lr"])
 

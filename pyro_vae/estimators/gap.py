@@ -126,7 +126,7 @@ def _optimize(model: Model, guide: Guide, x: Tensor, first: Tensor, settings: Lo
 
 
 def _keep(lam: Tensor, adam: torch.optim.Adam, rows: Tensor, lr: float) -> tuple[Tensor, torch.optim.Adam]:
-    """The rows that go on, with Adam's moments for them; Adam is elementwise, so the others are not missed."""
+    """The remaining rows with their Adam moments; dropping rows is exact because Adam is elementwise."""
     state = adam.state[lam]
     lam = lam.detach()[rows].requires_grad_()
     adam = torch.optim.Adam([lam], lr=lr)

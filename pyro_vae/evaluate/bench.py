@@ -14,7 +14,7 @@ from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Ta
 from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 
-#: larger pieces on a GPU, where kernel launches dominate small batches
+#: pieces are so many times larger on a GPU, where kernel launches dominate small batches
 PIECES_ON_CUDA = 20
 
 
