@@ -3,16 +3,16 @@
     python examples/labels.py --data mnist --out runs/labels
     python examples/labels.py --out runs/labels-digits
 
-trains, all by ``pyro_vae.train`` and so as runs of the command,
+trains by ``pyro_vae.train``:
 
 - a conditional VAE, p(x|y, z), on all labels;
 - M2 of Kingma et al. 2014 on a few labels and all images, for several draws of the labels;
 - M1+M2: M2 on the codes of a VAE (M1) that was trained without labels, with the same draws.
 
-M2 classifies twice. Its guide holds a discriminative classifier, q(y|x). The joint p(x, y) is a generative one by
-Bayes' rule, p(y|x) = p(x, y) / sum_y p(x, y), with the importance-weighted bound of a few draws of q(z|x, y) in the
-place of each log p(x, y). Beside them stands logistic regression on the same labels alone. ``results.md``,
-``class_samples.png`` and ``analogies.png`` are written.
+M2 classifies twice. Its guide has a discriminative classifier, q(y|x). The joint p(x, y) gives a generative one by
+Bayes' rule, p(y|x) = p(x, y) / sum_y p(x, y), with the importance-weighted bound of a few draws of q(z|x, y) instead of
+each log p(x, y). Logistic regression on only the same labels is the baseline. ``results.md``, ``class_samples.png`` and
+``analogies.png`` are written.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def networks(hidden: list[int], activation: str) -> dict[str, Any]:
     }
 
 
-#: M2 begins with a dear z, so that what can be said by the label is said by it before z says it
+#: beta starts above 1 for M2, so that the label learns what it can before z does
 SEMI: dict[str, Any] = {
     "model": {"class_path": "M2", "init_args": {"alpha": 5.0}},
     "objective": "TraceEnum_ELBO",

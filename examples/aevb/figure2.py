@@ -6,7 +6,7 @@
 MNIST with 3, 5, 10, 20 and 200 latent dimensions, Frey Faces with 2, 5, 10 and 20, and in the table MNIST's gray values
 as targets with 20; networks and training are those of ``network.py``. Writes ``figure2.png`` and ``figure2.md``. A
 stopped script resumes, and ``--schedule paper`` resumes the short runs. The paper's other curves,
-wake-sleep's, are not here: wake-sleep does not maximise the bound by SVI, and would need a training loop of its own.
+of wake-sleep, are missing: wake-sleep does not maximise the bound by SVI and needs its own training loop.
 """
 
 from math import log10
@@ -52,7 +52,7 @@ def picture(curves: Curves) -> Figure:
             axes.yaxis.set_major_locator(MaxNLocator(6))
             name_decades(axes)
         if here:
-            # What lies below are the first epochs, which would press all the rest together.
+            # The first epochs lie below, and would flatten the rest.
             ends = [c.bound[-1] for splits in here.values() for c in splits.values()]
             room = 0.1 * (max(ends) - min(ends)) + abs(max(ends)) * 0.05
             row[0].set_ylim(min(ends) - 2 * room, max(ends) + room)

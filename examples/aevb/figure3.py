@@ -3,13 +3,13 @@
     python examples/aevb/figure3.py --out runs/aevb
     python examples/aevb/figure3.py --out runs/aevb --schedule paper      # for CUDA
 
-100 hidden units and 3 latent dimensions; 1,000 training images, and all 55,000 (the paper: 50,000). The run halts at
-several numbers of training samples evaluated, and is gone on with; there log p(x) of the first 1,000 training and test
-images is estimated by importance weighting with the encoder as the proposal. The paper estimates it from HMC samples
+100 hidden units and 3 latent dimensions; 1,000 training images, and all 55,000 (the paper: 50,000). The run stops at
+several numbers of training samples evaluated, and is then resumed; at each stop, importance weighting with the encoder
+as the proposal estimates log p(x) of the first 1,000 training and test images. The paper estimates it from HMC samples
 (Appendix D); with 3 latent dimensions either is close to the truth. Writes ``figure3.png`` and ``figure3.md``.
 
-Of the paper's three methods this is one, AEVB. Wake-sleep and Monte Carlo EM do not maximise one bound over model and
-guide by SVI, and would need a training loop of their own.
+This is AEVB, one of the paper's three methods. Wake-sleep and Monte Carlo EM do not maximise one bound over model and
+guide by SVI, and need their own training loops.
 """
 
 import argparse
@@ -33,7 +33,7 @@ IMAGES = 1000  #: of each split, as in the paper
 
 
 def few_images(out: Path, count: int, root: Path | None) -> str:
-    """A file of MNIST images of which ``count`` will be trained on: a file's tenths are for validation and test."""
+    """A file of MNIST images with ``count`` for training; a tenth each is for validation and test."""
     path = out / f"mnist-{count}.npy"
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -49,9 +49,9 @@ def log_evidence(run: Run, images: Images, samples: int) -> dict[str, Any]:
 
 
 def followed(args: argparse.Namespace, count: int) -> dict[float, dict[str, Any]]:
-    """Train on ``count`` images, halting to estimate; what was found at each number of samples, by split.
+    """Train on ``count`` images with stops to estimate; return the estimates at each number of samples, by split.
 
-    It is kept in the run's ``metrics.json``, so that a script that was stopped repeats none of it.
+    The run's ``metrics.json`` keeps them, so that a stopped script repeats none.
     """
     whole = load_data("mnist", args.data_root)
     data = "mnist" if count == len(whole.train) else few_images(args.out, count, args.data_root)
@@ -86,7 +86,7 @@ def picture(runs: dict[int, dict[float, dict[str, Any]]]) -> Figure:
 
 
 def results(runs: dict[int, dict[float, dict[str, Any]]], samples: int) -> str:
-    """The estimate at each halt. The paper prints no numbers to stand beside it."""
+    """The estimate at each stop. The paper prints no numbers to compare with."""
     head = ["training images", "samples", "log p(x), training images", "log p(x), test images"]
     rows = []
     for count, found in runs.items():

@@ -4,7 +4,7 @@
     python examples/aevb/figure4.py --out runs/aevb --schedule paper      # for CUDA
 
 Each picture is E[x|z] for z on a grid over the latent plane, in equal steps of the prior's probability (AEVB, Appendix
-A). Writes ``figure4.png`` and ``figure4.md``; runs are shared with the other figures.
+A). Writes ``figure4.png`` and ``figure4.md``; the other figures share the runs.
 """
 
 import torch

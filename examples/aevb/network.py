@@ -1,19 +1,18 @@
 """AEVB's networks and training (Kingma & Welling 2013, sections 3 and 5, Appendix C) as options of ``pyro_vae.svi``.
 
-What the scripts of the figures share: how a run is made or gone on with, how long it is, what the paper shows.
+Shared by the scripts of the figures: how to start or resume a run, its length, and the paper's values.
 
 One hidden layer of tanh units for the encoder and for the decoder, 500 on MNIST and 200 on Frey Faces; Adagrad on
 minibatches of 100 images, one sample of z, the KL in closed form; a weight decay that is the prior N(0, I) on the
-weights. Where this departs from the paper:
+weights. Differences from the paper:
 
 - MNIST is binarised afresh at every step. The paper does not say what it did. "mnist-gray" takes the gray values as
   they are for targets; the Bernoulli's log-likelihood is linear in them, so that its bound is a mean over binarisations
   too, by an encoder that sees the gray image.
-- The weights start as PyTorch starts them, the last bias at the mean image; the paper draws them from N(0, 0.01).
+- The weights have PyTorch's initial values, the last bias the mean image's; the paper draws them from N(0, 0.01).
 - 5,000 of MNIST's 60,000 training images, and 200 of the 1,965 faces, are kept for validation.
-- Frey Faces: pixels in [0, 1], Gaussian with a mean through a sigmoid and a standard deviation of its own for each
-  pixel of each image, never below 0.01. A density has no upper bound, so this floor is part of the numbers; the
-  paper's is not known.
+- Frey Faces: pixels in [0, 1], Gaussian with a mean through a sigmoid and one standard deviation for each pixel of each
+  image, never below 0.01. A density has no upper bound, so this floor is part of the numbers; the paper's is not known.
 """
 
 import argparse
@@ -57,7 +56,7 @@ class Curve(NamedTuple):
 def arguments(
     script: str, doc: str | None, argv: list[str] | None, *more: tuple[str, dict[str, Any]]
 ) -> argparse.Namespace:
-    """What every script takes, and ``more`` options of its own; ``command`` of the answer repeats it."""
+    """The shared options and ``more`` of a script; ``command`` of the result repeats them."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--schedule", choices=SCHEDULES, default="cpu", help="how long to train: minutes, or as the paper did, for CUDA"
@@ -75,9 +74,9 @@ def arguments(
 
 
 def trained(args: argparse.Namespace, data: str, latent_dim: int) -> Run:
-    """The run of one data set and one number of latent dimensions, as long as ``args`` says.
+    """The run of one data set and one number of latent dimensions, of the length in ``args``.
 
-    The scripts share runs: it lies in ``OUT/DATA-LATENT_DIM``, and a shorter one that lies there is gone on with.
+    The scripts share runs: its folder is ``OUT/DATA-LATENT_DIM``, and a shorter run there is resumed.
     """
     name = data.removesuffix("-gray")
     samples = args.samples or SCHEDULES[args.schedule][name]
@@ -115,7 +114,7 @@ def trained_for(folder: Path, samples: float, count: int, **options: Any) -> Run
 
 
 def epochs_of(folder: Path) -> int:
-    """How many epochs the run in this folder has behind it."""
+    """The number of finished epochs of the run in this folder."""
     return max((row.epoch for row in RunFolder(folder).read_trace()), default=0)
 
 
@@ -152,7 +151,7 @@ def whole_decades(low: float, high: float) -> tuple[float, float]:
 
 
 def ended(runs: dict[tuple[str, int], Run]) -> str:
-    """The bound at the end of each run, as a table. The paper prints no numbers to stand beside it."""
+    """The bound at the end of each run, as a table. The paper prints no numbers to compare with."""
     head = ["data", "latent dimensions", "samples", "test bound", "train bound"]
     rows = []
     for (data, dims), run in runs.items():
@@ -169,7 +168,7 @@ def ended(runs: dict[tuple[str, int], Run]) -> str:
 
 
 def write(args: argparse.Namespace, number: int, text: str, figure: Figure) -> None:
-    """Leave ``figureN.md`` and ``figureN.png``, and print the first."""
+    """Write ``figureN.md`` and ``figureN.png``, and print the first."""
     page = f"# AEVB, Figure {number}\n\n`{args.command}`\n\n![Figure {number}](figure{number}.png)\n\n{text}"
     write_atomic(args.out / f"figure{number}.md", page)
     write_atomic(args.out / f"figure{number}.png", figure_bytes(figure))

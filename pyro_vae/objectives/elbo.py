@@ -40,7 +40,7 @@ class Trace_ELBO(Objective):
 
 
 class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
-    """Pyro's ``TraceMeanField_ELBO``: the KL in closed form where it is known (AEVB's estimator B, equation 7).
+    """Pyro's ``TraceMeanField_ELBO``: the KL in closed form if it is known (AEVB's estimator B, equation 7).
 
     It is known for every Gaussian guide, correlated ones included, under a diagonal Gaussian prior.
     """
