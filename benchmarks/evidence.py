@@ -29,7 +29,7 @@ SHOWN = {"log p(x)": ("evidence", "log_evidence"), "IWAE_5000": ("iwae", "iwae")
 
 def measured(folder: RunFolder, data_root: Path, images: int) -> dict[str, Any]:
     """What evaluate says of a run on its first test images."""
-    options = Options(images=images, evidence_images=images, gap_images=1)
+    options = Options(images=images, evidence_images=images, gap_images=1, certificate_images=images)
     names = ["certificate", "evidence", "iwae", "elbo"]
     evaluate([folder.path], options, names, train=False, data_root=data_root)
     return folder.read_metrics()["evaluation"]

@@ -224,7 +224,7 @@ def test_the_guide_may_be_any_and_the_prior_may_be_missing():
 
 def test_a_model_that_needs_labels_is_refused():
     model = linear_gaussian(2)
-    model.needs_labels = True
+    model.labels = "required"
     with pytest.raises(NotDefined, match="without its label"):
         log_evidence(model, None, simulate(model, 3)[0])
 

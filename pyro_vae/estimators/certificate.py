@@ -28,7 +28,7 @@ class Demand:
 
     tolerance: float = 0.05
     images: int = 100
-    most_temperatures: int = 160
+    most_temperatures: int = 80
 
     def __post_init__(self) -> None:
         if min(self.tolerance, self.most_temperatures) <= 0 or self.images < 4:
@@ -58,9 +58,9 @@ class Certificate(NamedTuple):
         return self.reached <= self.tolerance
 
 
-def bound_of(gap: Estimate) -> float:
-    """What a bracket's mean is below, two standard errors included."""
-    return gap.value + 2 * (gap.standard_error or 0.0)
+def bound_of(gap: Estimate, images: int | None = None) -> float:
+    """What a bracket's mean is below, two standard errors included: those that ``images`` of them would have."""
+    return gap.value + 2 * (gap.standard_error or 0.0) * (gap.images / (images or gap.images)) ** 0.5
 
 
 def certify(
@@ -89,8 +89,11 @@ def certify(
         tried = replace(settings, annealing=replace(settings.annealing, temperatures=temperatures))
         last = 2 * temperatures > demand.most_temperatures
         attempt += 2
-        good = not last and bound_of(_measured(model, guide, tried, demand.images // 2, (seed, attempt), progress).gap)
-        if last or good <= demand.tolerance:
+        promising = last
+        if not last:
+            look = _measured(model, guide, tried, demand.images // 2, (seed, attempt), progress)
+            promising = bound_of(look.gap, demand.images) <= demand.tolerance
+        if promising:
             found = _measured(model, guide, tried, demand.images, (seed, attempt + 1), progress)
             if last or bound_of(found.gap) <= demand.tolerance:
                 return Certificate(found, tried, demand.tolerance)

@@ -150,7 +150,7 @@ def anneal(
 
 def planned(model: Model, guide: nn.Module | None, x: Tensor, settings: Evidence, seed: int) -> Plan:
     """Base, step sizes and temperatures of a batch of images."""
-    if getattr(model, "needs_labels", False):
+    if getattr(model, "labels", None) == "required":
         name = type(model).__name__
         raise NotDefined(f"{name} says nothing of an image without its label, and here images have none")
     proposal = propose(model, guide, x, settings.search, settings.fit, settings.annealing.chains, seed)

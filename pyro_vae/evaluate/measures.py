@@ -79,7 +79,7 @@ class Options:
     evidence: Evidence = field(default_factory=Evidence)
     tolerance: float = 0.05
     certificate_images: int = 100
-    most_temperatures: int = 160
+    most_temperatures: int = 80
     annealing: Annealing = field(default_factory=lambda: Annealing(chains=8, temperatures=500))
     local: LocalOptimization = field(default_factory=LocalOptimization)
     calibration_images: int = 1000
