@@ -28,11 +28,13 @@ class CommandParser(ArgumentParser):
         headings: the options' names under each heading of ``--help``, in order; only ``--help-all`` shows the others.
             If empty, all options are in the help.
         classes: the classes that an option can name.
+        names: what else an option can name; empty where it takes anything, or says its choices by its type.
         epilog_lines: the end of the help.
     """
 
     headings: Mapping[str, Sequence[str]] = {}
     classes: Callable[[str], Sequence[type]] = staticmethod(lambda option: ())
+    names: Callable[[str], Sequence[str]] = staticmethod(lambda option: ())
     epilog_lines: Sequence[str] = ()
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
@@ -118,18 +120,20 @@ def _add(group: Any, action: argparse.Action, parser: ArgumentParser, everything
     if action.nargs == 0:
         group.add_argument(*names, action="store_true", help=text.replace("%", "%%"))
         return
-    made = group.add_argument(*names, metavar=_word(action), help=text.replace("%", "%%"))
-    if _word(action) in PATHS or action.dest == "data":
+    made = group.add_argument(*names, metavar=_word(action, parser), help=text.replace("%", "%%"))
+    if _word(action, parser) in PATHS or action.dest == "data":
         made.complete = shtab.FILE
-    made.offered = classes or _choices(action)
+    made.offered = classes or _choices(action, parser)
 
 
-def _choices(action: argparse.Action) -> list[str]:
+def _choices(action: argparse.Action, parser: ArgumentParser) -> list[str]:
+    if action.dest != "data" and (named := getattr(parser, "names", lambda _: ())(action.dest)):
+        return list(named)
     hint = getattr(action, "_typehint", None)
     return [str(value) for value in get_args(hint)] if get_origin(hint) is Literal else []
 
 
-def _word(action: argparse.Action) -> str:
+def _word(action: argparse.Action, parser: ArgumentParser) -> str:
     """The kind of value of an option, in one plain word."""
     hint = getattr(action, "_typehint", None)
     if isinstance(action.metavar, str) and type(action).__name__ != "_ActionHelpClassPath":
@@ -138,7 +142,7 @@ def _word(action: argparse.Action) -> str:
         return "NAME"
     if action.dest == "data":
         return "NAME|PATH"
-    if choices := _choices(action):
+    if choices := _choices(action, parser):
         return "{" + ",".join(choices) + "}"
     said = str(hint)
     if "Callable" in said:

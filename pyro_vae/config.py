@@ -11,9 +11,10 @@ from guides.mean_field import MeanField
 from pyro_vae.data.layout import Layout
 from pyro_vae.engine import EngineName, Precision
 from pyro_vae.errors import InputError
+from pyro_vae.lr_schedules import lr_schedule
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
-from pyro_vae.optim import LrSchedule, OptimizerName
+from pyro_vae.optim import OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
 
 Shape = tuple[int, ...]
@@ -51,7 +52,7 @@ class Config:
         optimizer: the torch optimizer, one for all parameters.
         lr: the peak learning rate.
         lr_schedule: the course of the learning rate over the run. stages is Burda et al. 2015: eight stages of 1, 3, 9,
-            ... parts, from lr down to a tenth of it.
+            ... parts, from lr down to a tenth of it. Another package declares its own (:mod:`pyro_vae.lr_schedules`).
         weight_decay: the optimizer's. AEVB's prior N(0, I) on the weights is 1 / (number of training images).
         clip_norm: gradients are scaled down to this norm.
         patience: stop if the validation ELBO has not risen for so many epochs.
@@ -87,7 +88,7 @@ class Config:
     batch_size: int = 100
     optimizer: OptimizerName = "Adam"
     lr: float = 1e-3
-    lr_schedule: LrSchedule = "constant"
+    lr_schedule: str = "constant"
     weight_decay: float = 0.0
     clip_norm: float | None = None
     patience: int | None = None
@@ -119,6 +120,7 @@ class Config:
         for name in ("weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
+        lr_schedule(self.lr_schedule)  # raises where there is none
         for option, kind in KINDS.items():
             factory = getattr(self, option)
             if factory is not None:

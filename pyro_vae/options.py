@@ -18,6 +18,7 @@ from pyro_vae.config import KINDS, Config
 from pyro_vae.errors import InputError
 from pyro_vae.explain import explain
 from pyro_vae.kinds import check_given, check_kinds
+from pyro_vae.lr_schedules import lr_schedules
 from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
 from pyro_vae.plugs import installed
@@ -37,7 +38,7 @@ def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
     for option in KINDS:
         installed(option)  # a class is found by its name once it is imported
     parser = CommandParser(prog=prog, exit_on_error=False, allow_abbrev=False, **kwargs)
-    parser.classes = classes_of
+    parser.classes, parser.names = classes_of, names_of
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
     add_trust(parser)
@@ -47,6 +48,11 @@ def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
 def classes_of(option: str) -> list[type]:
     """The classes that an option can name, sorted by name; empty if it takes no class."""
     return sorted(concrete(KINDS[option]), key=lambda found: found.__name__) if option in KINDS else []
+
+
+def names_of(option: str) -> list[str]:
+    """What an option that takes a name and no class can name; none where it takes neither."""
+    return sorted(lr_schedules()) if option == "lr_schedule" else []
 
 
 def add_trust(parser: ArgumentParser) -> None:

@@ -1,6 +1,6 @@
 """Finds plugs: this project's in the files of their package, other packages' by entry points.
 
-An installed package declares a class in the entry-point group of its kind:
+An installed package declares what is its own in the entry-point group of its kind:
 
 [project.entry-points."pyro_vae.guides"]        # in the pyproject.toml of that package
 MyGuide = "my_package.my_module:MyGuide"
@@ -9,7 +9,7 @@ MyGuide = "my_package.my_module:MyGuide"
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,7 +17,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-#: the entry-point group of each option that is a class
+#: the entry-point group of each option that names a plug
 GROUPS = {
     "model": "pyro_vae.models",
     "decoder": "pyro_vae.decoders",
@@ -27,6 +27,8 @@ GROUPS = {
     "guide": "pyro_vae.guides",
     "objective": "pyro_vae.objectives",
     "beta": "pyro_vae.schedules",
+    "lr_schedule": "pyro_vae.lr_schedules",
+    "data": "pyro_vae.data_sets",
 }
 
 
@@ -58,9 +60,15 @@ def named(classes: Iterable[type], kind: type) -> dict[str, Any]:
 
 
 @cache
-def installed(option: str) -> tuple[type, ...]:
-    """The classes that installed packages declare for this option, imported; one that fails gives a warning."""
-    found = []
+def declared(option: str, fits: Callable[[Any], bool], what: str) -> dict[str, Any]:
+    """What installed packages declare for an option, imported, by the name in the declaration.
+
+    Args:
+        option: of :data:`GROUPS`.
+        fits: whether an object is of the kind; one that is not, or cannot be imported, gives a warning.
+        what: the kind, in a word.
+    """
+    found = {}
     for point in entry_points(group=GROUPS[option]):
         if not _is_installed(point):
             continue
@@ -69,11 +77,16 @@ def installed(option: str) -> tuple[type, ...]:
         except Exception as error:  # an error in one package must not hide the other plugs
             warnings.warn(f"the {option} {point.name!r} of {point.value!r} could not be imported: {error}")
             continue
-        if isinstance(loaded, type):
-            found.append(loaded)
+        if fits(loaded):
+            found[point.name] = loaded
         else:
-            warnings.warn(f"the {option} {point.name!r} of {point.value!r} is no class")
-    return tuple(found)
+            warnings.warn(f"the {option} {point.name!r} of {point.value!r} is no {what}")
+    return found
+
+
+def installed(option: str) -> tuple[type, ...]:
+    """The classes that installed packages declare for an option that is a class."""
+    return tuple(declared(option, inspect.isclass, "class").values())
 
 
 def _is_installed(point: EntryPoint) -> bool:

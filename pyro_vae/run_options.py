@@ -9,7 +9,7 @@ from pyro_vae.engine import EngineName
 from pyro_vae.engine.precision import Precision
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective
-from pyro_vae.optim import LrSchedule, OptimizerName
+from pyro_vae.optim import OptimizerName
 from pyro_vae.schedules import BetaSchedule
 
 #: a class by its name or import path, or ``{"class_path": ..., "init_args": {...}}``
@@ -42,7 +42,7 @@ class RunOptions(TypedDict, total=False):
     batch_size: int
     optimizer: OptimizerName
     lr: float
-    lr_schedule: LrSchedule
+    lr_schedule: str
     weight_decay: float
     clip_norm: float | None
     patience: int | None

@@ -16,7 +16,7 @@ import yaml
 
 import pyro_vae
 from guides import GUIDES
-from pyro_vae import runs, svi
+from pyro_vae import lr_schedules, runs, svi
 from pyro_vae.build import build, sees_binary
 from pyro_vae.cli import run_command
 from pyro_vae.data import load_data
@@ -433,7 +433,7 @@ def test_a_checkpoint_from_elsewhere_never_runs_code(train, tmp_path):
 def test_nan_stops_the_run_with_step_and_site_and_keeps_the_last_good_checkpoint(guide, train, monkeypatch):
     folder = train("a", "--guide", guide)
     good = folder.checkpoint("last").read_bytes()
-    monkeypatch.setattr("pyro_vae.training.prepare.lr_factor", lambda *_: 1e33)
+    monkeypatch.setitem(lr_schedules.OWN, "constant", lambda progress: 1e33)
     with pytest.raises(
         InputError, match=r"no longer finite: the ELBO at step 4\d, (site '[xz]'|the gradient).*last.safetensors"
     ):

@@ -13,9 +13,10 @@ from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
+from pyro_vae.lr_schedules import LrSchedule, lr_schedule
 from pyro_vae.models import Model
 from pyro_vae.objectives import Objective
-from pyro_vae.optim import lr_factor, make_optimizer
+from pyro_vae.optim import make_optimizer
 from pyro_vae.schedules import BetaSchedule
 from pyro_vae.seeds import random_seed
 from pyro_vae.training.checks import (
@@ -42,6 +43,7 @@ class Prepared:
         objective: the bound that SVI maximises.
         optimizer: of the parameters of both.
         beta: the weight of the KL term over the run.
+        lr_factor: the learning rate over the run, as a part of its highest.
         binarizer: from stored images to images for the likelihood.
         workers: the processes that train the run together.
         notes: for the user, before training.
@@ -55,6 +57,7 @@ class Prepared:
     objective: Objective
     optimizer: Optimizer
     beta: BetaSchedule
+    lr_factor: LrSchedule
     binarizer: Binarizer
     workers: Workers
     notes: tuple[str, ...] = ()
@@ -71,7 +74,7 @@ class Prepared:
     def course(self, step: int, steps: int) -> tuple[float, float]:
         """Beta and the learning rate at a step out of ``steps`` in the run; the first is step 0."""
         progress = step / max(1, steps - 1)
-        return self.beta(progress), self.config.lr * lr_factor(self.config.lr_schedule, progress)
+        return self.beta(progress), self.config.lr * self.lr_factor(progress)
 
 
 @torch_defaults()
@@ -106,4 +109,6 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     model.to(device), guide.to(device)
     parameters = [*model.parameters(), *guide.parameters()]
     optimizer = make_optimizer(config.optimizer, parameters, config.lr, config.weight_decay)
-    return Prepared(config, device, data, model, guide, objective, optimizer, beta, binarizer, workers, tuple(notes))
+    course = beta, lr_schedule(config.lr_schedule)
+    parts = model, guide, objective, optimizer, *course, binarizer, workers
+    return Prepared(config, device, data, *parts, tuple(notes))
