@@ -119,3 +119,51 @@ def test_help_lists_every_guide_and_leaves_the_heavy_libraries_alone():
 
     for name in GUIDES:
         assert name in said
+
+
+# The sizes that a reader can hold.
+
+#: files over 300 lines, with the reason
+LONG_FILES = {"pyro_vae.evaluate.measures": "all metrics with what calls each; a file for each metric would divide it"}
+#: functions over 60 lines, without their docstrings, with the reason
+LONG_FUNCTIONS: dict[str, str] = {}
+#: functions with more than 7 parameters, with the reason
+MANY_PARAMETERS = {
+    "pyro_vae.evaluate.evaluate": "the options of the command, each documented there",
+    "pyro_vae.evaluate._evaluate_one": "the same options, for one run",
+}
+
+
+def functions(path: Path) -> list[tuple[str, int, int]]:
+    """Every function of a file: its name, its lines without its docstring, and its parameters but ``self``."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+            lines = (node.end_lineno or 0) - node.lineno + 1 - docstring
+            named = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            found.append((f"{name_of(path)}.{node.name}", lines, len(set(named) - {"self", "cls"})))
+    return found
+
+
+def test_the_page_of_algorithm_1_has_at_most_150_lines():
+    assert len((ROOT / "pyro_vae" / "svi.py").read_text().splitlines()) <= 150
+
+
+def test_no_file_has_over_300_lines():
+    long = {name_of(p) for p in modules() if len(p.read_text(encoding="utf-8").splitlines()) > 300}
+    assert not long - LONG_FILES.keys(), "split it, or give the reason here"
+
+
+def test_no_function_has_over_60_lines():
+    long = {name for path in modules() for name, lines, _ in functions(path) if lines > 60}
+    assert not long - LONG_FUNCTIONS.keys(), "split it, or give the reason here"
+
+
+def test_no_function_but_a_constructor_has_over_7_parameters():
+    """The options of a class are documented one by one, so that a constructor may have more."""
+    every = [found for path in modules() for found in functions(path) if not found[0].endswith(".__init__")]
+    many = {name for name, _, parameters in every if parameters > 7}
+    assert not many - MANY_PARAMETERS.keys(), "join what belongs together, or give the reason here"
