@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 # isort: on
 
 if TYPE_CHECKING:
+    from pyro_vae.better import posterior_draws
     from pyro_vae.encoding import features
     from pyro_vae.engine import SVI
     from pyro_vae.lifecycle import resume, train, train_or_resume
@@ -30,12 +31,13 @@ _PUBLIC = {
     "SVI": "pyro_vae.engine",
     "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
+    "posterior_draws": "pyro_vae.better",
     "resume": "pyro_vae.lifecycle",
     "train": "pyro_vae.lifecycle",
     "train_or_resume": "pyro_vae.lifecycle",
 }
 
-__all__ = ["SVI", "__version__", "features", "load", "resume", "train", "train_or_resume"]
+__all__ = ["SVI", "__version__", "features", "load", "posterior_draws", "resume", "train", "train_or_resume"]
 
 
 if not TYPE_CHECKING:  # with __getattr__ visible, a type checker would accept any name

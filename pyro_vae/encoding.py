@@ -122,6 +122,26 @@ def _of_run(x: Any, run: Run) -> Source:
     return Source(images, stored.divisor, *bounds)
 
 
+def read_images(x: Any, run: Run) -> Source:
+    """Images for a run, read as its training images were, and found to fit.
+
+    Raises:
+        InputError: where there are none, or of another shape than the run's, or the model needs labels, or nothing says
+            what their numbers mean.
+    """
+    source = _of_run(x, run)
+    _check(source, run.model)
+    return source
+
+
+def _check(source: Source, model: Model) -> None:
+    if model.labels == "required":
+        raise InputError(f"{type(model).__name__} has no features of images without their labels")
+    expected, shape = tuple(model.image_shape), tuple(source.images.shape)
+    if not shape or not shape[0] or shape[1:] != expected:
+        raise InputError(f"x must hold at least one image and be of shape (N, {str(expected)[1:-1]}), not {shape}")
+
+
 @torch.no_grad()
 def encode(
     model: Model,
@@ -137,20 +157,16 @@ def encode(
     Args:
         x: a :class:`Source`, or a tensor or an array of pixels.
     """
-    if model.labels == "required":
-        raise InputError(f"{type(model).__name__} has no features of images without their labels")
     source = x if isinstance(x, Source) else Source(x)
+    _check(source, model)
     statistic, num_samples, batch_size, seed = plain((statistic, num_samples, batch_size, seed))
-    expected, shape = tuple(model.image_shape), tuple(source.images.shape)
-    if not shape or not shape[0] or shape[1:] != expected:
-        raise InputError(f"x must hold at least one image and be of shape (N, {str(expected)[1:-1]}), not {shape}")
     if statistic not in _READERS:
         raise InputError(f"no statistic {statistic!r}; there are {', '.join(_READERS)}")
     read = _READERS[statistic]
     count = num_samples or (1 if statistic == "samples" else 256)
     device = next(guide.parameters()).device
     parts = []
-    for start in range(0, shape[0], batch_size):
+    for start in range(0, len(source.images), batch_size):
         with seeded(batch_seed(seed, start)), exact(device):
             q = guide.posterior(guide.amortize(source.batch(slice(start, start + batch_size)).to(device)))
             parts.append(read(q, count))
