@@ -113,6 +113,8 @@ def _add(group: Any, action: argparse.Action, parser: ArgumentParser, everything
         text = first_sentence(text)
     if classes and action.dest != "guide":
         text = f"{text.rstrip('.')}: {', '.join(classes)}"
+    if action.dest == "data" and (named := getattr(parser, "names", lambda _: ())("data")):
+        text = f"{text.rstrip('.')}: {', '.join(named)}"
     default = _default(action)
     if default:
         text = f"{text.rstrip('.')} (default {default})"

@@ -25,8 +25,7 @@ class Config:
     """The options of a run.
 
     Args:
-        data: digits, mnist, fashion_mnist, kmnist, frey_faces, or the path of a .npy or .npz file or of a folder of
-            pictures.
+        data: the path of a .npy or .npz file or of a folder of pictures, or the name of a data set.
         data_root: the folder of downloaded data sets; by default the environment variable PYRO_VAE_DATA, then a folder
             in the user's cache.
         validation: the number of validation images that stay out of training; by default all of them. 0 trains on all

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vae.command_line import CommandParser
 from pyro_vae.config import KINDS, Config
+from pyro_vae.data import data_sets
 from pyro_vae.errors import InputError
 from pyro_vae.explain import explain
 from pyro_vae.kinds import check_given, check_kinds
@@ -52,7 +53,9 @@ def classes_of(option: str) -> list[type]:
 
 def names_of(option: str) -> list[str]:
     """What an option that takes a name and no class can name; none where it takes neither."""
-    return sorted(lr_schedules()) if option == "lr_schedule" else []
+    if option == "lr_schedule":
+        return sorted(lr_schedules())
+    return sorted(data_sets()) if option == "data" else []
 
 
 def add_trust(parser: ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from pyro_vae.config import Config
-from pyro_vae.data import DATA_SETS, DataSet
+from pyro_vae.data import DataSet, data_sets
 from pyro_vae.data.fingerprint import fingerprint
 from pyro_vae.errors import InputError
 from pyro_vae.kinds import imported
@@ -25,7 +25,7 @@ def options_of(text: str) -> dict[str, Any]:
     because the data have their own fingerprint.
     """
     options = {name: value for name, value in yaml.safe_load(text).items() if name not in _LEFT_OUT}
-    if options.get("data") not in DATA_SETS:
+    if options.get("data") not in data_sets():
         options["data"] = "a file"
     beta = options.get("beta")
     kind = beta.get("class_path", "") if isinstance(beta, dict) else str(beta)

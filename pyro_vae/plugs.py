@@ -39,12 +39,13 @@ def find(package: str, kind: type) -> dict[str, Any]:
         package: imported, or being imported.
         kind: their base class.
     """
-    found: list[type] = []
-    for file in iter_modules(sys.modules[package].__path__, prefix=f"{package}."):
-        if not file.ispkg:
-            members = vars(import_module(file.name)).values()
-            found += [member for member in members if isinstance(member, type) and member.__module__ == file.name]
-    return named(found, kind)
+    return named([one for file, one in members(package) if isinstance(one, type) and one.__module__ == file], kind)
+
+
+def members(package: str) -> list[tuple[str, Any]]:
+    """All objects in the files of a package, each with the name of its file; the files are imported."""
+    files = iter_modules(sys.modules[package].__path__, prefix=f"{package}.")
+    return [(file.name, one) for file in files if not file.ispkg for one in vars(import_module(file.name)).values()]
 
 
 def named(classes: Iterable[type], kind: type) -> dict[str, Any]:

@@ -1,15 +1,8 @@
 """Where images come from: named data sets, arrays on disk, folders of pictures.
 
-========================= ======================= ============================ =====================================
-name                      train, validation, test image                        source
-========================= ======================= ============================ =====================================
-``digits``                1,297 / 250 / 250       1 x 8 x 8, 17 gray values    inside scikit-learn, no network
-``mnist``, ``kmnist``,    55,000 / 5,000 / 10,000 1 x 28 x 28, 256 gray values downloaded on first use
-``fashion_mnist``
-``frey_faces``            1,565 / 200 / 200       1 x 28 x 20, 256 gray values downloaded on first use
-a ``.npy``, ``.npz`` file 80 % / 10 % / 10 %      any height, width, channels  N x H x W, N x C x H x W, N x H x W x C
-or a folder of pictures
-========================= ======================= ============================ =====================================
+The named ones are in :mod:`pyro_vae.data.sets`, one file each; README.md lists them. A ``.npy`` or ``.npz`` file, or
+a folder of pictures, may have any height, width and number of channels: N x H x W, N x C x H x W or N x H x W x C. It
+is cut into 80 % for training, 10 % for validation and 10 % for the test.
 
 A ``.npz`` file holds images ``x`` and optional labels ``y``. It may instead hold ``x_train``, ``y_train``, ``x_test``,
 ``y_test`` and optional ``x_validation`` and ``y_validation``: then these splits are used (without ``x_validation``,
@@ -29,10 +22,10 @@ from pyro_vae.data.batches import Batch, Batches
 from pyro_vae.data.images import Binarizer, DataSet, Images, Stored, binarize, rows_at_once
 from pyro_vae.data.labels import few, hide_labels, join_labelled
 from pyro_vae.data.layout import Layout
-from pyro_vae.data.sources import DATA_SETS, is_array_file, load_data
+from pyro_vae.data.sets import data_sets
+from pyro_vae.data.sources import is_array_file, load_data
 
 __all__ = [
-    "DATA_SETS",
     "Batch",
     "Batches",
     "Binarizer",
@@ -41,6 +34,7 @@ __all__ = [
     "Layout",
     "Stored",
     "binarize",
+    "data_sets",
     "few",
     "hide_labels",
     "is_array_file",

@@ -1,5 +1,6 @@
 """Checks for the tests of authors of guides, models and their parts: each says in words what is wrong."""
 
+from pyro_vae.testing.data_set import check_data_set
 from pyro_vae.testing.guide import check_guide
 from pyro_vae.testing.likelihood import check_likelihood
 from pyro_vae.testing.lr_schedule import check_lr_schedule
@@ -10,6 +11,7 @@ from pyro_vae.testing.prior import check_prior
 from pyro_vae.testing.schedule import check_schedule
 
 __all__ = [
+    "check_data_set",
     "check_decoder",
     "check_encoder",
     "check_guide",

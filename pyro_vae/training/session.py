@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from pyro_vae.config import Config
-from pyro_vae.data import DATA_SETS, DataSet, load_data
+from pyro_vae.data import DataSet, data_sets, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, plain_interrupts
 from pyro_vae.names import run_name
@@ -65,7 +65,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
         config = settings.config
         data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation, config.layout))
         # config.yaml has the final values of options that depend on the data or on the working directory.
-        settled: dict[str, Any] = {} if config.data in DATA_SETS else {"data": str(Path(config.data).resolve())}
+        settled: dict[str, Any] = {} if config.data in data_sets() else {"data": str(Path(config.data).resolve())}
         if config.data_root is not None:
             settled["data_root"] = str(config.data_root.resolve())
         if config.likelihood is None:

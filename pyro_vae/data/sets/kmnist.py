@@ -1,0 +1,13 @@
+"""Kuzushiji-MNIST."""
+
+from pyro_vae.data.sets.base import NamedData
+from pyro_vae.data.torchvision import read_torchvision
+
+KMNIST = NamedData(
+    name="kmnist",
+    read=lambda root: read_torchvision("kmnist", "KMNIST", root),
+    likelihood="Bernoulli",
+    images=(55_000, 5_000, 10_000),
+    image_shape=(1, 28, 28),
+    about="256 gray values; downloaded on first use",
+)
