@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from pyro_vae.distributed import started
-from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.interrupts import guard
 from pyro_vae.terminal import printable
 
@@ -22,6 +22,8 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
             main(list(sys.argv[1:] if argv is None else argv))
     except InputError as error:
         sys.exit(_fail(str(error)))
+    except Stopped:
+        sys.exit(130)
     except KeyboardInterrupt:
         if started().main:
             print("interrupted", file=sys.stderr)

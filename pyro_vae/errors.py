@@ -1,12 +1,23 @@
 """The error that the user can fix, and Ctrl-C."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class InputError(ValueError):
     """The request cannot be done; the message says why in one line, and a command ends with exit code 2."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A Ctrl-C of which all has been said."""
+
+    def __init__(self, line: str = "") -> None:
+        """Say it: what is kept, and how to go on."""
+        super().__init__(line)
+        if line:
+            print(("\n" if sys.stderr.isatty() else "") + line, file=sys.stderr)  # the terminal shows ^C in its line
 
 
 _IN_PYTHON = (

@@ -191,7 +191,8 @@ def test_ctrl_c_is_one_line_while_the_libraries_are_imported(words, seconds, tmp
     code, err = interrupted_after(seconds, *words, "--out", str(tmp_path / "run"))
     assert code == 130
     assert "Traceback" not in err
-    assert err.splitlines()[-1:] in (["interrupted"], ["Resume with"]) or "stopped" in err
+    assert len(err.splitlines()) <= 1
+    assert "interrupted" in err or "stopped" in err or not err  # compare says it on the standard output
 
 
 def test_a_second_ctrl_c_ends_at_once():

@@ -255,7 +255,7 @@ def test_ctrl_c_ends_both_processes_and_says_how_to_go_on(tmp_path):
         process.send_signal(signal.SIGINT)
         said, errors = process.communicate(timeout=PATIENCE)
     assert errors.count(f"Resume with: torchrun --nproc-per-node=2 -m pyro_vae.svi --resume {out}") == 1
-    assert errors.count("interrupted") == 1
+    assert "interrupted" not in errors
     assert said.count("epoch 1/100000") <= 1
 
 

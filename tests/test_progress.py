@@ -1,6 +1,7 @@
 """What is seen while something goes on: the first line of a run, phases, and a word before long silence."""
 
 import io
+import json
 import time
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from pyro_vae.compare.dashboard import Dashboard
 from pyro_vae.compare.grid import Trial
 from pyro_vae.evaluate.report import Line
 from pyro_vae.heartbeat import Heartbeat, NotebookLine
+from pyro_vae.live import Course
 from pyro_vae.training.progress import ProgressBar
 
 
@@ -84,6 +86,19 @@ def test_a_comparison_without_a_terminal_says_what_its_workers_do(tmp_path):
     first, second, *_ = out.getvalue().splitlines()
     assert first == "1 runs are trained and measured: IAF-seed0"
     assert second == "0 of 1 runs done; the workers import PyTorch and Pyro"
+
+
+def test_measuring_says_how_long_it_takes_by_the_runs_that_are_done(tmp_path):
+    trials = [Trial("IAF", seed, tmp_path / f"IAF-seed{seed}", "", "cpu") for seed in range(2)]
+    dashboard = Dashboard(trials, Console(file=io.StringIO(), width=200))
+    for trial, seconds in zip(trials, (30.0, 10.0), strict=True):
+        trial.path.mkdir()
+        evaluation = {"test": {"elbo": {"seconds": seconds}}}
+        metrics = {"test_elbo": {"value": 1.0}, "seconds": 1.0, "finished": True, "evaluation": evaluation}
+        (trial.path / "metrics.json").write_text(json.dumps(metrics))
+    assert dashboard._state(trials[1].path, Course("trained")) == "measuring"
+    dashboard.tell(trials[0], None)
+    assert dashboard._state(trials[1].path, Course("trained")) == "measuring, 20 s left"
 
 
 def test_a_notebook_line_is_replaced_and_not_repeated(monkeypatch):

@@ -31,7 +31,7 @@ def found(source="test", error=0.1, samples=2000, estimator="", **values):
         (found(collapsed=1.0), "q.z.x. is the prior for every image. Try --beta Linear"),
         (
             found(collapsed=0.0, active_units=9.0, active_directions=7.0),
-            "move 7 directions of z, although 9 dimensions",
+            "move about 7 directions of z, although 9 dimensions",
         ),
         (found("simulated", calibration=0.001), "not calibrated .p = 0.001."),
         (found("simulated", calibration=0.5), "no error of the posterior's calibration is shown"),

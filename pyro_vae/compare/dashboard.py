@@ -79,7 +79,12 @@ class Dashboard:
             return "failed"
         if path in self.ended:
             return "done"
-        return "measuring" if now.state == "trained" else now.state
+        return f"measuring{self._left(path)}" if now.state == "trained" else now.state
+
+    def _left(self, path: Path) -> str:
+        """How long measuring still takes, if it takes as long as for the runs that are done; empty before one is."""
+        whole = [_measured(other) for other in self.ended - set(self.failed)]
+        return f", {max(0.0, sum(whole) / len(whole) - _measured(path)):.0f} s left" if whole else ""
 
     def _screen(self) -> Group:
         """The present runs, the last ended ones and the next ones, as many as fit."""
@@ -92,6 +97,12 @@ class Dashboard:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         head = f"{len(self.ended)} of {len(self.trials)} runs done{failed}, {minutes}:{seconds:02d}"
         return Group(Text(head), table)
+
+
+def _measured(path: Path) -> float:
+    """Seconds that the finished measures of a run took."""
+    sources = RunFolder(path).read_metrics().get("evaluation", {})
+    return sum(entry["seconds"] for measures in sources.values() for entry in measures.values())
 
 
 def _result(trial: Trial) -> str:

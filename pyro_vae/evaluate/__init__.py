@@ -23,7 +23,7 @@ from pyro_vae.data.fingerprint import check_same
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
-from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger
@@ -252,5 +252,4 @@ def main(argv: list[str]) -> None:
         with plain_interrupts():
             evaluate(given.runs, options, only, **rest)
     except KeyboardInterrupt:
-        print("\nstopped; what was measured is kept: the same command goes on from here", file=sys.stderr)
-        raise
+        raise Stopped("stopped; what was measured is kept: the same command goes on from here") from None

@@ -63,8 +63,8 @@ def _collapsed(collapsed: Estimate, figures: Figures) -> str:
     if units is None or directions is None or directions.value >= units.value:
         return ""
     return (
-        f"Images move {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look active: some"
-        " directions have collapsed. Try --beta Linear."
+        f"Images move about {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look active:"
+        " the others are hardly used. A longer training or --beta Linear may free them."
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from pyro_vae.config import Config
 from pyro_vae.data import DataSet, data_sets, load_data
 from pyro_vae.distributed import Workers, join
-from pyro_vae.errors import InputError, plain_interrupts
+from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.names import run_name
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.origin import origin_of
@@ -189,7 +189,6 @@ def _says_how_to_resume(folder: RunFolder, workers: Workers) -> Iterator[None]:
         with plain_interrupts():
             yield
     except KeyboardInterrupt:
-        if workers.main:
-            again = printable(f"{workers.command} -m pyro_vae.svi --resume {folder.path}")
-            print(f"\nstopped; every finished epoch is saved. Resume with: {again}", file=sys.stderr)
-        raise
+        again = printable(f"{workers.command} -m pyro_vae.svi --resume {folder.path}")
+        line = f"stopped; every finished epoch is saved. Resume with: {again}"
+        raise Stopped(line if workers.main else "") from None
