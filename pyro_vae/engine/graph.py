@@ -137,7 +137,7 @@ class Graph:
 def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Tensor]]) -> None:
     """Raise an :class:`AuditError` where a graph's record is not the program's."""
     expected = rehearsal.done.record
-    if _close(record[0], expected[0], 1e-4) and _close(record[-1], expected[-1], 2e-3):
+    if same(record[0], expected[0], 1e-4) and same(record[-1], expected[-1], 2e-3):
         return
     loss = f"losses {record[0].item():.8g} and {expected[0].item():.8g}"
     norm = f"gradient norms {record[-1].item():.6g} and {expected[-1].item():.6g}"
@@ -148,7 +148,7 @@ def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Ten
         where = f"another sample site {odd!r} is drawn"
     else:
         for (name, mine), (_, its) in zip(sites, rehearsal.sites, strict=True):
-            if not _close(mine, its, 1e-5):
+            if not same(mine, its, 1e-5):
                 where = f"the first sample site that differs is {name!r}"
                 break
     raise AuditError(
@@ -157,7 +157,8 @@ def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Ten
     )
 
 
-def _close(a: Tensor, b: Tensor, rtol: float) -> bool:
+def same(a: Tensor, b: Tensor, rtol: float) -> bool:
+    """Whether two numbers are the same but for rounding."""
     a, b = a.double().cpu(), b.double().cpu()
     return bool(torch.allclose(a, b, rtol=rtol, atol=rtol * 1e-2, equal_nan=True))
 

@@ -98,9 +98,12 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         with ExitStack() as held:
             workers.on_main(lambda: hold(folder, held))
             trusted = trust or "--trust" in changes
-            prepared, origin = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted))
+            prepared, origin, text = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted))
             with _says_how_to_resume(folder, workers):
-                yield open_session(prepared, folder, quiet, origin)
+                session = open_session(prepared, folder, quiet, origin)
+                if workers.main:  # only now is it known that everything fits
+                    folder.write_config(_headed(text, workers))
+                yield session
 
 
 def _headed(text: str, workers: Workers) -> str:
@@ -110,8 +113,8 @@ def _headed(text: str, workers: Workers) -> str:
 
 def _prepared_again(
     folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool
-) -> tuple[Prepared, dict[str, Any]]:
-    """The run in a folder, prepared; its config.yaml then has the changes."""
+) -> tuple[Prepared, dict[str, Any], str]:
+    """The run in a folder, prepared, and the options with the changes, as text."""
     text, where = folder.config_text(), str(folder.path / "config.yaml")
     saved = settings_from(text, trust, where)
     parser = make_parser()
@@ -129,10 +132,7 @@ def _prepared_again(
         print(printable(note), file=sys.stderr)
     data = load_data(config.data, config.data_root, config.validation, config.layout)
     origin = check_belongs(folder, data, settings.text)
-    prepared = prepare(config, data, workers)
-    if workers.main:
-        folder.write_config(_headed(settings.text, workers))
-    return prepared, origin
+    return prepare(config, data, workers), origin, settings.text
 
 
 def _check_epochs(folder: RunFolder, config: Config, epochs: int) -> None:
