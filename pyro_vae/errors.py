@@ -26,6 +26,7 @@ _IN_PYTHON = (
         r"--likelihood Gaussian --likelihood\.squash false",
         'likelihood={"class_path": "Gaussian", "init_args": {"squash": False}}',
     ),
+    (r"add --trust \(trust=True in Python\)", "pass trust=True"),
     (r"add --trust\b|--trust\b", "trust=True"),
     (r"--device (cpu|cuda)\b", r'device="\1"'),
     (r"--clip-norm 1\b", "clip_norm=1"),
