@@ -60,7 +60,7 @@ def names_of(option: str) -> list[str]:
 
 def add_trust(parser: ArgumentParser) -> None:
     """The option that lets files name any code."""
-    text = "let a configuration or a run folder name its own code, which then runs (see SECURITY.md)"
+    text = "let a file name its own code, which then runs (SECURITY.md)"
     parser.add_argument("--trust", action="store_true", help=text)
 
 

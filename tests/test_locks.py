@@ -142,8 +142,8 @@ def test_processes_have_folders_of_their_own(tmp_path):
 
 def test_a_bad_option_takes_no_number(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="more than the 1297"):
-        svi.main(["--batch-size", "5000"])
+    with pytest.raises(InputError, match="--patience watches"):
+        svi.main(["--patience", "3", "--validation", "0"])
     assert list(tmp_path.iterdir()) == []
 
 

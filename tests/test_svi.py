@@ -151,7 +151,7 @@ def test_another_guide_changes_neither_the_decoder_nor_the_batches():
 
     class Spy:
         def __init__(self):
-            self.seen, self.average = [], None
+            self.seen, self.average, self.engine = [], None, "eager"
             self.program = SimpleNamespace(elbo=SimpleNamespace())
 
         def step_record(self, x):
@@ -164,7 +164,7 @@ def test_another_guide_changes_neither_the_decoder_nor_the_batches():
         config = settings_of({"guide": "MeanField", "likelihood": "Bernoulli"}).config
         torch.manual_seed(noise)
         spy, prepared = Spy(), prepare(config, data)
-        svi.run_epoch(spy, prepared, prepared.batches, 2, SimpleNamespace(step=lambda: None))
+        svi.run_epoch(spy, prepared, prepared.batches, 2, SimpleNamespace(step=lambda engine: None))
         batches.append(torch.cat(spy.seen))
     assert torch.equal(*batches)
     assert len(batches[0]) == 1297
