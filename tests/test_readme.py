@@ -70,10 +70,17 @@ def newcomer(tmp_path):
 
     def run(*words: str) -> str:
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        if done.returncode and "torchrun" in words[-1] and TEARDOWN in done.stderr:
+            shutil.rmtree(tmp_path / "runs" / "two")
+            done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{words[-1]}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     return tmp_path, run
+
+
+#: what a process of gloo's says that aborts after all is done, once in some twenty runs under load
+TEARDOWN = "terminate called without an active exception"
 
 
 def test_the_two_commands_stand_first_and_are_two():
