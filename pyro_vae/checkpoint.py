@@ -7,6 +7,7 @@ still be read.
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -45,6 +46,21 @@ def unpack(content: bytes, which: str) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"is damaged and cannot be read: {' '.join(str(error).split())}") from error
+
+
+def standing(path: Path) -> dict[str, Any]:
+    """The entry "state" of a checkpoint, from the beginning of its file; its digest is not looked at.
+
+    Empty where the file is damaged or has none.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+            length = min(int.from_bytes(start, "little"), path.stat().st_size)
+            found = dict(json.loads(_about(start + file.read(length))["state"])["dict"])
+        return _nested(found["state"], {})
+    except (OSError, OverflowError, RecursionError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def digest(content: bytes) -> str:

@@ -48,6 +48,9 @@ def resume(
 ) -> Run:
     """Resume a run where it stopped; the result is bitwise that of an uninterrupted run.
 
+    On a CPU, that holds for the number of threads that the run began with (``torch.get_num_threads()``). With another
+    number, sums are rounded in another order, and a note says so.
+
     Args:
         folder: the run folder.
         epochs: the number of epochs in all; by default the run's own.

@@ -13,7 +13,7 @@ import torch
 
 from guides import Guide
 from pyro_vae.build import build
-from pyro_vae.checkpoint import FORMAT, digest, pack, unpack
+from pyro_vae.checkpoint import FORMAT, digest, pack, standing, unpack
 from pyro_vae.config import Config
 from pyro_vae.data import Stored
 from pyro_vae.data.fingerprint import Fingerprint
@@ -274,8 +274,10 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
         raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
     origin = state.get("origin", {})
     check_options(origin.get("options"), settings.text, folder.checkpoint(which))
+    last = standing(folder.checkpoint("last"))  # before the trace, which a run that trains makes longer first
     if rows := folder.read_trace():  # weights may be given away without their trace
         check_trace(rows, state["state"], which, folder.checkpoint(which))
+        check_trace(rows, last, "last", folder.checkpoint("last"))
     config = settings.config
     model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"))
     set_weights(model, guide, state, folder.checkpoint(which))

@@ -17,6 +17,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.origin import check_options, options_of
 from pyro_vae.runs import RunFolder
 from pyro_vae.trace import TraceRow, parse_trace, trace_digest, trace_text
+from pyro_vae.training.held_out import held_out_terms
 
 FORMAT_0 = Path(__file__).parent / "format0"
 
@@ -143,6 +144,18 @@ def test_the_trace_of_another_run_is_found(train):
     shutil.copy(other.checkpoint("best"), folder.checkpoint("best"))
     for command in (pyro_vae.load, resume):
         assert "are not of one run" in line_of(command, folder.path)
+
+
+def test_the_rows_after_the_best_epoch_are_of_the_same_run_too(train):
+    """The best weights of a first epoch know no row yet, but the last ones do."""
+    folder, other = train("a", "--epochs", "1"), train("b", "--epochs", "1")
+    shutil.copy(other.path / "trace.csv", folder.path / "trace.csv")
+    for command in (pyro_vae.load, measure):
+        assert "checkpoint.last.safetensors and trace.csv are not of one run" in line_of(command, folder.path)
+    for damaged in (b"", b"\xff" * 8, b"x" * 900):  # resuming says so; the best weights are as they were
+        folder.checkpoint("last").write_bytes(damaged)
+        pyro_vae.load(folder.path)
+        assert "is damaged" in line_of(resume, folder.path)
 
 
 def test_weights_are_given_away_without_their_trace(train):
@@ -325,3 +338,20 @@ def test_an_option_of_a_class_that_one_side_alone_has_is_its_default(train, opti
     assert edited != text
     (folder.path / "config.yaml").write_text(edited)
     assert named in line_of(pyro_vae.load, folder.path)
+
+
+def test_the_best_epoch_is_chosen_by_enough_draws_of_z(train, tmp_path, monkeypatch):
+    """2,500 over all validation images, however few these are; the test rows take what --eval-samples says."""
+    taken = []
+    whole = held_out_terms
+
+    def spy(model, guide, images, binarizer, num_samples):
+        taken.append((len(images), num_samples))
+        return whole(model, guide, images, binarizer, num_samples)
+
+    monkeypatch.setattr("pyro_vae.training.recorder.held_out_terms", spy)
+    train("a", "--validation", "20", "--epochs", "1")
+    assert taken[:2] == [(20, 125), (250, 1)]
+    taken.clear()
+    train("b", "--validation", "20", "--epochs", "1", "--eval-samples", "200")
+    assert taken[:2] == [(20, 200), (250, 200)]
