@@ -20,7 +20,7 @@ from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import log_evidence
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
-from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluate.options import Options
 from pyro_vae.runs import RunFolder
 from pyro_vae.testing.grid import grid_evidence
 

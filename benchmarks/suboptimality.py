@@ -24,7 +24,7 @@ from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import Estimate, bounds_at, optimize_posterior, posterior_draws
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
-from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluate.options import Options
 from pyro_vae.models import Model
 from pyro_vae.runs import RunFolder
 

@@ -29,8 +29,8 @@ def pack(state: dict[str, Any], which: str) -> bytes:
     return content.replace(_field(_BLANK), _field(digest(content)), 1)
 
 
-def unpack(content: bytes, which: str) -> dict[str, Any]:
-    """The state in a file.
+def unpack(content: bytes, which: str) -> tuple[dict[str, Any], str]:
+    """The state in a file, and the :func:`digest` of the file.
 
     Raises:
         InputError: if a bit of it is another than was written, it is another checkpoint than the one asked for, or a
@@ -38,10 +38,10 @@ def unpack(content: bytes, which: str) -> dict[str, Any]:
     """
     try:
         tensors = safetensors.torch.load(content)
-        about = _about(content)
+        about, known_by = _about(content), digest(content)
         if set(about) != {"state"}:
-            _check(content, about, which)
-        return _nested(json.loads(about["state"]), tensors)
+            _check(about, which, known_by)
+        return _nested(json.loads(about["state"]), tensors), known_by
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -87,11 +87,11 @@ def _about(content: bytes) -> dict[str, str]:
     return json.loads(content[8 : 8 + length])["__metadata__"]
 
 
-def _check(content: bytes, about: dict[str, str], which: str) -> None:
+def _check(about: dict[str, str], which: str, known_by: str) -> None:
     written = about.get("format", "")
     if written.isdecimal() and int(written) > FORMAT:
         raise InputError(f"is of format {written}, and this version of pyro_vae reads up to {FORMAT}: take a newer one")
-    if set(about) != _KEYS or written != str(FORMAT) or digest(content) != about["digest"]:
+    if set(about) != _KEYS or written != str(FORMAT) or known_by != about["digest"]:
         raise InputError("is damaged: it is not what was written (its digest is another one)")
     if about["which"] != which:
         raise InputError(f"is the checkpoint called {about['which']} under the name of another")

@@ -1,11 +1,11 @@
 """``pyro-vae COMMAND``: all commands by one name. A new command is one more line in :data:`COMMANDS`."""
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple, NoReturn
 
 import pyro_vae
+from pyro_vae.errors import nearest_names
 
 
 class Command(NamedTuple):
@@ -58,7 +58,7 @@ def main() -> NoReturn:
         print(f"pyro_vae {pyro_vae.__version__}")
         sys.exit(0)
     if words[0] not in COMMANDS:
-        near = get_close_matches(words[0], COMMANDS, n=1, cutoff=0.4)
+        near = nearest_names(words[0], COMMANDS)
         nearest = f"nearest: {near[0]}; " if near else ""
         print(f"error: no command {words[0]!r}: {nearest}known: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)

@@ -2,8 +2,14 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+
+
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """The known names most like this one, the most alike first; at most three."""
+    return get_close_matches(name, list(known), n=3, cutoff=0.4)
 
 
 class InputError(ValueError):

@@ -10,14 +10,13 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from pyro_vae.runs import TraceRow
+from pyro_vae.origin import WITHOUT_EFFECT
+from pyro_vae.trace import SPLITS, TraceRow
 
-SPLITS = ("train", "validation", "test")
 #: TensorBoard sorts charts by name: the objective comes before the details of the steps.
 BOUND = {"elbo": "bound/elbo", "log_likelihood": "bound/log_likelihood", "kl": "bound/kl"}
 STEPS = {"beta": "steps/beta", "lr": "steps/lr", "grad_norm": "steps/grad_norm"}
 RESULT = "test_elbo"
-NOT_COMPARED = ("out", "data_root", "device", "engine")  #: options that do not tell runs apart
 
 
 class Events:
@@ -94,6 +93,6 @@ def options(config_text: str) -> dict[str, bool | int | float | str]:
             flat[name] = json.dumps(value)
 
     for name, value in (yaml.safe_load(config_text) or {}).items():
-        if name not in NOT_COMPARED:
+        if name not in WITHOUT_EFFECT:
             put(name, value)
     return flat

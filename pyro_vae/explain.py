@@ -3,8 +3,9 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from importlib import import_module
+
+from pyro_vae.errors import nearest_names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -13,7 +14,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("transform", ["transforms", "hidden_dims"])
     'nearest: transforms; '
     """
-    near = get_close_matches(name, list(known), n=3, cutoff=0.4)
+    near = nearest_names(name, known)
     return f"nearest: {', '.join(near)}; " if near else ""
 
 

@@ -13,7 +13,6 @@ from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder
 from pyro_vae.tables import UNLIMITED, Column, Sheet, fitted
 from pyro_vae.terminal import PlainConsole, printable
-from pyro_vae.yaml_table import read_table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  #: letters of a curve
@@ -52,7 +51,7 @@ def course(path: Path) -> Course:
     folder = RunFolder(path)
     if not (path / "config.yaml").exists():
         return Course("not begun")
-    epochs = read_table(folder.config_text(), str(path / "config.yaml")).get("epochs", 0)
+    epochs = folder.config_table().get("epochs", 0)
     if not isinstance(epochs, int):
         raise InputError(f"{path / 'config.yaml'} says epochs: {epochs}, and it must be a number")
     rows = folder.read_trace()

@@ -14,8 +14,8 @@ from pyro_vae.errors import InputError
 from pyro_vae.kinds import imported
 from pyro_vae.trace import TraceRow, trace_digest
 
-# The place and the speed of training do not change the weights.
-_LEFT_OUT = ("device", "engine", "out", "data_root")
+#: options for the place and the speed of training, which do not change the weights
+WITHOUT_EFFECT = ("device", "engine", "out", "data_root")
 
 
 def options_of(text: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def options_of(text: str) -> dict[str, Any]:
     The number of epochs is one of them if the learning rate or beta follows a schedule. The path of a data file is not,
     because the data have their own fingerprint.
     """
-    options = {name: value for name, value in yaml.safe_load(text).items() if name not in _LEFT_OUT}
+    options = {name: value for name, value in yaml.safe_load(text).items() if name not in WITHOUT_EFFECT}
     if options.get("data") not in data_sets():
         options["data"] = "a file"
     beta = options.get("beta")

@@ -16,6 +16,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pyro_vae.user_cache import cache_folder
+
 Known = Literal["own", "changed", "unknown"]
 
 
@@ -27,12 +29,6 @@ class Origin(NamedTuple):
 
 
 _here: dict[str, Origin] = {}  # of this process, which may lack a cache
-
-
-def cache_folder() -> Path:
-    """This user's cache folder, under XDG_CACHE_HOME if that is absolute."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "pyro_vae"
 
 
 def origin_of(name: str) -> Origin:

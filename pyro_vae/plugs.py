@@ -48,16 +48,14 @@ def members(package: str) -> list[tuple[str, Any]]:
     return [(file.name, one) for file in files if not file.ispkg for one in vars(import_module(file.name)).values()]
 
 
+def can_be_chosen(one: type) -> bool:
+    """Whether a class can be made, and chosen by its name."""
+    return not inspect.isabstract(one) and getattr(one, "chosen_by_name", True)
+
+
 def named(classes: Iterable[type], kind: type) -> dict[str, Any]:
     """The classes of a kind that can be made and chosen, by name."""
-    return {
-        one.__name__: one
-        for one in classes
-        if issubclass(one, kind)
-        and one is not kind
-        and not inspect.isabstract(one)
-        and getattr(one, "chosen_by_name", True)
-    }
+    return {one.__name__: one for one in classes if issubclass(one, kind) and one is not kind and can_be_chosen(one)}
 
 
 @cache

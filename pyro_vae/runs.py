@@ -13,7 +13,7 @@ import torch
 
 from guides import Guide
 from pyro_vae.build import build
-from pyro_vae.checkpoint import FORMAT, digest, pack, standing, unpack
+from pyro_vae.checkpoint import FORMAT, pack, standing, unpack
 from pyro_vae.config import Config
 from pyro_vae.data import Stored
 from pyro_vae.data.fingerprint import Fingerprint
@@ -25,6 +25,7 @@ from pyro_vae.models import Model
 from pyro_vae.options import settings_from
 from pyro_vae.origin import check_options, check_trace
 from pyro_vae.trace import TraceRow, parse_trace, trace_text
+from pyro_vae.yaml_table import read_table
 
 # The files of the locks: they exist while held, and after a kill; readers ignore them.
 TRAINING, WRITING = ".training.lock", ".writing.lock"
@@ -167,6 +168,14 @@ class RunFolder:
             )
         return text
 
+    def config_table(self) -> dict[str, Any]:
+        """The options in ``config.yaml`` as plain values; nothing that they name is imported.
+
+        Raises:
+            InputError: if the folder is no run, or the file is no table of options.
+        """
+        return read_table(self.config_text(), str(self.path / "config.yaml"))
+
     def write_trace(self, rows: Iterable[TraceRow]) -> None:
         """Write all the rows of ``trace.csv``."""
         write_atomic(self.path / "trace.csv", trace_text(rows))
@@ -228,7 +237,7 @@ class RunFolder:
             raise InputError(f"{self.path} has no checkpoint {path.name}: {why}")
         content = path.read_bytes()
         try:
-            return unpack(content, which), digest(content)
+            return unpack(content, which)
         except InputError as error:
             raise InputError(f"{path} {error}") from error
 

@@ -72,7 +72,13 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
         prepared.objective,
         engine=config.engine,
         audit=False,  # the steps of the project's own parts are tested against eager ones
-        options=StepOptions(config.clip_norm, True, config.precision, config.epochs * len(batches), workers),
+        options=StepOptions(
+            clip_norm=config.clip_norm,
+            per_image=True,
+            precision=config.precision,
+            num_steps=config.epochs * len(batches),
+            workers=workers,
+        ),
     )
     with current(prepared.device), seeded(config.seed), exact(prepared.device), recorder:
         while not state.ends(config.epochs, config.patience):

@@ -19,7 +19,6 @@ from pyro_vae.options import parse_arguments
 from pyro_vae.runs import RunFolder, TraceRow
 from pyro_vae.tables import Column, Sheet, print_table
 from pyro_vae.terminal import PlainConsole, printable
-from pyro_vae.yaml_table import read_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,14 +124,14 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     samples: dict[str, int] = {}
     for path in dict.fromkeys(Path(run).resolve() for run in runs):
         folder = RunFolder(path)
-        text = folder.config_text()
+        table = folder.config_table()
         found = folder.read_trace()
         if not any(row.split == "test" for row in found):
             raise InputError(f"{path} has no trace yet: its first epoch is not finished")
         name = printable(path.name)
         name = name if name not in rows else printable(str(path))
         rows[name] = found
-        samples[name] = _samples(read_table(text, str(path / "config.yaml")), path)
+        samples[name] = _samples(table, path)
     print_table(PlainConsole(), trace_table(rows, samples))
     figure = trace_figure(rows, x)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from pyro_vae.config import KINDS
 from pyro_vae.errors import InputError
 from pyro_vae.own import known, knows_folder, origin_of, remember
-from pyro_vae.plugs import installed
+from pyro_vae.plugs import can_be_chosen, installed
 
 #: by module: a class from elsewhere is not this project's, whatever its name
 _PROJECT = ("guides.", "pyro_vae.")
@@ -23,8 +23,7 @@ ALLOW = "if the code is yours or you trust it, add --trust (trust=True in Python
 def concrete(kind: type) -> set[type]:
     """The classes of a kind that are loaded and can be chosen."""
     below: set[type] = set().union(*map(concrete, kind.__subclasses__()))
-    not_chosen = getattr(kind, "__abstractmethods__", None) or not getattr(kind, "chosen_by_name", True)
-    return below if not_chosen else below | {kind}
+    return below | {kind} if can_be_chosen(kind) else below
 
 
 def plugs(option: str) -> set[str]:

@@ -57,6 +57,14 @@ def _own_random_numbers():
         yield
 
 
+@pytest.fixture
+def _double():
+    """Numbers are double: Pyro's own ELBOs take a deterministic site in the default precision alone."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(autouse=True)
 def _no_pictures(request, monkeypatch):
     """Runs draw nothing, which takes longer than they train, but in tests marked with ``pictures``."""

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
-    {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.explain", "pyro_vae.command_line"},
-    {"pyro_vae.errors", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
+    {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.command_line"},
+    {"pyro_vae.errors", "pyro_vae.explain", "pyro_vae.user_cache", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},
     {"pyro_vae.terminal", "pyro_vae.plugs", "pyro_vae.own", "pyro_vae.yaml_table"},
@@ -86,7 +86,7 @@ MODELS_MAY_IMPORT = {
 }
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "pyro_vae" / "models").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "pyro_vae" / "models").rglob("*.py")), ids=name_of)
 def test_models_know_of_guides_the_type_and_the_guides_of_labels(path):
     named = {
         (node.module, alias.name)
@@ -125,7 +125,7 @@ def test_help_lists_every_guide_and_leaves_the_heavy_libraries_alone():
 # The sizes that a reader can hold.
 
 #: files over 300 lines, with the reason
-LONG_FILES = {"pyro_vae.evaluate.measures": "all metrics with what calls each; a file for each metric would divide it"}
+LONG_FILES: dict[str, str] = {}
 #: functions over 60 lines, without their docstrings, with the reason
 LONG_FUNCTIONS: dict[str, str] = {}
 #: functions with more than 7 parameters, with the reason

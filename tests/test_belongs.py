@@ -43,7 +43,7 @@ def line_of(command, path):
 def test_every_flipped_bit_of_a_checkpoint_is_found():
     state = {"epoch": 3, "weights": torch.linspace(-1, 1, 5), "name": "ä", "n": None, "x": [1.5, torch.tensor([True])]}
     content = checkpoint.pack(state, "last")
-    assert checkpoint.unpack(content, "last")["name"] == "ä"
+    assert checkpoint.unpack(content, "last")[0]["name"] == "ä"
     found = 0
     for i in range(8 * len(content)):
         flipped = bytearray(content)

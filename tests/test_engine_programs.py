@@ -3,7 +3,6 @@
 import math
 
 import pytest
-import torch
 
 from benchmarks.programs import PROGRAMS, compare
 
@@ -21,10 +20,7 @@ FAST = sorted(set(PROGRAMS) - SLOW)[::2]
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FAST)
 def test_a_captured_program_gives_the_losses_and_parameters_of_pyros_svi(name):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     found = compare(PROGRAMS[name], "captured", steps=6, rounds=0)
-    torch.set_num_threads(threads)
     assert not found.refusal
     assert found.loss < 1e-5
     assert found.parameters < 1e-3

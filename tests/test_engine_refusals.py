@@ -21,15 +21,6 @@ from pyro_vae import SVI
 from pyro_vae.engine import CaptureError
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pyro.get_param_store().scope():
-        yield
-    torch.set_num_threads(threads)
-
-
 @config_enumerate
 def mixture(x):
     weights = pyro.sample("weights", dist.Dirichlet(torch.ones(2)))

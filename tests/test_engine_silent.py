@@ -19,15 +19,6 @@ from pyro_vae import SVI
 from pyro_vae.engine import AuditError, CaptureError
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pyro.get_param_store().scope():
-        yield
-    torch.set_num_threads(threads)
-
-
 def test_s1_the_same_seed_gives_the_same_losses_from_the_first_step():
     arms(lambda: (model, autoguide.AutoNormal(model), adam(), Trace_ELBO()))
 

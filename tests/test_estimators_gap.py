@@ -18,7 +18,8 @@ from pyro_vae.estimators import (
     simulate,
     split_gap,
 )
-from pyro_vae.evaluate.measures import MEASURES, Options, Task
+from pyro_vae.evaluate.measures import MEASURES, Task
+from pyro_vae.evaluate.options import Options
 
 QUICK = LocalOptimization(num_samples=32, lr=2e-2, check_every=50, patience=6, max_steps=3000)
 

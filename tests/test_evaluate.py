@@ -19,7 +19,8 @@ from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Annealing, Estimate, Evidence, GaussianFit, LocalOptimization, Search, elbo, iwae
 from pyro_vae.evaluate import evaluate, main, measures
-from pyro_vae.evaluate.measures import EXTRA, MEASURES, SIMULATED, Options
+from pyro_vae.evaluate.measures import EXTRA, MEASURES, SIMULATED
+from pyro_vae.evaluate.options import Options
 from pyro_vae.seeds import batch_seed
 
 QUICK = Options(

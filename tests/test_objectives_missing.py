@@ -37,13 +37,7 @@ from pyro_vae.objectives import (
 )
 from pyro_vae.params import announce
 
-
-@pytest.fixture(autouse=True)
-def _double():
-    """Pyro's own ELBOs take a deterministic site in the default precision alone."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("_double")
 
 
 each_k = pytest.mark.parametrize("k", [1, 3])

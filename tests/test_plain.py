@@ -12,7 +12,7 @@ from pyro_vae import estimators
 from pyro_vae.data import load_data
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.evaluate import evaluate
-from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluate.options import Options
 from pyro_vae.options import settings_of
 from pyro_vae.plain import plain
 from pyro_vae.runs import RunFolder

@@ -6,7 +6,7 @@ from pyro_vae import evaluate
 from pyro_vae.estimators import Estimate
 from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.evaluate.ledger import Entry
-from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluate.options import Options
 from pyro_vae.evaluate.sentences import sentences
 
 

@@ -8,13 +8,12 @@ of one seed have the same data order, first decoder weights and test noise.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from pyro_vae.config import Config
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, nearest_names
 
 # These are the same for all runs, because otherwise runs cannot be compared. Their values may contain commas.
 SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed"}
@@ -163,5 +162,5 @@ def find_arm(name: str, arms: Sequence[str]) -> str:
     """
     if name in arms:
         return name
-    near = get_close_matches(name, arms, n=3, cutoff=0.4) or list(arms)
+    near = nearest_names(name, arms) or list(arms)
     raise InputError(f"--baseline {name!r} is none of the arms: nearest {', '.join(near)}")

@@ -12,7 +12,8 @@ from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Options, options_of
+from pyro_vae.evaluate.measures import MEASURES, SIMULATED
+from pyro_vae.evaluate.options import Options, options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.training.prepare import prepare

@@ -15,7 +15,7 @@ import torch
 
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.measures import Options
+from pyro_vae.evaluate.options import Options
 from pyro_vae.files import append_to
 from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder

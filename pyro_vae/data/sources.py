@@ -1,7 +1,6 @@
 """From a name or a path to a data set."""
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,15 @@ from pyro_vae.data.layout import Layout
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.splits import Splits, split
 from pyro_vae.defaults import torch_defaults
-from pyro_vae.errors import InputError
+from pyro_vae.errors import InputError, nearest_names
+from pyro_vae.user_cache import cache_folder
 
 
 def default_root() -> Path:
     """The folder of downloads: PYRO_VAE_DATA, or a folder in the user's cache."""
     if "PYRO_VAE_DATA" in os.environ:
         return Path(os.environ["PYRO_VAE_DATA"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_vae"
+    return cache_folder()
 
 
 @torch_defaults()
@@ -54,7 +54,7 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
         train, held_out, test = _array_splits(Path(name), layout)
         likelihood = _suits(train)
     else:
-        near = get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
+        near = nearest_names(name, known) or list(known)
         raise InputError(
             f"no data set {name!r}: nearest are {', '.join(near)}; or name a .npy or .npz file or a folder"
         )

@@ -14,6 +14,7 @@ from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
 from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
@@ -29,10 +30,9 @@ def cache_folder() -> Path:
 
     Code for another instruction set, version or number of threads is not taken for this one's.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     isa = torch.backends.cpu.get_cpu_capability().replace(" ", "-")
     kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads"
-    return root / "pyro_vae" / "inductor" / kind
+    return user_cache.cache_folder() / "inductor" / kind
 
 
 def use_cache_folder() -> None:

@@ -142,7 +142,7 @@ class PyroOwner:
     """Pyro's optimizer: known ones are part of the graph, others step beside it.
 
     Args:
-        optim: whoever else uses it, and its state by name, go on as ever.
+        optim: Pyro's optimizer. Other SVIs can use it too; its state by name is that of eager steps.
     """
 
     first_by_itself = True

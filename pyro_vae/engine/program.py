@@ -129,9 +129,10 @@ class Program:
                 parameters = tuple(self.parameters)
                 loss, gradients = self._by_parameters(parameters, args, kwargs)
         with torch.no_grad():
-            return self._summed_up(loss, parameters, gradients)
+            return self.summed_up(loss, parameters, gradients)
 
-    def _summed_up(self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients) -> Pass:
+    def summed_up(self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients) -> Pass:
+        """What a pass is, from its loss and its gradients, which are clipped here."""
         losses = tuple(torch.as_tensor(part).detach() for part in loss) if isinstance(loss, tuple) else None
         total = torch.as_tensor(loss if losses is None else sum(losses)).detach()
         gradients = tuple(laid_out(g, p) for g, p in zip(gradients, parameters, strict=True))

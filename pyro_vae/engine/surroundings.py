@@ -213,7 +213,7 @@ class Watch:
 
     def holds(self) -> bool:
         """Whether nothing changed."""
-        if [m.training for m in self._modules] != self._modes:
+        if not self.modes_hold():
             return False
         try:
             for owner, get, values in self._groups:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyro.infer
 import pyro.optim
@@ -184,7 +184,7 @@ class SVI(pyro.infer.SVI):
         def measured(params: Any) -> None:
             gradients = tuple(None if p.grad is None else p.grad.to_dense() for p in params)
             with torch.no_grad():
-                kept.append(self.program._summed_up(0.0, tuple(params), gradients))
+                kept.append(self.program.summed_up(0.0, tuple(params), gradients))
             optim(params)
 
         self.optim = measured
@@ -200,8 +200,9 @@ class SVI(pyro.infer.SVI):
         """Whether the next step is eager; chooses the engine the first time."""
         if self._automatic and self.engine == "auto":
             self._choose(args)
-        elif self.engine not in ("auto", "eager", "captured", "compiled", "cudagraph"):
-            raise ValueError(f"no engine {self.engine!r}; there are auto, eager, captured, compiled and cudagraph")
+        elif self.engine not in get_args(EngineName):
+            *others, last = get_args(EngineName)
+            raise ValueError(f"no engine {self.engine!r}; there are {', '.join(others)} and {last}")
         return self.engine in ("auto", "eager")
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
@@ -239,9 +240,13 @@ class SVI(pyro.infer.SVI):
 
             finish = Replays(self.owner, self._repays(())).finish
         loss = self.program.elbo
-        roots = {"model": self.model, "guide": self.guide, "loss": loss}
         weight = [Slot(vars(loss), "kl_weight", "kl_weight")] if "kl_weight" in getattr(loss, "__dict__", {}) else []
-        return Captured(self.program, roots, self.owner, finish, self.audit, weight)
+        return Captured(self.program, self._roots, self.owner, finish, self.audit, weight)
+
+    @property
+    def _roots(self) -> dict[str, Any]:
+        """The objects that the program consists of, by name."""
+        return {"model": self.model, "guide": self.guide, "loss": self.program.elbo}
 
     def _settings(self) -> AbstractContextManager[None]:
         """The process settings for a captured step."""
@@ -266,8 +271,7 @@ class SVI(pyro.infer.SVI):
 
     def _explain(self, args: tuple, kwargs: dict[str, Any]) -> None:
         """A loss that is no number: Pyro's own error where validation finds one, else its warning."""
-        roots = {"model": self.model, "guide": self.guide, "loss": self.program.elbo}
-        rehearse(Call(self.program, roots, args, kwargs, take_apart(args, kwargs)))
+        rehearse(Call(self.program, self._roots, args, kwargs, take_apart(args, kwargs)))
         warn_if_nan(torch.tensor(torch.nan), "loss")
 
 

@@ -16,6 +16,10 @@ Rescore = Callable[[Tensor], Point]
 Tick = Callable[[], None]
 
 
+def unseen() -> None:
+    """The tick that nobody watches."""
+
+
 @dataclass(frozen=True)
 class Annealing:
     """How long and how finely to anneal.
@@ -79,7 +83,7 @@ class Path:
         """log f_t - log f_(t-1) at the chains' places."""
         return ((self.betas[t] - self.betas[t - 1]) * at.log_ratio).double()
 
-    def forward(self, at: Point, rescore: Rescore, tick: Tick, steer: bool = False) -> tuple[Tensor, Point]:
+    def forward(self, at: Point, rescore: Rescore, tick: Tick = unseen, steer: bool = False) -> tuple[Tensor, Point]:
         """log weights ``(C, N)`` of chains from p_0 up to the posterior, and where they end.
 
         In expectation exp of the weights is p(x).
@@ -100,7 +104,7 @@ class Path:
             tick()
         return log_weight, at
 
-    def reverse(self, at: Point, rescore: Rescore, tick: Tick) -> Tensor:
+    def reverse(self, at: Point, rescore: Rescore, tick: Tick = unseen) -> Tensor:
         """log weights ``(C, N)`` of chains from posterior draws down to p_0; in expectation exp of -them is 1/p(x)."""
         log_weight = self._gain(at, self.temperatures)
         for t in range(self.temperatures - 1, 0, -1):

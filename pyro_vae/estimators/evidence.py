@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from pyro_vae.estimators.ais import Bracket
-from pyro_vae.estimators.annealing import Annealing
+from pyro_vae.estimators.annealing import Annealing, Path, Rescore
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.gaussian_fit import GaussianFit
-from pyro_vae.estimators.hmc import LogJoint
+from pyro_vae.estimators.hmc import LogJoint, Point
 from pyro_vae.estimators.modes import Search
 from pyro_vae.estimators.pilot import Plan, path_of, plan_for, started
 from pyro_vae.estimators.proposal import Proposal, propose
-from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, silent
+from pyro_vae.estimators.sampling import Progress, images_at_once, require_unlabelled, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
 
@@ -150,9 +150,7 @@ def anneal(
 
 def planned(model: Model, guide: nn.Module | None, x: Tensor, settings: Evidence, seed: int) -> Plan:
     """Base, step sizes and temperatures of a batch of images."""
-    if getattr(model, "labels", None) == "required":
-        name = type(model).__name__
-        raise NotDefined(f"{name} says nothing of an image without its label, and here images have none")
+    require_unlabelled(model)
     proposal = propose(model, guide, x, settings.search, settings.fit, settings.annealing.chains, seed)
     return plan_for(model.log_joint, proposal, x, settings.annealing)
 
@@ -166,8 +164,37 @@ class _Weighed(NamedTuple):
     upper: Tensor  #: 0 where there are no exact draws
 
 
-def _nothing() -> None:
-    pass
+class Chains(NamedTuple):
+    """Chains of N images with paths of one length, annealed to the posterior.
+
+    Attributes:
+        path: from the base to the posterior.
+        component: of the base, where each chain began, ``(C, N)``.
+        at: where the chains end.
+        rescore: scores other places of the same chains.
+        log_weight: ``(C, N)``.
+        log_evidence, error: log p(x) and its standard error, ``(N,)``, nats.
+        modes: how many components hold :data:`SEEN` of the posterior or more, ``(N,)``.
+    """
+
+    path: Path
+    component: Tensor
+    at: Point
+    rescore: Rescore
+    log_weight: Tensor
+    log_evidence: Tensor
+    error: Tensor
+    modes: Tensor
+
+
+def annealed(log_joint: LogJoint, plan: Plan, x: Tensor, settings: Annealing) -> Chains:
+    """Fresh chains for images of one group of the plan."""
+    path = path_of(plan, int(plan.temperatures[0]), settings)
+    component = plan.proposal.strata()
+    at, rescore = started(log_joint, plan.proposal, x, component)
+    log_weight, at = path.forward(at, rescore)
+    lower, error, share = stratified_log_mean(log_weight, component, plan.proposal)
+    return Chains(path, component, at, rescore, log_weight, lower, error, (share > SEEN).sum(-1))
 
 
 def _weighed(log_joint: LogJoint, plan: Plan, x: Tensor, z: Tensor | None, settings: Annealing) -> _Weighed:
@@ -175,20 +202,18 @@ def _weighed(log_joint: LogJoint, plan: Plan, x: Tensor, z: Tensor | None, setti
     lower, error = torch.zeros(2, len(x), dtype=torch.double, device=x.device)
     modes, upper = torch.ones_like(plan.temperatures), torch.zeros_like(lower)
     groups = [(rows, plan.take(rows)) for rows in plan.groups()]
+    paths = []
     for rows, own in groups:
-        path = path_of(own, int(own.temperatures[0]), settings)
-        component = own.proposal.strata()
-        log_weight, _ = path.forward(*started(log_joint, own.proposal, x[rows], component), _nothing)
-        lower[rows], error[rows], share = stratified_log_mean(log_weight, component, own.proposal)
-        modes[rows] = (share > SEEN).sum(-1)
+        chains = annealed(log_joint, own, x[rows], settings)
+        lower[rows], error[rows], modes[rows] = chains.log_evidence, chains.error, chains.modes
+        paths.append(chains.path)
     if z is None:
         return _Weighed(lower, error, modes, plan.temperatures, plan.k_hat, upper)
-    for rows, own in groups:
-        path = path_of(own, int(own.temperatures[0]), settings)
+    for (rows, own), path in zip(groups, paths, strict=True):
         exact = z[rows].expand(settings.chains, -1, -1)
         chosen = own.proposal.choose_at(exact)
         at = started(log_joint, own.proposal, x[rows], chosen, own.proposal.whiten(exact, chosen))
-        upper[rows] = -_log_mean(-path.reverse(*at, _nothing))
+        upper[rows] = -_log_mean(-path.reverse(*at))
     return _Weighed(lower, error, modes, plan.temperatures, plan.k_hat, upper)
 
 

@@ -88,14 +88,11 @@ def plan_for(log_joint: LogJoint, proposal: Proposal, x: Tensor, settings: Annea
 def _tried(log_joint: LogJoint, proposal: Proposal, x: Tensor, settings: Annealing) -> tuple[Tensor, Tensor]:
     """Step sizes, and the spread of the log weights of pilot chains at the fewest temperatures, ``(N,)``, nats."""
 
-    def nothing() -> None:
-        pass
-
     path = _whole(len(x), settings, proposal.loc)
-    path.forward(*started(log_joint, proposal, x, proposal.choose(settings.pilot_chains)), nothing, steer=True)
+    path.forward(*started(log_joint, proposal, x, proposal.choose(settings.pilot_chains)), steer=True)
     short = path.at(linear(settings.temperatures, proposal.loc))
     component = proposal.strata()
-    log_weight, _ = short.forward(*started(log_joint, proposal, x, component), nothing)
+    log_weight, _ = short.forward(*started(log_joint, proposal, x, component))
     return path.step_sizes, within_strata(log_weight, component, proposal).clamp(max=1e3)
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pyro_vae.estimators.annealing import Annealing
 from pyro_vae.estimators.estimate import Estimate
-from pyro_vae.estimators.evidence import SEEN, Evidence, planned, stratified_log_mean
-from pyro_vae.estimators.pilot import Plan, path_of, started
+from pyro_vae.estimators.evidence import Evidence, annealed, planned
+from pyro_vae.estimators.pilot import Plan
 from pyro_vae.estimators.sampling import Progress, images_at_once, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, seeded
@@ -137,30 +137,23 @@ def _joined(parts: list[_Moved]) -> _Moved:
     )
 
 
-def _nothing() -> None:
-    pass
-
-
 def _moved(model: Model, plan: Plan, x: Tensor, settings: Annealing, draws: Draws) -> _Moved:
     """Anneal, then move on until the draws are worth enough."""
-    temperatures, proposal = int(plan.temperatures[0]), plan.proposal
-    path, component = path_of(plan, temperatures, settings), proposal.strata()
-    at, rescore = started(model.log_joint, proposal, x, component)
-    log_weight, at = path.forward(at, rescore, _nothing)
-    lower, error, share = stratified_log_mean(log_weight, component, proposal)
-    of_chain = log_weight.softmax(0)
+    chains = annealed(model.log_joint, plan, x, settings)
+    path, at = chains.path, chains.at
+    of_chain = chains.log_weight.softmax(0)
     worth = 1 / of_chain.square().sum(0)
     places: list[Tensor] = []
     effective = torch.zeros_like(worth)
     while len(places) < draws.most_moves and (len(places) < 2 or effective.min() < draws.effective):
-        at, _ = path.move(at, temperatures, rescore)
+        at, _ = path.move(at, path.temperatures, chains.rescore)
         places.append(at.z)
         if len(places) > 1:
             effective = worth * len(places) / correlation_time(torch.stack(places))
-    z = torch.cat([proposal.place(u, component) for u in places])
+    z = torch.cat([plan.proposal.place(u, chains.component) for u in places])
     log_joint = torch.cat([model.log_joint(x, part) for part in z.split(settings.chains)])
     weight = (of_chain / len(places)).repeat(len(places), 1)
-    return _Moved(z, weight, log_joint, effective, lower, error, (share > SEEN).sum(-1))
+    return _Moved(z, weight, log_joint, effective, chains.log_evidence, chains.error, chains.modes)
 
 
 def correlation_time(u: Tensor) -> Tensor:

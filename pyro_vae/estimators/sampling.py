@@ -45,6 +45,17 @@ def require(guide: Guide, figure: str, any_z: bool = False) -> None:
         raise NotDefined(f"{figure} scores any z, and {name} scores only its own samples (scores_any_z = False)")
 
 
+def require_unlabelled(model: nn.Module) -> None:
+    """Refuse a model that says nothing of an image without its label.
+
+    Raises:
+        NotDefined: where the model is one.
+    """
+    if getattr(model, "labels", "ignored") == "required":
+        name = type(model).__name__
+        raise NotDefined(f"{name} says nothing of an image without its label, and here images have none")
+
+
 def prior_of(model: nn.Module, figure: str) -> dist.TorchDistribution:
     """The model's p(z).
 

@@ -9,7 +9,6 @@ already, with the same settings and weights, is not measured again; an evaluatio
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +22,12 @@ from pyro_vae.data.fingerprint import check_same
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
-from pyro_vae.errors import InputError, Stopped, plain_interrupts
+from pyro_vae.errors import InputError, Stopped, nearest_names, plain_interrupts
 from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
 from pyro_vae.evaluate.ledger import Entry, Ledger
-from pyro_vae.evaluate.measures import EXTRA, MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED, Options, options_of
+from pyro_vae.evaluate.measures import EXTRA, MEASURES, ON_OTHERS, ON_TRAIN, SIMULATED
+from pyro_vae.evaluate.options import Options, options_of
 from pyro_vae.evaluate.report import Findings, Line, table
 from pyro_vae.evaluate.sentences import sentences
 from pyro_vae.options import add_trust, parse_arguments
@@ -153,7 +153,7 @@ def _known(names: Sequence[str]) -> list[str]:
     known = [*MEASURES, *SIMULATED]
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.4) or known
+            near = nearest_names(name, known) or known
             raise InputError(f"no measure {name!r}: nearest {', '.join(near)}; known: {', '.join(known)}")
     return [name for name in known if name in names]
 

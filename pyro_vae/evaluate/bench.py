@@ -9,8 +9,10 @@ from pyro_vae.errors import InputError
 from pyro_vae.estimators import NotDefined
 from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.estimators.latent import THRESHOLD
+from pyro_vae.estimators.sampling import require_unlabelled
 from pyro_vae.evaluate.ledger import Entry, Finding, Ledger, joined
-from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Options, Task
+from pyro_vae.evaluate.measures import MEASURES, SIMULATED, Measure, Task
+from pyro_vae.evaluate.options import Options
 from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 
@@ -85,9 +87,7 @@ class Bench:
         size = (measure.piece or count) * (PIECES_ON_CUDA if self.x.is_cuda else 1)
         pieces, seconds = self.ledger.begun(self.source, name, settings)
         try:
-            if self.run.model.labels == "required":
-                model = type(self.run.model).__name__
-                raise NotDefined(f"{model} says nothing of an image without its label, and here images have none")
+            require_unlabelled(self.run.model)
             # a run that was measured on one device and goes on on another has pieces of both sizes
             known = sum(next(iter(p.figures.values())).images for p in pieces) if measure.piece else len(pieces) * count
             for start in range(known, count, size):

@@ -7,6 +7,7 @@ from typing import Self
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.evaluate.ledger import Entry
 from pyro_vae.heartbeat import Heartbeat, NotebookLine
 from pyro_vae.tables import Column, Sheet
@@ -28,7 +29,7 @@ def table(runs: dict[str, Findings]) -> Sheet:
         [Column("on", left=True), Column("figure", left=True), *names, *counts, by],
         sections,
         "evaluation, nats per image where no unit is given",
-        "± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above 0.7 for some images;"
+        f"± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above {LIMIT} for some images;"
         " metrics.json has all settings",
     )
 
@@ -81,7 +82,7 @@ def _rows(entries: list[Entry], name: str) -> list[list[str]]:
 WORK = {
     "gap": "the search for each image's best posterior",
     "ais": "annealing",
-    "log_evidence": "annealing from each image's best Gaussian",
+    "evidence": "annealing from each image's best Gaussian",
     "bracket": "annealing of simulated images, both ways",
     "gradient": "gradients of one batch, many times",
 }

@@ -74,7 +74,10 @@ class ProgressBar:
     def step(self) -> None:
         """One more step is done."""
         self.done += 1
-        self._show()
+        if self.bar:
+            self.bar.advance(self.task)
+        elif self.notebook:
+            self._show()
 
     def epoch(self, epoch: int, elbos: dict[str, float], images_per_second: float) -> None:
         """One more epoch is done, with the ELBO of each split in nats per image."""

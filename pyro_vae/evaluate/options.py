@@ -1,0 +1,85 @@
+"""How the figures of ``evaluate`` are estimated: the command's options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyro_vae.estimators import Annealing, Demand, Evidence, GaussianFit, LocalOptimization, Search
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the figures are estimated.
+
+    Args:
+        images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.
+        evidence_images: the first of them, for log p(x); by default all of them on CUDA, 100 on a CPU.
+        gap_images: the first of them, for the split gap, which costs more; by default 1,000 on CUDA, 50 on a CPU.
+        elbo_samples: draws of z for each image, for the ELBO and the active units.
+        iwae_samples: K of the importance-weighted bound.
+        importance_samples: draws for each image, for k-hat.
+        best_samples: draws for each image, for the ELBO and the bound on log p(x) at the optimised posterior q*.
+        evidence: how log p(x) is estimated.
+        tolerance: temperatures are raised until log p(x) of simulated images is bracketed so closely, nats.
+        certificate_images: images drawn from the model, for that bracket.
+        most_temperatures: to which they are raised at most.
+        annealing: annealed importance sampling from the prior.
+        local: the optimisation of the posterior of each image.
+        calibration_images: images drawn from the model, for the ranks.
+        bracket_images: images drawn from the model, for the bracket around AIS.
+        aggregate_images: for the aggregate posterior, whose cost grows with their square.
+        aggregate_samples: draws for each of them.
+        gradient_images: the batch whose gradient is looked at.
+        gradient_repeats: gradients of that batch.
+        seed: of all draws.
+
+    Raises:
+        ValueError: where a count is below 1.
+    """
+
+    images: int | None = None
+    evidence_images: int | None = None
+    gap_images: int | None = None
+    elbo_samples: int = 100
+    iwae_samples: int = 5000
+    importance_samples: int = 2000
+    best_samples: int = 1000
+    evidence: Evidence = field(default_factory=Evidence)
+    tolerance: float = 0.05
+    certificate_images: int = 100
+    most_temperatures: int = 80
+    annealing: Annealing = field(default_factory=lambda: Annealing(chains=8, temperatures=500))
+    local: LocalOptimization = field(default_factory=LocalOptimization)
+    calibration_images: int = 1000
+    bracket_images: int = 20
+    aggregate_images: int = 500
+    aggregate_samples: int = 2
+    gradient_images: int = 100
+    gradient_repeats: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < (0 if name == "seed" else 1):
+                raise ValueError(f"{name} is too small: {value}")
+        _ = self.demand  # which checks itself
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of the certificate of log p(x)."""
+        return Demand(self.tolerance, self.certificate_images, self.most_temperatures)
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Options from what the command line gives, where settings of settings are plain values.
+
+    Raises:
+        ValueError: where a value makes no sense.
+    """
+    plain = {name: value.as_dict() if hasattr(value, "as_dict") else value for name, value in given.items()}
+    evidence = plain.pop("evidence")
+    settings = Evidence(
+        Annealing(**evidence["annealing"]), Search(**evidence["search"]), GaussianFit(**evidence["fit"])
+    )
+    annealing, local = Annealing(**plain.pop("annealing")), LocalOptimization(**plain.pop("local"))
+    return Options(**plain, annealing=annealing, local=local, evidence=settings)
