@@ -12,7 +12,14 @@ ROOT = Path(__file__).parent.parent
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
     {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.command_line"},
-    {"pyro_vae.errors", "pyro_vae.explain", "pyro_vae.user_cache", "pyro_vae.params", "pyro_vae.plain", "pyro_vae.defaults"},
+    {
+        "pyro_vae.errors",
+        "pyro_vae.explain",
+        "pyro_vae.user_cache",
+        "pyro_vae.params",
+        "pyro_vae.plain",
+        "pyro_vae.defaults",
+    },
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},
     {"pyro_vae.terminal", "pyro_vae.plugs", "pyro_vae.own", "pyro_vae.yaml_table"},
