@@ -1,10 +1,7 @@
 """A run from its command to its folder: the loop, what it leaves, and what it refuses."""
 
 import csv
-import errno
 import json
-import os
-import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -13,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from run_cases import trace
 
 import pyro_vae
 from guides import GUIDES
-from pyro_vae import lr_schedules, runs, svi
+from pyro_vae import svi
 from pyro_vae.build import build, sees_binary
-from pyro_vae.cli import run_command
 from pyro_vae.data import load_data
 from pyro_vae.engine import StepRecord
 from pyro_vae.errors import InputError
@@ -27,15 +24,6 @@ from pyro_vae.runs import RunFolder
 from pyro_vae.trace import COLUMNS
 from pyro_vae.training.prepare import prepare
 from pyro_vae.training.progress import ProgressBar
-from pyro_vae.training.recorder import Recorder
-
-CLOCK = ("seconds", "images_per_second")
-
-
-def trace(folder: RunFolder) -> list[dict[str, str]]:
-    """The rows of trace.csv as text, without the two columns that tell the time."""
-    with open(folder.path / "trace.csv", newline="") as file:
-        return [{k: v for k, v in row.items() if k not in CLOCK} for row in csv.DictReader(file)]
 
 
 def test_a_run_leaves_every_file_of_the_design(train):
@@ -97,45 +85,6 @@ def test_config_yaml_repeats_the_run(train, tmp_path):
     assert trace(again) == trace(folder)
     assert again.config_text() == folder.config_text()
     assert trace(train("other", "--seed", "4")) != trace(folder)
-
-
-class Stop(Exception):
-    """What stands for a machine that goes away."""
-
-
-@pytest.mark.parametrize("objective", ["Trace_ELBO", "TraceMeanField_ELBO"])
-def test_a_resumed_run_has_the_trace_of_one_never_interrupted(train, tmp_path, monkeypatch, objective):
-    flags = ("--epochs", "6", "--objective", objective, "--lr-schedule", "cosine", "--beta", "Linear")
-    whole = train("whole", *flags)
-    save, saved = RunFolder.save, []
-
-    def stop_in_the_fourth_epoch(self, which, state):
-        saved.append(which)
-        if saved.count("last") == 4:
-            raise Stop
-        save(self, which, state)
-
-    monkeypatch.setattr(RunFolder, "save", stop_in_the_fourth_epoch)
-    with pytest.raises(Stop):
-        train("parts", *flags)
-    monkeypatch.undo()
-    parts = RunFolder(tmp_path / "parts")
-    assert len(trace(parts)) == 12, "the fourth epoch is in the trace, and not in the checkpoint"
-    svi.main(["--resume", str(parts.path)])
-    assert trace(parts) == trace(whole)
-    before, after = whole.restore("last"), parts.restore("last")
-    for part in ("model", "guide"):
-        for name, weight in before[part].items():
-            assert torch.equal(weight, after[part][name]), name
-
-
-def test_resume_can_go_on_for_longer_and_changes_nothing_else(train):
-    folder = train("a")
-    svi.main(["--resume", str(folder.path), "--epochs", "4"])
-    assert trace(folder)[-1]["epoch"] == "4"
-    assert yaml.safe_load(folder.config_text())["epochs"] == 4
-    with pytest.raises(InputError, match="only --epochs and --device"):
-        svi.main(["--resume", str(folder.path), "--lr", "0.1"])
 
 
 def test_another_guide_changes_neither_the_decoder_nor_the_batches():
@@ -248,27 +197,6 @@ def test_python_has_the_options_of_the_command(tmp_path):
     assert run.folder.path == tmp_path / "a"
 
 
-def test_train_or_resume_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_finished(tmp_path, monkeypatch):
-    small = {"epochs": 2, "latent_dim": 2, "final_samples": 2, "engine": "eager"}
-    whole = pyro_vae.train_or_resume(tmp_path / "whole", quiet=True, **small).folder
-    before = (whole.path / "metrics.json").stat().st_mtime_ns
-
-    def interrupt(*arguments, **named):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(RunFolder, "update_metrics", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            pyro_vae.train_or_resume(tmp_path / "cut", quiet=True, **small)
-    cut = pyro_vae.train_or_resume(tmp_path / "cut", quiet=True, **small).folder
-    assert cut.read_metrics()["finished"]
-    traces = [[{k: v for k, v in row.items() if k not in CLOCK} for row in trace(folder)] for folder in (whole, cut)]
-    assert traces[0] == traces[1]
-
-    pyro_vae.train_or_resume(tmp_path / "whole", quiet=True, **small)
-    assert (whole.path / "metrics.json").stat().st_mtime_ns == before
-
-
 def test_a_quiet_run_prints_nothing_and_is_a_run_all_the_same(tmp_path, capfd):
     run = pyro_vae.train(quiet=True, epochs=1, latent_dim=2, final_samples=2, out=tmp_path / "a", engine="eager")
     assert capfd.readouterr() == ("", "")
@@ -305,192 +233,6 @@ def test_a_guide_of_the_user_s_own_trains_by_its_import_path(tmp_path):
     (tmp_path / "my_guides.py").unlink()
     with pytest.raises(InputError, match="my_guides"):
         pyro_vae.load(tmp_path / "run")
-
-
-BAD = {
-    "no guide 'MeanFeild': nearest: MeanField": ["--guide", "MeanFeild"],
-    "no data set 'digit': nearest are digits": ["--data", "digit"],
-    "No module named 'nowhere'": ["--guide", "nowhere.Mine"],
-    "OrderedDict": ["--guide", "collections.OrderedDict"],
-    "no option --nonsense": ["--nonsense", "3"],
-    "has no options, so no 'foo'": ["--guide.foo", "3"],
-    "--epochs must be positive, not 0": ["--epochs", "0"],
-    "--lr must be positive, not -1.0": ["--lr=-1"],
-    "--lr: Expected a <class 'float'>": ["--lr", "abc"],
-    "--device frog": ["--device", "frog"],
-    "num_particles must be positive": ["--objective.num_particles", "0"],
-    "warmup must lie between 0 and 1": ["--beta", "Linear", "--beta.warmup", "3"],
-    "LinearGaussian is made of LinearDecoder": ["--model", "LinearGaussian"],
-    "leaves no validation images": ["--validation", "0", "--patience", "3"],
-    "250 validation images": ["--validation", "300"],
-    "--seed must not be negative": ["--seed=-1"],
-    "--engine cudagraph needs a CUDA device": ["--engine", "cudagraph", "--device", "cpu"],
-    "training runs on cpu, cuda or mps, not on meta": ["--device", "meta"],
-    "the sizes of layers must be positive": ["--decoder.hidden_dims", "[0]"],
-    "at least one number of channels": ["--decoder", "ConvDecoder", "--decoder.channels", "[]"],
-    "name the class too": ["--likelihood.squash", "false"],
-    "no option --resum: nearest: --resume": ["--resum", "nowhere"],
-    "Planar": ["--guide", "Planar", "--objective", "STL"],
-    "it has no config.yaml": ["--resume", "."],
-    "there is no such folder": ["--resume", "nowhere"],
-    "File does not exist": ["--config", "nowhere.yaml"],
-}
-
-
-@pytest.mark.parametrize("said", BAD)
-def test_bad_input_is_one_line_and_exit_code_2_and_nothing_written(said, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    words = BAD[said] if "--resume" in BAD[said] else [*BAD[said], "--out", "run"]
-    monkeypatch.setattr(sys, "argv", ["svi", *words])
-    with pytest.raises(SystemExit) as exit_:
-        run_command(svi.main)
-    assert exit_.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert said in error
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("_no_cuda")
-def test_cuda_without_a_device_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--device cuda"):
-        svi.main(["--device", "cuda", "--out", str(tmp_path / "a")])
-    assert not (tmp_path / "a").exists()
-
-
-def test_pixels_that_the_likelihood_does_not_know_are_refused(tmp_path):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(40, 4, 4)))
-    for likelihood in ("Bernoulli", "ContinuousBernoulli", "Gaussian"):
-        with pytest.raises(InputError, match=r"--likelihood\.squash false"):
-            svi.main(["--data", str(tmp_path / "x.npy"), "--likelihood", likelihood, "--batch-size", "10"])
-
-
-def test_a_folder_that_cannot_be_written_and_one_that_holds_a_run(train, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        train("file/run")
-    folder = train("a")
-    before = trace(folder)
-    with pytest.raises(InputError, match="already holds a run"):
-        train("a")
-    assert trace(folder) == before
-
-
-def test_a_full_disk_ends_the_run_in_one_line_and_tears_no_file(train, tmp_path, monkeypatch, capsys):
-    folder = train("a")
-    good = {path: path.read_bytes() for path in folder.path.glob("*.*") if "events" not in path.name}
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(runs.os, "fsync", full)
-    with pytest.raises(InputError, match="No space left"):
-        train("b")
-    monkeypatch.setattr(sys, "argv", ["svi", "--resume", str(folder.path), "--epochs", "5"])
-    with pytest.raises(SystemExit) as exit_:
-        run_command(svi.main)
-    assert exit_.value.code == 2
-    assert "No space left" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in good} == good
-    assert not list(folder.path.glob(".*"))
-
-
-def test_a_damaged_checkpoint_is_named(train):
-    folder = train("a")
-    path = folder.checkpoint("last")
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"checkpoint.last.safetensors is damaged"):
-        svi.main(["--resume", str(folder.path), "--epochs", "5"])
-
-
-def test_a_checkpoint_of_another_shape_is_named(train):
-    folder = train("a")
-    text = folder.config_text()
-    (folder.path / "config.yaml").write_text(text.replace("latent_dim: 3", "latent_dim: 4"))
-    with pytest.raises(InputError, match=r"do not fit its config\.yaml"):
-        pyro_vae.load(folder.path)
-    state = folder.restore("last")
-    (folder.path / "config.yaml").write_text(text)
-    folder.save("last", {**state, "image_shape": [1, 9, 9]})
-    with pytest.raises(InputError, match=r"images of shape \(1, 9, 9\)"):
-        svi.main(["--resume", str(folder.path), "--epochs", "5"])
-
-
-def test_a_checkpoint_from_elsewhere_never_runs_code(train, tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "sprung"), "w"))
-
-    folder = train("a")
-    folder.checkpoint("best").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(InputError, match="is damaged"):
-        pyro_vae.load(folder.path)
-    assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize("guide", ["MeanField", "Mixture"])  # Mixture draws a component, whose weights are NaN here
-def test_nan_stops_the_run_with_step_and_site_and_keeps_the_last_good_checkpoint(guide, train, monkeypatch):
-    folder = train("a", "--guide", guide)
-    good = folder.checkpoint("last").read_bytes()
-    monkeypatch.setitem(lr_schedules.OWN, "constant", lambda progress: 1e33)
-    with pytest.raises(
-        InputError, match=r"no longer finite: the ELBO at step 4\d, (site '[xz]'|the gradient).*last.safetensors"
-    ):
-        svi.main(["--resume", str(folder.path), "--epochs", "5"])
-    assert folder.checkpoint("last").read_bytes() == good
-
-
-def test_weights_that_the_last_step_broke_are_not_saved(train, tmp_path):
-    """One step an epoch: what it did to the weights is in no record of the epoch."""
-    with pytest.raises(InputError, match=r"no longer finite: .* after step 1; no epoch was finished"):
-        train("a", "--batch-size", "1297", "--lr", "1e25", "--optimizer", "SGD", "--likelihood", "Bernoulli")
-    assert not list((tmp_path / "a").glob("checkpoint.*"))
-    assert not (tmp_path / "a" / "trace.csv").exists()
-
-
-def test_resume_refuses_what_would_make_config_yaml_lie(train, tmp_path):
-    folder = train("a")
-    with pytest.raises(InputError, match="3 epochs behind it"):
-        svi.main(["--resume", str(folder.path), "--epochs", "2"])
-    with pytest.raises(InputError, match="cannot be combined with --out"):
-        svi.main(["--resume", str(folder.path), "--out", str(tmp_path / "b")])
-    cosine = train("c", "--lr-schedule", "cosine")
-    with pytest.raises(InputError, match="follows a schedule"):
-        svi.main(["--resume", str(cosine.path), "--epochs", "9"])
-    (folder.path / "trace.csv").unlink()
-    with pytest.raises(InputError, match="does not reach epoch 3"):
-        svi.main(["--resume", str(folder.path)])
-
-
-def test_a_run_goes_on_from_any_working_folder(train, tmp_path, monkeypatch):
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 4, 4)))
-    monkeypatch.chdir(tmp_path)
-    folder = train("a", "--data", "x.npy", "--batch-size", "20")
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    svi.main(["--resume", str(folder.path), "--epochs", "4"])
-    assert trace(folder)[-1]["epoch"] == "4"
-
-
-@pytest.mark.parametrize("making_a_class", [False, True])  # as in an import, where Python 3.11 wraps what is raised
-def test_interrupted_it_says_how_to_go_on(making_a_class, train, tmp_path, monkeypatch, capsys):
-    class Name:
-        def __set_name__(self, owner, name):
-            raise KeyboardInterrupt
-
-    def interrupt(*arguments, **named):
-        if making_a_class:
-            type("Made", (), {"name": Name()})
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Recorder, "check_finite", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        train("a")
-    assert f"--resume {tmp_path / 'a'}" in capsys.readouterr().err
-    monkeypatch.undo()
-    svi.main(["--resume", str(tmp_path / "a")])
-    assert len(trace(RunFolder(tmp_path / "a"))) == 9
 
 
 def test_plain_lines_where_there_is_no_terminal(train, capsys):

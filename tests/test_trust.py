@@ -2,28 +2,27 @@
 
 import shutil
 import sys
-import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from small import SMALL_RUN
 
 import pyro_vae
-from guides import Guide, MeanField
+from guides import MeanField
 from pyro_vae import own, svi, traces
 from pyro_vae.compare.options import make_plan
 from pyro_vae.config import KINDS
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate import main as evaluate_main
-from pyro_vae.options import make_parser, parse_arguments, settings_from, settings_of, settle
-from pyro_vae.runs import RunFolder
+from pyro_vae.options import make_parser, parse_arguments, settings_from, settings_of
 from pyro_vae.trust import check_names, plugs
-from pyro_vae.yaml_table import read_table
 
 # What an attacker would name, and what it would be given: each leaves the file MARK, or another mark, if it is called.
 MARK = "MARK"
+
+
 CALLABLES = {
     "os.system": {"command": f"touch {MARK}"},
     "os.popen": {"cmd": f"touch {MARK}"},
@@ -50,6 +49,8 @@ CALLABLES = {
     "this.s": {},  # prints where it is imported
     "payload.Payload": {},  # a module beside the folder, which leaves the mark where it is imported
 }
+
+
 OUTSIDE = {"this", "payload"} - set(sys.modules)  # nothing but such a file would load these
 
 
@@ -223,150 +224,13 @@ def test_every_registered_name_is_accepted(option):
     assert len(plugs(option)) >= 3
 
 
-OWN = "from guides import MeanField\n\n\nclass Mine(MeanField):\n    pass\n"
-
-
-@pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    """A module of the user's own, typed on a command line and then forgotten by this process; returns its file."""
-    monkeypatch.syspath_prepend(str(tmp_path / "mine"))
-    (tmp_path / "mine").mkdir()
-    file = tmp_path / "mine" / "own_guide_of_the_user.py"
-    file.write_text(OWN)
-    yield file
-    sys.modules.pop(file.stem, None)
-
-
-def another_process(monkeypatch, file: Path) -> None:
-    monkeypatch.setattr(own, "_here", {})
-    sys.modules.pop(file.stem, None)
-
-
-SMALL = ["--epochs", "1", "--final-samples", "2", "--engine", "eager", "--encoder.hidden_dims", "[8]"]
-
-
-def test_what_the_user_typed_is_not_asked_about_again(own_module, tmp_path, monkeypatch):
-    name = f"{own_module.stem}.Mine"
-    out = tmp_path / "run"
-    svi.main([*SMALL, "--guide", name, "--out", str(out)])
-    assert name in RunFolder(out).config_text()
-    for again in (
-        lambda: pyro_vae.load(out),
-        lambda: svi.main(["--resume", str(out), "--epochs", "2"]),
-        lambda: svi.main(["--config", str(out / "config.yaml"), "--out", str(tmp_path / "again")]),
-        lambda: evaluate_main([str(out), "--only", "elbo"]),
-        lambda: pyro_vae.features(out, torch.zeros(2, 1, 8, 8)),
-    ):
-        another_process(monkeypatch, own_module)
-        again()
-    assert not [path for path in out.rglob("*") if "own" in path.name], "what is remembered is not in the run folder"
-
-
-def test_another_module_of_a_remembered_name_is_not_the_users_own(own_module, tmp_path, monkeypatch):
-    name = f"{own_module.stem}.Mine"
-    svi.main([*SMALL, "--guide", name, "--out", str(tmp_path / "run")])
-    another_process(monkeypatch, own_module)
-    elsewhere = tmp_path / "downloaded"
-    elsewhere.mkdir()
-    (elsewhere / own_module.name).write_text(OWN)  # the same text, in another folder, which comes first
-    monkeypatch.syspath_prepend(str(elsewhere))
-    with pytest.raises(InputError, match="no installed plug: if"):
-        pyro_vae.load(tmp_path / "run")
-    assert own_module.stem not in sys.modules
-    (elsewhere / own_module.name).unlink()
-    pyro_vae.load(tmp_path / "run")
-
-
-def test_a_module_that_was_changed_is_asked_about_once(own_module, tmp_path, monkeypatch):
-    name = f"{own_module.stem}.Mine"
-    svi.main([*SMALL, "--guide", name, "--out", str(tmp_path / "run")])
-    own_module.write_text(OWN + "# edited\n")
-    pyro_vae.load(tmp_path / "run")  # in this process it is loaded already, and the old one runs
-    another_process(monkeypatch, own_module)
-    with pytest.raises(InputError, match=r"own_guide_of_the_user.py has changed since you named it: .*--trust"):
-        svi.main(["--resume", str(tmp_path / "run")])
-    svi.main(["--resume", str(tmp_path / "run"), "--trust"])
-    another_process(monkeypatch, own_module)
-    pyro_vae.load(tmp_path / "run")
-
-
-def test_trust_is_for_one_process_and_is_not_remembered(own_module, tmp_path, monkeypatch):
-    config = tmp_path / "foreign.yaml"
-    config.write_text(f"guide: {own_module.stem}.Mine\n")
-    words = ["--config", str(config), *SMALL, "--out"]
-    with pytest.raises(InputError, match="--trust"):
-        svi.main([*words, str(tmp_path / "a")])
-    with pytest.raises(InputError, match="trust=True"):
-        pyro_vae.train(config=config, out=tmp_path / "a")
-    assert own_module.stem not in sys.modules
-    svi.main([*words, str(tmp_path / "a"), "--trust"])
-    another_process(monkeypatch, own_module)
-    with pytest.raises(InputError, match="--trust"):
-        evaluate_main([str(tmp_path / "a")])
-    evaluate_main([str(tmp_path / "a"), "--only", "elbo", "--trust"])
-    another_process(monkeypatch, own_module)
-    assert isinstance(pyro_vae.load(tmp_path / "a", trust=True).guide, MeanField)
-
-
-def test_a_folder_called_like_a_class_does_not_make_it_typed(own_module, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    name = f"{own_module.stem}.Mine"
-    Path(name).mkdir()
-    (Path(name) / "config.yaml").write_text(f"guide: {name}\n")
-    for words in (["--resume", name], ["--config", f"{name}/config.yaml"], ["--data", name, "--resume", name]):
-        with pytest.raises(InputError, match="--trust"):
-            svi.main(words)
-    assert own_module.stem not in sys.modules
-
-
-def test_a_record_that_others_can_write_is_none(own_module, tmp_path, monkeypatch):
-    name = f"{own_module.stem}.Mine"
-    parse_arguments(make_parser(), ["--guide", name])
-    another_process(monkeypatch, own_module)
-    assert own.known(name) == "own"
-    record = own._record(name, own.origin_of(name).file)
-    record.chmod(0o666)
-    assert own.known(name) == "unknown"
-    record.chmod(0o600)
-    record.rename(tmp_path / "elsewhere")
-    record.symlink_to(tmp_path / "elsewhere")
-    assert own.known(name) == "unknown"
-
-
-def test_without_a_cache_what_was_typed_holds_for_the_process(own_module, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    parser = make_parser()
-    settings = settle(parser, parse_arguments(parser, ["--guide", f"{own_module.stem}.Mine"]))
-    settings_from(settings.text)
-
-
-class MineToo(MeanField):
-    """A guide of the test's own, in no package."""
-
-
-def test_a_class_itself_is_named_by_its_path():
-    settings = settings_of({"guide": MineToo})
-    assert f"{__name__}.MineToo" in settings.text
-    assert issubclass(settings_from(settings.text).config.guide.args[-1], Guide)
-
-
-def test_a_class_of_a_script_is_found_in_the_same_script(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        sys.modules["__main__"], "InMain", type("InMain", (MeanField,), {"__module__": "__main__"}), raising=False
-    )
-    text = settings_of({"guide": "__main__.InMain"}).text
-    assert "__main__.InMain" in text
-    settings_from(text)
-
-
 def test_out_and_data_root_of_a_file_are_not_obeyed_in_silence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = tmp_path / "foreign.yaml"
     for option, value in {"out": "../escape", "data_root": str(tmp_path / "elsewhere")}.items():
         config.write_text(f"{option}: {value}\n")
         for way in (
-            lambda: svi.main(["--config", str(config), *SMALL]),
+            lambda: svi.main(["--config", str(config), *SMALL_RUN]),
             lambda: pyro_vae.train(config=config),
             lambda: make_plan(["--config", str(config), "--guides", "MeanField,FullRank"]),
         ):
@@ -382,7 +246,7 @@ def test_out_and_data_root_of_a_file_are_not_obeyed_in_silence(tmp_path, monkeyp
 def test_a_data_root_that_was_typed_is_the_users_own(good, tmp_path, monkeypatch, capsys):
     root = tmp_path / "root"
     root.mkdir()
-    svi.main([*SMALL, "--data-root", str(root), "--out", str(tmp_path / "run")])
+    svi.main([*SMALL_RUN, "--data-root", str(root), "--out", str(tmp_path / "run")])
     svi.main(["--config", str(tmp_path / "run" / "config.yaml"), "--out", str(tmp_path / "again")])
     capsys.readouterr()
     evaluate_main([str(tmp_path / "run"), "--only", "elbo"])
@@ -398,67 +262,3 @@ def test_a_data_root_that_was_typed_is_the_users_own(good, tmp_path, monkeypatch
         with pytest.raises(InputError, match="no folder yet"):
             refused()
     assert not root.exists()
-
-
-def bomb(first: str, line: str) -> str:
-    """Ten lines, of which each repeats the one before nine times."""
-    names = "abcdefghij"
-    return first + "".join(f"{own}: &{own} {line % ','.join([f'*{before}'] * 9)}\n" for before, own in pairwise(names))
-
-
-BAD_YAML = {
-    "a bomb": (bomb("a: &a [x]\n", "[%s]"), "values"),
-    "a bomb of merges": (bomb("a: &a {x: 1}\n", "{<<: [%s]}"), "values"),
-    "a merge with itself": ("a: &a\n  <<: *a\n", "stands in"),
-    "a list in itself": ("a: &a [*a]\n", "stands in"),
-    "init_args in itself": ("guide: &g {class_path: IAF, init_args: *g}\n", "stands in"),
-    "a key twice": ("seed: 1\nepochs: 2\nseed: 2\n", "'seed' comes twice"),
-    "a key twice beneath": ("guide: {class_path: IAF, class_path: os.system}\n", "'class_path' comes twice"),
-    "deep": ("a: " + "[" * 40 + "]" * 40 + "\n", "nested deeper"),
-    "deeper": ("[" * 90_000, "cannot be read"),
-    "long": ("a: " + "x" * 200_000, "letters"),
-    "a bomb in a text": ("lr: '[&a [x], *a]'\n", "alias"),
-    "a python tag": ("a: !!python/object/apply:os.system [x]\n", "tag"),
-    "no table": ("[]\n", "not a table"),
-    "empty": ("", "not a table"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_YAML)
-def test_bad_yaml_is_one_line_at_once(tmp_path, name):
-    text, words = BAD_YAML[name]
-    (tmp_path / "config.yaml").write_text(text)
-    (tmp_path / "trace.csv").write_text("")
-    for way in (
-        lambda: read_table(text, "FILE"),
-        lambda: svi.main(["--config", str(tmp_path / "config.yaml")]),
-        lambda: pyro_vae.load(tmp_path),
-        lambda: svi.main(["--resume", str(tmp_path)]),
-    ):
-        began = time.process_time()
-        with pytest.raises(InputError, match=words) as told:
-            way()
-        assert "\n" not in str(told.value)
-        assert time.process_time() - began < 5
-
-
-@pytest.mark.parametrize("text", ["guide: null", "guide: {}", "prior: ~", "beta:", "data: null", "seed: null", "lr:"])
-def test_null_is_not_read_as_the_default(tmp_path, text):
-    """But where null is the default, as of the likelihood, which the data choose then."""
-    name = text.partition(":")[0]
-    file = tmp_path / "c.yaml"
-    file.write_text(text)
-    for way in (
-        lambda: settings_from(text),
-        lambda: parse_arguments(make_parser(), ["--config", str(file)]),
-        lambda: settings_of({"config": file}),
-        lambda: settings_of(yaml.safe_load(text)),
-    ):
-        with pytest.raises(InputError, match=f"gives no value to {name}: leave it out for its default"):
-            way()
-    assert settings_from("likelihood: null\npatience: null\n").text == settings_from("{}").text
-
-
-def test_numbers_of_a_file_are_those_of_the_command_line():
-    table = read_table("lr: 1e-3\nweight_decay: 1.5e3\nclip_norm: .5\ndata: 2020-01-01\nseed: 3\n", "FILE")
-    assert table == {"lr": 1e-3, "weight_decay": 1500.0, "clip_norm": 0.5, "data": "2020-01-01", "seed": 3}

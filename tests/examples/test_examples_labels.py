@@ -1,0 +1,50 @@
+"""examples/labels.py at a small setting, and its own arithmetic."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from looks import grays
+
+import pyro_vae
+from pyro_vae.data import load_data
+
+path = Path(__file__).parents[2] / "examples" / "labels.py"
+spec = importlib.util.spec_from_file_location("examples_labels", path)
+labels = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(labels)
+
+
+def test_more_labels_make_a_better_baseline():
+    data = load_data("digits")
+    few, many = labels.baseline(data, 20, seed=0), labels.baseline(data, len(data.train), seed=0)
+    assert many == pytest.approx(4, abs=2)  # logistic regression on all of the digits is known to be this good
+    assert many + 10 < few < 60
+
+
+def test_digits(tmp_path):
+    command = ["--epochs", "0.1", "--draws", "2", "--labels", "60", "--engine", "eager", "--out", str(tmp_path)]
+    labels.main(command)
+    text = (tmp_path / "results.md").read_text()
+    lines = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, *cells in lines}
+    assert list(rows) == ["model", "---", "logistic regression on pixels", "M2", "M1+M2", "conditional VAE"]
+    # Percent; a guess has 90. Six epochs are too few to be good.
+    assert float(rows["M2"][1].split(" ")[0]) < 50
+    assert float(rows["M1+M2"][2].split(" ")[0]) < 80
+    assert float(rows["conditional VAE"][2]) < 40
+    assert rows["M2"][3] == ""  # the paper has no digits
+    for name in ("class_samples", "analogies"):
+        assert grays(tmp_path / f"{name}.png") > 50
+    # The codes that M2 learned from are M1's, in the splits of the images and with their labels.
+    data, codes = load_data("digits"), load_data(str(tmp_path / "codes.npz"))
+    expected = pyro_vae.features(tmp_path / "m1", data.test.batch(slice(0, 250)))
+    torch.testing.assert_close(codes.test.batch(slice(0, 250)).flatten(1), expected)
+    for split in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(codes, split).labels, getattr(data, split).labels)
+    before = (tmp_path / "m2-1" / "trace.csv").stat().st_mtime_ns
+    labels.main(command)  # what was trained is not trained again, and says the same
+    assert (tmp_path / "m2-1" / "trace.csv").stat().st_mtime_ns == before
+    assert (tmp_path / "results.md").read_text() == text
