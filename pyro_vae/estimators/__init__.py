@@ -31,13 +31,25 @@ from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensio
 from pyro_vae.estimators.modes import Search
 from pyro_vae.estimators.ood import told_apart
 from pyro_vae.estimators.posterior import Draws, TruePosterior, posterior
+from pyro_vae.estimators.predictive import PredictiveCheck, posterior_check, prior_check
+from pyro_vae.estimators.ranks import (
+    Simulation,
+    coverage_at,
+    rank_densities,
+    rank_dimensions,
+    rank_quantities,
+    simulated,
+    tarp,
+)
 from pyro_vae.estimators.sampling import NotDefined, posterior_draws, simulate
+from pyro_vae.estimators.uniformity import Band, RankTest
 
 __all__ = [
     "ActiveUnits",
     "AggregatePosterior",
     "Annealed",
     "Annealing",
+    "Band",
     "Bracket",
     "Calibration",
     "Certificate",
@@ -55,7 +67,10 @@ __all__ = [
     "LocalOptimization",
     "NotDefined",
     "Optimum",
+    "PredictiveCheck",
+    "RankTest",
     "Search",
+    "Simulation",
     "TruePosterior",
     "active_units",
     "aggregate_posterior",
@@ -66,6 +81,7 @@ __all__ = [
     "bracket_evidence",
     "calibration",
     "certify",
+    "coverage_at",
     "elbo",
     "gradient_quality",
     "importance",
@@ -78,8 +94,15 @@ __all__ = [
     "optimize_posterior",
     "pareto_k",
     "posterior",
+    "posterior_check",
     "posterior_draws",
+    "prior_check",
+    "rank_densities",
+    "rank_dimensions",
+    "rank_quantities",
     "simulate",
+    "simulated",
     "split_gap",
+    "tarp",
     "told_apart",
 ]

@@ -11,10 +11,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from guides import Guide
-from pyro_vae.estimators.sampling import Progress, posterior_draws, silent, simulate
-from pyro_vae.seeds import batch_seed, seeded
-
-BATCH = 500  #: images that the model draws at once
+from pyro_vae.estimators.ranks import simulated
+from pyro_vae.estimators.sampling import Progress, silent
 
 
 class Calibration(NamedTuple):
@@ -83,13 +81,7 @@ def calibration(
         Talts, Betancourt, Simpson, Vehtari & Gelman 2018, Validating Bayesian Inference Algorithms with
         Simulation-Based Calibration, Algorithm 1.
     """
-    parts = []
-    for start in range(0, num_images, BATCH):
-        own_seed = batch_seed(seed, start)
-        with seeded(own_seed):
-            x, z = simulate(model, min(BATCH, num_images - start))
-        parts.append((posterior_draws(guide, x, num_samples, own_seed) < z).sum(0))
-        progress(min(start + BATCH, num_images), num_images)
-    ranks = torch.cat(parts).cpu()
+    of = simulated(model, guide, num_images, num_samples, seed, progress)
+    ranks = (of.draws < of.z).sum(0).cpu()
     p_values = uniformity(ranks, num_samples, bins)
     return Calibration(ranks, p_values, min(1.0, p_values.min().item() * len(p_values)), num_samples)

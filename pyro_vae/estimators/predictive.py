@@ -1,0 +1,146 @@
+"""Predictive checks: are the images that the model draws like the data, in what a test quantity looks at?
+
+A test quantity T is a number of each image. The prior predictive check ranks T of a data image among images drawn from
+the model; the posterior predictive check, among images drawn from the decoder at draws of q(z|x) for that very image.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.estimators.ranks import ranked
+from pyro_vae.estimators.sampling import NotDefined, images_at_once, simulate
+from pyro_vae.estimators.uniformity import RankTest, rank_test
+from pyro_vae.seeds import batch_seed, seeded
+
+ImageQuantity = Callable[[Tensor], Tensor]  #: images ``(N, *image_shape)`` to numbers ``(N,)``
+TAIL = 0.1  #: the share of data that lies outside the central 90 % of what is drawn, where all is well
+
+
+def mean_of_pixels(x: Tensor) -> Tensor:
+    """How bright an image is, ``(N,)``."""
+    return x.flatten(1).double().mean(-1)
+
+
+def spread_of_pixels(x: Tensor) -> Tensor:
+    """The standard deviation of an image's pixels, its contrast, ``(N,)``."""
+    return x.flatten(1).double().std(-1)
+
+
+def roughness(x: Tensor) -> Tensor:
+    """The mean absolute difference of pixels side by side, ``(N,)``: a decoder without local structure is too rough."""
+    return x.double().diff(dim=-1).abs().flatten(1).mean(-1)
+
+
+QUANTITIES: dict[str, ImageQuantity] = {
+    "mean of pixels": mean_of_pixels,
+    "spread of pixels": spread_of_pixels,
+    "roughness": roughness,
+}
+
+
+class PredictiveCheck(NamedTuple):
+    """Test quantities of data images among those of images that were drawn.
+
+    Attributes:
+        test: the ranks of the data. Of a prior predictive check they are uniform where the data are the model's; of a
+            posterior predictive check they are heaped in the middle even then, since q has seen the image, and its
+            p-values are not to be read.
+        outside: of each quantity, the share of images outside the central 90 % of what is drawn; 0.1 where the data are
+            the model's, and less than that after q has seen them.
+    """
+
+    test: RankTest
+    outside: tuple[Estimate, ...]
+
+
+@torch.no_grad()
+def prior_check(
+    model: nn.Module,
+    x: Tensor,
+    quantities: Mapping[str, ImageQuantity] = QUANTITIES,
+    num_samples: int = 99,
+    seed: int = 0,
+) -> PredictiveCheck:
+    """The prior predictive check: data among images that the model draws, new ones for each image.
+
+    Args:
+        x: images of the data ``(N, *image_shape)``.
+        quantities: by name, functions of images.
+        num_samples: images drawn for each, L; with L + 1 a multiple of 20, the central 90 % are exact.
+        seed: of the draws.
+
+    References:
+        Box 1980, Sampling and Bayes' Inference in Scientific Modelling and Robustness.
+    """
+    return _check(x, quantities, num_samples, seed, "the model's images", lambda part, n: _prior_images(model, part, n))
+
+
+@torch.no_grad()
+def posterior_check(
+    model: nn.Module,
+    guide: nn.Module,
+    x: Tensor,
+    quantities: Mapping[str, ImageQuantity] = QUANTITIES,
+    num_samples: int = 99,
+    seed: int = 0,
+) -> PredictiveCheck:
+    """The posterior predictive check: each image among images drawn from p(x'|z) at draws z of q(z|x).
+
+    Args:
+        x: images of the data ``(N, *image_shape)``.
+        quantities, num_samples, seed: as for :func:`prior_check`.
+
+    Raises:
+        NotDefined: where the model cannot draw images.
+
+    References:
+        Gelman, Meng & Stern 1996, Posterior Predictive Assessment of Model Fitness via Realized Discrepancies.
+    """
+
+    def images(part: Tensor, count: int) -> Tensor:
+        with pyro.plate("samples", count, dim=-2):
+            drawn = poutine.trace(guide).get_trace(part)
+            found = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(None, len(part)).nodes.get("x")
+        if found is None or not isinstance(found["value"], Tensor):
+            raise NotDefined(f"a predictive check draws images, and {type(model).__name__} has no site 'x'")
+        return found["value"]
+
+    return _check(x, quantities, num_samples, seed, "images drawn from q(z|x)", images)
+
+
+def _prior_images(model: nn.Module, x: Tensor, count: int) -> Tensor:
+    return simulate(model, count * len(x))[0].unflatten(0, (count, len(x)))
+
+
+def _check(
+    x: Tensor,
+    quantities: Mapping[str, ImageQuantity],
+    num_samples: int,
+    seed: int,
+    among: str,
+    images: Callable[[Tensor, int], Tensor],
+) -> PredictiveCheck:
+    parts, size = [], images_at_once(x, num_samples)
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
+            drawn = images(part, num_samples).expand(num_samples, *part.shape).flatten(0, 1)
+        columns = []
+        for name, quantity in quantities.items():
+            own, theirs = quantity(part), quantity(drawn)
+            if own.shape != part.shape[:1]:
+                raise ValueError(f"{name} gives {tuple(own.shape)} for {len(part)} images, not a number each")
+            columns.append(ranked(own, theirs.unflatten(0, (num_samples, len(part))), batch_seed(seed + 1, start)))
+        parts.append(torch.stack(columns, -1))
+    test = rank_test(list(quantities), torch.cat(parts), num_samples)
+    low = TAIL / 2 * (num_samples + 1)
+    extreme = (test.ranks + 0.5 < low) | (test.ranks + 0.5 > num_samples + 1 - low)
+    how = f"share of images outside the central {1 - TAIL:.0%} of {among}"
+    shares = [Estimate.over(column.double(), how, num_samples, unit="share of images") for column in extreme.T]
+    return PredictiveCheck(test, tuple(shares))

@@ -1,0 +1,91 @@
+"""Predictive checks against closed forms of a linear-Gaussian model."""
+
+import pytest
+import torch
+from estimator_cases import Scaled, linear_gaussian
+from scipy import integrate, stats
+
+from pyro_vae.estimators import posterior_check, prior_check, simulate
+from pyro_vae.estimators.predictive import mean_of_pixels, roughness, spread_of_pixels
+from pyro_vae.seeds import seeded
+
+
+@pytest.fixture(scope="module")
+def case():
+    model = linear_gaussian(3)
+    with seeded(3):
+        x, _ = simulate(model, 1500)
+    return model, x
+
+
+def outside_after_seeing(model, num_samples):
+    """The share outside the central 90 % for the mean pixel: its residual and its replicates are Gaussians."""
+    weight = model.decoder.output.weight.double()
+    covariance = model.exact_posterior(torch.zeros(1, 1, 3, 3)).covariance_matrix[0].double()
+    noise = 0.25 * torch.eye(9).double()
+    average = torch.full((9,), 1 / 9).double()
+    replicate = average @ (weight @ covariance @ weight.T + noise) @ average
+    left = torch.eye(9).double() - weight @ covariance @ weight.T / 0.25
+    residual = average @ (left @ (weight @ weight.T + noise) @ left.T) @ average
+    ratio = (residual / replicate).sqrt().item()
+    tail = 0.05 * (num_samples + 1) - 1  # ranks up to this one are outside
+
+    def density(t):
+        return stats.norm.pdf(t) * stats.binom.cdf(tail, num_samples, stats.norm.cdf(ratio * t))
+
+    return 2 * integrate.quad(density, -8, 8)[0]
+
+
+def test_images_of_the_model_pass_the_prior_check(case):
+    model, x = case
+    found = prior_check(model, x)
+    assert found.test.p_value > 1e-3
+    for share in found.outside:
+        assert share.value == pytest.approx(0.1, abs=4 * (0.09 / 1500) ** 0.5)
+    assert found.test.names == ("mean of pixels", "spread of pixels", "roughness")
+
+
+def test_images_that_are_too_bright_fail_it(case):
+    model, x = case
+    found = prior_check(model, x + 1)
+    assert found.test.p_values[0] < 1e-10
+    # the mean of pixels has variance a: it is moved by 1
+    weight = model.decoder.output.weight
+    spread = (weight.mean(0).square().sum() + 0.25 / 9).sqrt().item()
+    high, low = (stats.norm.sf(1.645 + sign / spread) for sign in (-1, 1))
+    assert found.outside[0].value == pytest.approx(high + low, abs=0.05)
+    # contrast and roughness do not change with brightness
+    assert found.test.p_values[2] > 1e-3
+
+
+def test_the_posterior_check_has_seen_the_image_as_the_closed_form_says(case):
+    model, x = case
+    found = posterior_check(model, Scaled(model), x)
+    expected = outside_after_seeing(model, 99)
+    assert found.outside[0].value == pytest.approx(expected, abs=4 * (expected / 1500) ** 0.5)
+    assert expected < 0.05  # less than the 0.1 of data that q has not seen
+
+
+def test_a_decoder_that_has_too_little_noise_fails_the_posterior_check(case):
+    model, x = case
+    with seeded(0):
+        noisy = x + torch.randn_like(x)
+    assert posterior_check(model, Scaled(model), noisy).outside[1].value > 0.3
+    assert posterior_check(model, Scaled(model), x).outside[1].value < 0.1
+
+
+def test_own_quantities_and_what_they_must_give(case):
+    model, x = case
+    found = prior_check(model, x[:100], {"corner": lambda images: images[:, 0, 0, 0]}, 19, seed=1)
+    assert found.test.names == ("corner",)
+    assert found.test.p_value > 1e-3
+    with pytest.raises(ValueError, match="not a number each"):
+        prior_check(model, x[:10], {"all": lambda images: images})
+
+
+def test_the_quantities_are_what_they_say():
+    x = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])
+    assert mean_of_pixels(x).item() == pytest.approx(0.5)
+    assert spread_of_pixels(x).item() == pytest.approx(x.std().item())
+    assert roughness(x).item() == pytest.approx(1.0)
+    assert roughness(torch.ones(2, 1, 3, 3)).tolist() == [0, 0]
