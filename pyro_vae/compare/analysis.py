@@ -84,7 +84,7 @@ def analyse(
 
 
 def _shared(by_arm: Mapping[str, Mapping[int, Result]], name: str, baseline: str) -> dict[str, Shared]:
-    """For the arms that are pooled with the baseline, what they share; none where the baseline stands alone.
+    """For the arms that are pooled with the baseline, what they share.
 
     Only arms that have the figure for the same seeds are pooled: those of the baseline.
     """
@@ -96,10 +96,7 @@ def _shared(by_arm: Mapping[str, Mapping[int, Result]], name: str, baseline: str
     found = pool(np.array([[having[arm][seed].mean() for seed in seeds] for arm in alike])) if alike else None
     if found is None:
         return {}
-    kept = [arm for arm, together in zip(alike, found.kept, strict=True) if together]
-    if baseline not in kept:
-        return {}
-    return {arm: Shared(found, len(kept) - 1) for arm in kept if arm != baseline}
+    return {arm: Shared(found, row, alike.index(baseline)) for row, arm in enumerate(alike) if arm != baseline}
 
 
 def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, float]]:
@@ -127,6 +124,16 @@ def worst_certificate(report: ArmReport) -> str:
     return max(report.results.values(), key=width).certified
 
 
+def certified_evidence(report: ArmReport) -> str:
+    """log p(x) of an arm, over which images, the ELBO of the same ones, and what the number is worth."""
+    found, pairs = report.figures["log_evidence"], []
+    for result in report.results.values():
+        if "log_evidence" in result.per_image and "elbo" in result.per_image:
+            pairs.append(result.per_image["elbo"][: len(result.per_image["log_evidence"])].mean())
+    elbo = f", where the ELBO is {np.mean(pairs):.2f}" if pairs else ""
+    return f"log p(x) of the first {found.images:,} images = {found.value:.2f}{elbo}, {worst_certificate(report)}"
+
+
 def could_have_shown(found: Interval) -> str:
     """Beside "no difference shown": what would have been, and what it takes to show the one seen."""
     if found.smallest is None:
@@ -146,7 +153,7 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
         if found is None:
             sentences.append(f"{arm}: not compared, for lack of runs with an ELBO that {baseline} has too.")
             continue
-        span = f"{found.low:+.2f} to {found.high:+.2f}"
+        span = f"{found.low:+.2f} to {found.high:+.2f}, over {found.images:,} images"
         if found.verdict == "no difference shown":
             reach = could_have_shown(found)
             sentence = f"{arm}: no difference shown to {baseline} ({found.value:+.2f} nats per image, {span}{reach})"
@@ -159,7 +166,7 @@ def in_words(reports: Mapping[str, ArmReport], baseline: str) -> list[str]:
             span = f"{min(times):.2g}" if len(times) == 1 else f"{min(times):.2g} to {max(times):.2g}"
             sentence += f"; core or GPU hours of training {span} times its own, seed by seed"
         if "log_evidence" in report.figures:
-            sentence += f"; log p(x) = {report.figures['log_evidence'].value:.2f}, {worst_certificate(report)}"
+            sentence += f"; {certified_evidence(report)}"
         if report.directions is not None and moved is not None:
             sentence += f"; images move {report.directions:.1f} directions of z, {baseline}'s {moved:.1f}"
         if found.seeds == 1:

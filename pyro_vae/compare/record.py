@@ -17,10 +17,11 @@ from pyro_vae.tables import Column, Sheet
 
 METHOD = (
     "Differences are paired by seed and test image. Images are resampled (bootstrap); seeds, which are few, enter by"
-    " Student's t; the interval is that of the sum of both errors. With three arms or more the seeds' spread is pooled"
-    " over the arms, each seed a block; an arm whose spread is above the 99 % quantile of F of what the others' says is"
-    " compared by its own. The intervals of one figure's differences hold all together with the confidence given (the"
-    " multivariate t of comparisons with one baseline; Bonferroni for arms that are not pooled)."
+    " Student's t; the interval is that of the sum of both errors. With four arms or more the arms know the seeds'"
+    " spread together, each seed a block, and an arm is given a wider interval the more its own spread is above the"
+    " others'. The intervals of one figure's differences hold all together with the confidence given, whichever one of"
+    " the arms may have a spread of its own. With fewer arms, and where an arm has other seeds than the baseline, each"
+    " difference is judged by its own spread (Bonferroni)."
 )
 
 

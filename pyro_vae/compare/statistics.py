@@ -15,7 +15,7 @@ and the quantiles are those of the mixture. This is the Behrens-Fisher problem a
 safe side: where both errors matter it covers the truth somewhat more often than it says, also because what seeds and
 images have in common is counted in both. The tests measure how often.
 
-Where a grid has three arms or more, their seeds' spread is pooled (:mod:`pyro_vae.compare.pooling`).
+Where a grid has four arms or more, they know their seeds' spread together (:mod:`pyro_vae.compare.pooling`).
 
 Pairing takes away what is common to both arms: the images' own difficulty, the first weights, the order of batches.
 """
@@ -25,24 +25,26 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import optimize, special, stats
 
-from pyro_vae.compare.pooling import Pool, critical_value, detectable, seeds_needed
+from pyro_vae.compare.pooling import Claim, Pool, critical_value, detectable, seeds_needed
 
 RESAMPLES = 4999
 Verdict = Literal["higher", "lower", "no difference shown"]
 
 
 class Shared(NamedTuple):
-    """What the pooled arms share: their variance, and how many of them are compared with the baseline."""
+    """What the arms of a grid know together of one difference: their pool, and the rows of both arms in it."""
 
     pool: Pool
-    comparisons: int
+    arm: int
+    baseline: int
 
 
 class Interval(NamedTuple):
     """A mean over seeds and images, nats per image, with the ends of its confidence interval.
 
     Attributes:
-        seed_error: the standard error that the spread of the seeds gives; None with a single seed.
+        seed_error: the standard error that the spread of the seeds gives, widened for a wild arm where it is pooled;
+            None with a single seed.
         image_error: the standard error that the spread of the images gives.
         pooled: how many arms have given the spread of the seeds; 1 where it is that of these values alone.
         smallest: of a difference: the smallest that would have been shown with power 0.8; None with a single seed.
@@ -114,29 +116,30 @@ def difference(
 
     Args:
         confidence: with which all the ``comparisons`` that are shown together hold.
-        shared: what the pooled arms of the grid say of the seeds. Without it the two arms stand for themselves, and the
-            correction is Bonferroni's.
+        shared: what the arms of the grid say together of the seeds. Without it the two arms stand for themselves, and
+            the correction is Bonferroni's.
     """
     values = np.asarray(ours) - np.asarray(baseline)
-    seeds = len(values)
+    claim = Claim(2 if shared is None else len(shared.pool.excess), len(values), comparisons, confidence)
+    if claim.seeds < 2:
+        return interval(values, 1 - (1 - confidence) / comparisons)
     if shared is None:
-        level = 1 - (1 - confidence) / comparisons
-        found, freedom = interval(values, level), seeds - 1
-        critical, arms = special.stdtrit(freedom, (1 + level) / 2) if seeds > 1 else np.inf, 2
-        variance = values.mean(1).var(ddof=1) if seeds > 1 else np.nan
+        critical, error = claim.bonferroni(), None
+        variance = widened = values.mean(1).var(ddof=1)
     else:
-        freedom, arms, variance = shared.pool.freedom, int(shared.pool.kept.sum()), 2 * shared.pool.variance
-        together = 1 - (1 - confidence) * shared.comparisons / comparisons  # the others have their part by Bonferroni
-        critical = critical_value(shared.comparisons, freedom, together)
-        level = 1 - 2 * special.stdtr(freedom, -critical)
-        found = interval(values, level, pooled=(np.sqrt(variance / seeds), freedom))._replace(pooled=arms)
-    if seeds < 2:
-        return found
-    error = np.hypot(found.seed_error or 0.0, found.image_error)
-    more = None
-    if found.verdict == "no difference shown":
-        more = seeds_needed(found.value, variance, found.image_error, comparisons, arms, confidence)
-    return found._replace(smallest=float(detectable(error, freedom, critical)), more_seeds=more)
+        together = 1 - (1 - confidence) * (claim.arms - 1) / comparisons  # the others have their part by Bonferroni
+        critical = critical_value(claim.arms, claim.seeds, together)
+        variance = 2 * shared.pool.variance
+        widened = shared.pool.widened(shared.arm, shared.baseline)
+        error = (float(np.sqrt(widened / claim.seeds)), claim.freedom)
+    found = interval(values, 1 - 2 * special.stdtr(claim.freedom, -critical), pooled=error)
+    reach = critical * np.hypot(found.seed_error or 0.0, found.image_error)
+    of_both = np.hypot(np.sqrt(variance / claim.seeds), found.image_error)
+    smallest, more = float(detectable(reach, of_both, claim.freedom)), None
+    if found.verdict == "no difference shown" and variance > 0:
+        of_seeds = float(critical * np.sqrt(widened / variance))
+        more = seeds_needed(claim, found.value, variance, found.image_error, of_seeds)
+    return found._replace(pooled=claim.arms if shared else 1, smallest=smallest, more_seeds=more)
 
 
 def _bootstrap_of_mean(x: np.ndarray, resamples: int) -> np.ndarray:

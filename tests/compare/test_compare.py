@@ -92,6 +92,13 @@ def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path,
     said = f"; images move {means['FullRank']:.1f} directions of z, MeanField's {means['MeanField']:.1f}."
     assert found.words[0].endswith(said)
 
+    # each number says over which images it is, and the ELBO beside log p(x) is over those of log p(x)
+    evidence = [r.per_image["log_evidence"] for r in found.reports["FullRank"].results.values()]
+    assert all(len(values) == 4 for values in evidence)
+    same = f"; log p(x) of the first 4 images = {np.mean(evidence):.2f}, where the ELBO is"
+    assert f"{same} {each['FullRank'][:, :4].mean():.2f}, " in found.words[0]
+    assert "over 60 images" in found.words[0].split(";")[0]
+
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())
     arm = next(arm for arm in record["arms"] if arm["name"] == "FullRank")
     assert arm["difference_to_baseline"]["elbo"]["value"] == pytest.approx(shown.value)
