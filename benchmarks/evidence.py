@@ -20,7 +20,7 @@ from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import log_evidence
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
-from pyro_vae.evaluate.options import Options
+from pyro_vae.metrics import Options
 from pyro_vae.runs import RunFolder
 from pyro_vae.testing.grid import grid_evidence
 
@@ -39,7 +39,7 @@ def per_image(folder: RunFolder, figure: str) -> torch.Tensor:
     """A figure of each test image, nats."""
     measure, name = SHOWN[figure]
     settings = folder.read_metrics()["evaluation"]["test"][measure]["settings"]
-    found = joined(Ledger(folder).begun("test", measure, settings)[0]).figures[name].per_image
+    found = joined(Ledger(folder).begun("test", measure, settings)[0]).estimates[name].per_image
     assert found is not None
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.results import machine, table, write_section
 from pyro_vae.estimators import Annealing, LocalOptimization
 from pyro_vae.evaluate import evaluate
-from pyro_vae.evaluate.options import Options
+from pyro_vae.metrics import Options
 from pyro_vae.runs import RunFolder
 
 #: affordable on two cores for a hundred images; Cremer et al. take 100 draws, steps of 1e-3 and ten checks of 100

@@ -24,7 +24,7 @@ from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import Estimate, bounds_at, optimize_posterior, posterior_draws
 from pyro_vae.evaluate import evaluate
 from pyro_vae.evaluate.ledger import Ledger, joined
-from pyro_vae.evaluate.options import Options
+from pyro_vae.metrics import Options
 from pyro_vae.models import Model
 from pyro_vae.runs import RunFolder
 
@@ -76,7 +76,7 @@ def gaps(folder: RunFolder, settings: Options, data_root: Path) -> dict[str, Est
     """The split gap of a run on test images, with the metrics of each image."""
     (found,) = evaluate([folder.path], settings, ["elbo", "gap"], train=False, data_root=data_root)
     pieces, _ = Ledger(folder).begun("test", "gap", found["test"]["gap"].settings)
-    return joined(pieces).figures
+    return joined(pieces).estimates
 
 
 def difference(less: Estimate, more: Estimate) -> str:

@@ -135,9 +135,9 @@ def measure(folder: Path, images: int, samples: int, device: str) -> Row:
     test, trace = found["test"], RunFolder(folder).read_trace()
     return Row(
         name=folder.name,
-        nll=test["iwae"].figures["iwae"],
-        elbo=test["elbo"].figures["elbo"],
-        active=test["units"].figures["active_units"],
+        nll=test["iwae"].estimates["iwae"],
+        elbo=test["elbo"].estimates["elbo"],
+        active=test["units"].estimates["active_units"],
         epochs=trace[-1].epoch,
         seconds=trace[-1].seconds,
         curve=[(row.epoch, row.elbo) for row in trace if row.split == "test"],

@@ -17,7 +17,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-#: the entry-point group of each option that names a plug
+#: the entry-point group of each kind of plug; most are options of a run
 GROUPS = {
     "model": "pyro_vae.models",
     "decoder": "pyro_vae.decoders",
@@ -29,6 +29,7 @@ GROUPS = {
     "beta": "pyro_vae.schedules",
     "lr_schedule": "pyro_vae.lr_schedules",
     "data": "pyro_vae.data_sets",
+    "metric": "pyro_vae.metrics",
 }
 
 

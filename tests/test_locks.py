@@ -15,8 +15,9 @@ import pytest
 from pyro_vae import svi
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
-from pyro_vae.evaluate.ledger import Entry, Finding, Ledger
+from pyro_vae.evaluate.ledger import Entry, Ledger
 from pyro_vae.locks import only
+from pyro_vae.metrics import Finding
 from pyro_vae.runs import RunFolder
 from pyro_vae.starting import numbered
 from pyro_vae.starting import take as take_folder

@@ -12,7 +12,7 @@ from pyro_vae import estimators
 from pyro_vae.data import load_data
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.evaluate import evaluate
-from pyro_vae.evaluate.options import Options
+from pyro_vae.metrics import Options
 from pyro_vae.options import settings_of
 from pyro_vae.plain import plain
 from pyro_vae.runs import RunFolder
@@ -111,7 +111,7 @@ def numbers(out: Path) -> list[np.ndarray]:
     small = replace(small, annealing=estimators.Annealing(chains=2, temperatures=5))
     found = evaluate([out], small, ["elbo", "iwae", "importance", "ais", "gap", "units", "calibration"], quiet=True)
     figures = [
-        figure.value for table in found[0].values() for entry in table.values() for figure in entry.figures.values()
+        figure.value for table in found[0].values() for entry in table.values() for figure in entry.estimates.values()
     ]
     rows = load_data("digits").train.batch(slice(0, 60)).flatten(1).numpy()
     vae = VAETransformer(2, epochs=2, random_state=0).fit(rows)

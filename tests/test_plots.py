@@ -13,13 +13,11 @@ from pyro_vae.compare.pictures import findings_picture
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import Estimate
-from pyro_vae.evaluate.pictures import (
-    against_picture,
-    calibration_picture,
-    gap_picture,
-    k_hat_picture,
-    units_picture,
-)
+from pyro_vae.evaluate.pictures import against_picture
+from pyro_vae.metrics.calibration import calibration_picture
+from pyro_vae.metrics.gap import gap_picture
+from pyro_vae.metrics.importance import k_hat_picture
+from pyro_vae.metrics.units import units_picture
 
 WHITE, BLACK = np.ones(3), np.zeros(3)
 # Machado, Oliveira & Fernandes 2009, severity 1: linear RGB as the colour-blind see it.

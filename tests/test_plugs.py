@@ -69,23 +69,34 @@ PLUGS = {
         "new_digits = replace(DIGITS, name='new_digits')\n",
         "check_data_set",
     ),
+    "metric": (
+        "metrics",
+        "new_metric",
+        "from pyro_vae.metrics.elbo import Elbo\n"
+        "class new_metric(Elbo):\n    '''A new metric.'''\n    name, compared, against = 'new_metric', (), ''\n",
+        "check_metric",
+    ),
 }
 SCRIPT = """
 import sys
 from importlib import import_module
-from pyro_vae import svi, testing
+from pyro_vae import evaluate, svi, testing
 from pyro_vae.data import load_data
 from pyro_vae.options import make_parser, parse_arguments, settle
 words = sys.argv[1:]
 plugs = [word.split("=") for word in words]
 parser = make_parser()
-options = [part for option, name, _ in plugs for part in (f"--{option}", name)]
+options = [part for option, name, _ in plugs if option != "metric" for part in (f"--{option}", name)]
 config = settle(parser, parse_arguments(parser, options)).config
 load_data(config.data)
 for option, name, check in plugs:
     getattr(testing, check)(getattr(import_module(f"new_package.{option}"), name))
     print("CHECKED", name)
-svi.main(["--help"])
+for command in (evaluate, svi):
+    try:
+        command.main(["--help"])
+    except SystemExit:
+        pass
 """
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyro_vae.compare.pooling import MOST_SEEDS, pool
-from pyro_vae.compare.results import FIGURES, Cost, Result, check_alike, cost
+from pyro_vae.compare.results import Cost, Result, check_alike, cost
 from pyro_vae.compare.statistics import Interval, Shared, difference, interval, ranks
+from pyro_vae.metrics import compared
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def analyse(
     by_arm = {arm: {r.trial.seed: r for r in results if r.trial.arm == arm} for arm in arms}
     ranked = _ranked(by_arm)
     comparisons = max(1, sum(bool(runs) for arm, runs in by_arm.items() if arm != baseline))
-    shared = {name: _shared(by_arm, name, baseline) for name in FIGURES}
+    shared = {name: _shared(by_arm, name, baseline) for name in compared()}
     reports = {}
     for arm, runs in by_arm.items():
         figures, differences = {}, {}
-        for name in FIGURES:
+        for name in compared():
             having = {seed: r.per_image[name] for seed, r in runs.items() if name in r.per_image}
             if not having:
                 continue

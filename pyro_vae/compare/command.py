@@ -44,7 +44,7 @@ def work_through(plan: Plan) -> dict[str, str]:
     workers = min(plan.workers or slots, len(plan.trials))
     # Together at most the number of cores, and each at most OMP_NUM_THREADS.
     threads = max(1, min(cores() // workers, torch.get_num_threads()))
-    work = Work(logs, plan.evaluate, plan.measures, plan.measure_train, threads, plan.trust)
+    work = Work(logs, plan.evaluate, plan.metrics, plan.measure_train, threads, plan.trust)
     with Dashboard(plan.trials) as dashboard:
         try:
             if plan.ray is None:

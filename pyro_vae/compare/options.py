@@ -12,34 +12,16 @@ from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.measures import MEASURES, SIMULATED
-from pyro_vae.evaluate.options import Options, options_of
+from pyro_vae.evaluate.choice import add_options, metric_lines, named_by, with_options
+from pyro_vae.metrics import Metric, Options, all_metrics
+from pyro_vae.metrics.options import options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.training.prepare import prepare
 
-MEASURED = "elbo,iwae,importance,units,certificate,evidence,gap"
-
-# Settings for a run of a minute on one core; with CUDA, evaluate's own defaults hold.
-CHEAP = {
-    "iwae_samples": 500,
-    "importance_samples": 500,
-    "gap_images": 25,
-    "evidence_images": 50,
-    "certificate_images": 50,
-    "annealing.chains": 4,
-    "annealing.temperatures": 200,
-    "local.num_samples": 10,
-    "local.lr": 5e-3,
-    "local.check_every": 50,
-    "local.patience": 4,
-    "local.max_steps": 1000,
-}
-
-
 HEADINGS = {
     "comparison": ("guides", "seeds", "baseline", "confidence", "out"),
-    "measures": ("measures", "measure_train", "evaluate.images", "evaluate.gap_images"),
+    "metrics": ("measures", "measure_train", "evaluate.images", "evaluate.gap_images"),
     "machine": ("workers", "ray", "device"),
     "of each run; pyro-vae train --help has the rest": ("data", "latent_dim", "epochs"),
     "help": ("help", "help_all"),
@@ -49,6 +31,8 @@ EPILOG = [
     "doubles the grid.",
     "",
     *guide_lines(),
+    "",
+    *metric_lines(),
     "",
     "example:",
     "  python -m pyro_vae.compare --guides MeanField,FullRank,IAF --seeds 3 --epochs 50 --out comparisons/three",
@@ -63,7 +47,7 @@ class Plan:
         trials: all runs, seed by seed, so that all arms have their first run early.
         out: the folder of the comparison.
         data: the name or path of the data.
-        measures, evaluate, measure_train: the request to ``evaluate``.
+        metrics, evaluate, measure_train: the request to ``evaluate``.
         workers: runs at a time; None if the machine decides.
         ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
         trust: existing run folders may name any code.
@@ -76,7 +60,7 @@ class Plan:
     device: str
     baseline: str
     confidence: float
-    measures: tuple[str, ...]
+    metrics: Sequence[Metric]
     evaluate: Options
     measure_train: bool
     workers: int | None
@@ -84,8 +68,12 @@ class Plan:
     trust: bool = False
 
 
-def compare_parser(on_cuda: bool) -> CommandParser:
-    """The options of ``svi``, and those of a comparison, whose measures are cheaper without a GPU."""
+def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
+    """The options of ``svi``, and those of a comparison, whose metrics are cheaper without a GPU.
+
+    Args:
+        metrics: the names and import paths after ``--measures``.
+    """
     parser = make_parser(
         "python -m pyro_vae.compare",
         description="Train guides x seeds as run folders, measure them, and write one report.",
@@ -94,14 +82,16 @@ def compare_parser(on_cuda: bool) -> CommandParser:
     add("--guides", metavar="A,B", help='the guides, with options where wanted: "MeanField,IAF(transforms=4)"')
     add("--seeds", type=int, default=3, metavar="N", help="runs of each arm, from --seed on")
     add("--baseline", metavar="ARM", help="what differences are taken to; by default the first arm")
-    add("--confidence", type=float, default=0.95, help="of the intervals of one figure's differences, all together")
+    add("--confidence", type=float, default=0.95, help="of the intervals of one metric's differences, all together")
     add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
-    add("--measures", default=MEASURED, metavar="A,B", help=f"of {', '.join([*MEASURES, *SIMULATED])}")
+    add("--measures", default=_usual(), metavar="A,B", help="which metrics, by name or import path")
     add("--measure_train", type=bool, default=False, help="bounds and gap on training images too")
     parser.add_class_arguments(Options, "evaluate")
+    add_options(parser, metrics, "evaluate")
     if not on_cuda:
-        parser.set_defaults({f"evaluate.{name}": value for name, value in CHEAP.items()})
+        cheap = {name: value for metric in all_metrics().values() for name, value in metric.cheap.items()}
+        parser.set_defaults({f"evaluate.{name}": value for name, value in cheap.items()})
     explain(parser, HEADINGS, EPILOG)
     return parser
 
@@ -126,9 +116,10 @@ def make_plan(argv: Sequence[str]) -> Plan:
         InputError: if something in it is invalid, or the runs could not be compared.
     """
     arms, on_cuda = expand(argv), torch.cuda.is_available()
-    parser = compare_parser(on_cuda)
+    typed = named_by(argv, "--measures") or []
+    parser = compare_parser(on_cuda, typed)
     if on_cuda and parse_arguments(parser, arms[0].words).device == "cpu":
-        parser = compare_parser(on_cuda=False)
+        parser = compare_parser(False, typed)
     parsed = [(arm, parse_arguments(parser, arm.words)) for arm in arms]
     given = parsed[0][1]
     names = [arm.name for arm, _ in parsed]
@@ -151,7 +142,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
         device=config.device,
         baseline=find_arm(given.baseline, names) if given.baseline else names[0],
         confidence=given.confidence,
-        measures=_measures(given.measures),
+        metrics=_metrics(given, typed),
         evaluate=_evaluation(given),
         measure_train=given.measure_train,
         workers=given.workers,
@@ -160,18 +151,21 @@ def make_plan(argv: Sequence[str]) -> Plan:
     )
 
 
-def _measures(names: str) -> tuple[str, ...]:
-    known = [*MEASURES, *SIMULATED]
-    wanted = {"elbo", *(name.strip() for name in names.split(","))}
-    if unknown := sorted(wanted - set(known)):
-        raise InputError(f"--measures: there is no {', '.join(unknown)}; known: {', '.join(known)}")
-    return tuple(name for name in known if name in wanted)
+def _usual() -> str:
+    return ",".join(name for name, metric in all_metrics().items() if metric.in_comparisons)
+
+
+def _metrics(given: Namespace, typed: Sequence[str]) -> list[Metric]:
+    names = [name.strip() for name in given.measures.split(",") if name.strip()]
+    if unknown := [name for name in names if "." in name and name not in typed]:
+        raise InputError(f"a file names the metric {unknown[0]}, which is code: type --measures yourself")
+    return with_options(["elbo", *names], given.evaluate)
 
 
 def _evaluation(given: Namespace) -> Options:
     plain = given.evaluate.as_dict()
     try:
-        return options_of(plain)
+        return options_of({name: plain[name] for name in Options.__dataclass_fields__})
     except ValueError as error:
         raise InputError(f"--evaluate: {error}") from error
 

@@ -17,7 +17,7 @@ Job = Callable[[Trial], None]  #: does a trial's work, or raises
 Told = Callable[[Trial, str | None], None]  #: called with a trial that ended and the reason why it failed, if it did
 
 # Imported once, by the server that forks all processes.
-PRELOAD = ["pyro_vae.svi", "pyro_vae.evaluate", "pyro_vae.evaluate.pictures", "pyro_vae.pictures"]
+PRELOAD = ["pyro_vae.svi", "pyro_vae.evaluate", "pyro_vae.plots", "pyro_vae.pictures"]
 
 
 def run_in_processes(

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.grid import Arm, Trial, svi_words
-from pyro_vae.compare.results import FIGURES
 from pyro_vae.compare.statistics import Interval
+from pyro_vae.metrics import compared
 from pyro_vae.tables import Column, Sheet
 
 METHOD = (
@@ -118,7 +118,7 @@ def as_csv(comparison: Comparison) -> str:
         for name, found in report.figures.items():
             other = report.differences.get(name)
             gain = [""] * 4 if other is None else [other.value, other.low, other.high, other.verdict]
-            head = [arm, name, FIGURES[name].better, found.seeds, found.images]
+            head = [arm, name, compared()[name].better, found.seeds, found.images]
             writer.writerow([*head, found.value, found.low, found.high, *gain, report.mean_rank, *costs])
     return text.getvalue()
 

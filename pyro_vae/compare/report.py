@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.record import METHOD, Comparison, command_of, spread
-from pyro_vae.compare.results import FIGURES, Result
+from pyro_vae.compare.results import Result
 from pyro_vae.estimators.estimate import Estimate
+from pyro_vae.metrics import compared
 
 PICTURES = {
     "reconstructions": ("Reconstructions", "Test images above their reconstructions"),
@@ -66,7 +67,7 @@ def _words(comparison: Comparison) -> dict[str, Any]:
         "differences": any(report.differences for report in reports.values()),
         "difference_names": [
             (name, figure.title)
-            for name, figure in FIGURES.items()
+            for name, figure in compared().items()
             if any(name in report.differences for report in reports.values())
         ],
         "gaps": [_gap_words(arm, report) for arm, report in reports.items() if "inference_gap" in report.figures],
@@ -103,7 +104,7 @@ def _arm(
 
 def _verdict(comparison: Comparison, report: ArmReport, name: str) -> str:
     """The verdict on a metric of an arm, in words."""
-    found, better = report.differences.get(name), FIGURES[name].better
+    found, better = report.differences.get(name), compared()[name].better
     if report.name == comparison.baseline:
         return "baseline"
     if found is None:
@@ -158,7 +159,7 @@ def _pictures(reports: Any) -> list[dict[str, Any]]:
 
 def _figures(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
-    for name, figure in FIGURES.items():
+    for name, figure in compared().items():
         for arm, report in comparison.reports.items():
             found, other = report.figures.get(name), report.differences.get(name)
             if found is None:
@@ -183,7 +184,7 @@ def _figures(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _how(result: Result, name: str) -> str:
     """The estimator of a metric, in words."""
-    entry = result.metrics["evaluation"]["test"][FIGURES[name].measure]
+    entry = result.metrics["evaluation"]["test"][compared()[name].metric]
     estimate = Estimate.from_dict(entry["figures"][name])
     words = f"{estimate.estimator}, {estimate.samples:,} samples"
     words += {None: "", "lower": "; a lower bound"}.get(estimate.bound, "; an upper bound")
@@ -194,7 +195,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     """The numbers for the script's plots."""
     reports = comparison.reports
     shown = {}
-    for name in FIGURES:
+    for name in compared():
         rows = [
             {"arm": arm, "value": d.value, "low": d.low, "high": d.high, "verdict": d.verdict}
             for arm, report in reports.items()
@@ -214,7 +215,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
     return {
         "arms": list(reports),
         "baseline": comparison.baseline,
-        "figures": {name: {"title": f.title, "better": better[f.better]} for name, f in FIGURES.items()},
+        "figures": {name: {"title": f.title, "better": better[f.better]} for name, f in compared().items()},
         "differences": shown,
         "gaps": gaps,
         "runs": [

@@ -11,33 +11,8 @@ from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate.ledger import Ledger, entry_of, joined
 from pyro_vae.evaluate.report import worth
+from pyro_vae.metrics import compared
 from pyro_vae.runs import RunFolder, load
-
-
-class Figure(NamedTuple):
-    """A metric to compare, nats per image.
-
-    Attributes:
-        measure: of ``evaluate``, which computes it.
-        title: in words.
-        better: whether higher or lower is better, or "neither".
-    """
-
-    measure: str
-    title: str
-    better: str
-
-
-FIGURES = {
-    "elbo": Figure("elbo", "ELBO", "higher"),
-    "iwae": Figure("iwae", "IWAE bound on log p(x)", "higher"),
-    "log_evidence": Figure("evidence", "log p(x), annealed", "higher"),
-    "log_likelihood": Figure("elbo", "log-likelihood E_q[log p(x|z)]", "neither"),
-    "kl": Figure("elbo", "KL(q(z|x) || p(z))", "neither"),
-    "inference_gap": Figure("gap", "inference gap", "lower"),
-    "approximation_gap": Figure("gap", "approximation gap", "lower"),
-    "amortization_gap": Figure("gap", "amortization gap", "lower"),
-}
 
 
 @dataclass(frozen=True)
@@ -84,14 +59,14 @@ def read(trial: Trial) -> Result:
     entries = metrics.get("evaluation", {}).get("test", {})
     ledger = Ledger(folder)
     per_image = {}
-    for name, figure in FIGURES.items():
-        entry = entries.get(figure.measure)
+    for name, shown in compared().items():
+        entry = entries.get(shown.metric)
         if entry is None or "figures" not in entry:
             continue
-        pieces, _ = ledger.begun("test", figure.measure, entry["settings"])
+        pieces, _ = ledger.begun("test", shown.metric, entry["settings"])
         if not pieces:
-            raise InputError(f"{trial.path} has lost the figures of single images: measure it anew with evaluate")
-        values = joined(pieces).figures[name].per_image
+            raise InputError(f"{trial.path} has lost the values of single images: measure it anew with evaluate")
+        values = joined(pieces).estimates[name].per_image
         assert values is not None
         per_image[name] = values.numpy()
     return Result(trial, per_image, metrics)
@@ -103,18 +78,18 @@ def check_alike(results: Sequence[Result]) -> None:
     Raises:
         InputError: naming two runs with different images or settings.
     """
-    for measure in dict.fromkeys(figure.measure for figure in FIGURES.values()):
+    for metric in dict.fromkeys(shown.metric for shown in compared().values()):
         seen: dict[str, tuple[Any, str]] = {}
         for result in results:
-            entry = result.metrics.get("evaluation", {}).get("test", {}).get(measure)
+            entry = result.metrics.get("evaluation", {}).get("test", {}).get(metric)
             if entry is None or "figures" not in entry:
                 continue
             settings = _chosen_by_the_user(entry["settings"])
-            first, name = seen.setdefault(measure, (settings, result.trial.name))
+            first, name = seen.setdefault(metric, (settings, result.trial.name))
             if settings != first:
                 other = sorted(key for key in settings if settings[key] != first.get(key))
                 raise InputError(
-                    f"{measure} of {result.trial.name} and of {name} were measured with other {', '.join(other)}:"
+                    f"{metric} of {result.trial.name} and of {name} were measured with other {', '.join(other)}:"
                     " they cannot be compared"
                 )
 

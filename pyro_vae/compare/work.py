@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,8 +15,8 @@ import torch
 
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.options import Options
 from pyro_vae.files import append_to
+from pyro_vae.metrics import Metric, Options
 from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder
 
@@ -28,7 +28,7 @@ class Work:
     Attributes:
         logs: the folder of the runs' output.
         options: of ``evaluate``.
-        measures: their names.
+        metrics: to measure.
         train: also measure bounds and gap on training images.
         threads: of torch, in each process.
         trust: an existing run folder may name any code.
@@ -36,7 +36,7 @@ class Work:
 
     logs: Path
     options: Options
-    measures: tuple[str, ...]
+    metrics: Sequence[Metric]
     train: bool
     threads: int
     trust: bool = False
@@ -56,7 +56,7 @@ class Work:
             folder = complete(trial.path, settings_from(trial.text, trust=True), trust=self.trust)
             if "environment" not in folder.read_metrics():
                 folder.update_metrics(environment=environment(trial.device))
-            evaluate([trial.path], self.options, self.measures, train=self.train, device=trial.device, trust=self.trust)
+            evaluate([trial.path], self.options, self.metrics, train=self.train, device=trial.device, trust=self.trust)
 
 
 @contextmanager

@@ -1,38 +1,31 @@
 """What evaluation has found of a run, kept after every piece of work, so that nothing is done twice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
-
-from torch import Tensor
 
 from pyro_vae.estimators import Estimate
 from pyro_vae.files import remove_partial
+from pyro_vae.metrics import Finding
 from pyro_vae.runs import RunFolder
 
 Settings = dict[str, Any]
 
 
-class Finding(NamedTuple):
-    """The figures of one measure, by name, and what its picture needs besides."""
-
-    figures: dict[str, Estimate]
-    arrays: dict[str, Tensor]
-
-
 class Entry(NamedTuple):
-    """A finished measure as ``metrics.json`` has it: figures, or the reason why it has none."""
+    """A measured metric as ``metrics.json`` has it: estimates, or the reason why it has none."""
 
     settings: Settings
     seconds: float
-    figures: dict[str, Estimate]
+    estimates: dict[str, Estimate]
     not_defined: str | None
 
 
 class Ledger:
     """The evaluation of one run.
 
-    Finished measures are in ``metrics.json``, under evaluation, the images they were taken on, and their name. The file
-    ``checkpoint.evaluation.safetensors`` has the figures of each image, and the pieces of a measure that was stopped.
+    Metrics are in ``metrics.json``, under evaluation, the images that they were measured on, and their name. The file
+    ``checkpoint.evaluation.safetensors`` has the estimates of each image, and the pieces of a metric that was stopped.
 
     Args:
         folder: the run folder.
@@ -45,7 +38,7 @@ class Ledger:
         self._refresh()
 
     def entry(self, source: str, name: str, settings: Settings) -> Entry | None:
-        """The finished measure with these very settings; None where there is none."""
+        """The metric as it was measured with these very settings; None where there is none."""
         found = self.folder.read_metrics().get("evaluation", {}).get(source, {}).get(name)
         if found is None or found["settings"] != settings:
             return None
@@ -93,10 +86,10 @@ class Ledger:
         return found.st_ino, found.st_mtime_ns
 
     def finish(self, source: str, name: str, entry: Entry) -> None:
-        """Write a finished measure into ``metrics.json``."""
+        """Write a metric into ``metrics.json``."""
         record: dict[str, Any] = {"settings": entry.settings, "seconds": entry.seconds}
         if entry.not_defined is None:
-            record["figures"] = {figure: estimate.to_dict() for figure, estimate in entry.figures.items()}
+            record["figures"] = {key: estimate.to_dict() for key, estimate in entry.estimates.items()}
         else:
             record["not_defined"] = entry.not_defined
 
@@ -108,28 +101,26 @@ class Ledger:
 
 
 def entry_of(record: Mapping[str, Any]) -> Entry:
-    """The entry of what ``metrics.json`` has of a finished measure."""
-    figures = {figure: Estimate.from_dict(plain) for figure, plain in record.get("figures", {}).items()}
-    return Entry(record["settings"], record["seconds"], figures, record.get("not_defined"))
+    """The entry of what ``metrics.json`` has of a metric."""
+    estimates = {name: Estimate.from_dict(plain) for name, plain in record.get("figures", {}).items()}
+    return Entry(record["settings"], record["seconds"], estimates, record.get("not_defined"))
 
 
 def joined(pieces: list[Finding]) -> Finding:
     """One finding from the pieces of consecutive images."""
     if len(pieces) == 1:
         return pieces[0]
-    return Finding({name: Estimate.join([p.figures[name] for p in pieces]) for name in pieces[0].figures}, {})
+    return Finding({name: Estimate.join([p.estimates[name] for p in pieces]) for name in pieces[0].estimates})
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    per_image = {name: e.per_image for name, e in finding.figures.items() if e.per_image is not None}
-    figures = {name: estimate.to_dict() for name, estimate in finding.figures.items()}
+    per_image = {name: e.per_image for name, e in finding.estimates.items() if e.per_image is not None}
+    figures = {name: estimate.to_dict() for name, estimate in finding.estimates.items()}
     return {"figures": figures, "per_image": per_image, "arrays": finding.arrays}
 
 
 def _finding(plain: dict[str, Any]) -> Finding:
-    from dataclasses import replace
-
-    figures = {}
+    estimates = {}
     for name, record in plain["figures"].items():
-        figures[name] = replace(Estimate.from_dict(record), per_image=plain["per_image"].get(name))
-    return Finding(figures, plain["arrays"])
+        estimates[name] = replace(Estimate.from_dict(record), per_image=plain["per_image"].get(name))
+    return Finding(estimates, plain["arrays"])

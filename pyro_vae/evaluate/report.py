@@ -10,14 +10,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.evaluate.ledger import Entry
 from pyro_vae.heartbeat import Heartbeat, NotebookLine
+from pyro_vae.metrics import all_metrics
 from pyro_vae.tables import Column, Sheet
 from pyro_vae.terminal import PlainConsole
 
-Findings = dict[str, dict[str, Entry]]  #: by the images they were taken on, then by the measure
+Findings = dict[str, dict[str, Entry]]  #: by the images that they were measured on, then by metric
 
 
 def table(runs: dict[str, Findings]) -> Sheet:
-    """All figures, a column for each run; bounds carry their sign, errors are standard errors over images."""
+    """All metrics, a column for each run; bounds carry their sign, errors are standard errors over images."""
     names = [Column(Path(run).name) for run in runs]
     counts = [Column("samples", 2), Column("images", 1)]
     by = Column("by", 3, left=True, wraps=24)
@@ -26,7 +27,7 @@ def table(runs: dict[str, Findings]) -> Sheet:
         for source, entries in next(iter(runs.values())).items()
     ]
     return Sheet(
-        [Column("on", left=True), Column("figure", left=True), *names, *counts, by],
+        [Column("on", left=True), Column("metric", left=True), *names, *counts, by],
         sections,
         "evaluation, nats per image where no unit is given",
         f"± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above {LIMIT} for some images;"
@@ -39,12 +40,12 @@ def certified(found: Findings) -> str | None:
     entry = found.get("test", {}).get("evidence")
     if entry is None or entry.not_defined is not None:
         return None
-    figure, change = entry.figures["log_evidence"], entry.figures["evidence_change"]
-    error = "" if figure.standard_error is None else f" ± {figure.standard_error:.2f}"
-    words = f"log p(x) = {figure.value:.2f}{error}, {worth(found.get('simulated', {}).get('certificate'))}"
+    evidence, change = entry.estimates["log_evidence"], entry.estimates["evidence_change"]
+    error = "" if evidence.standard_error is None else f" ± {evidence.standard_error:.2f}"
+    words = f"log p(x) = {evidence.value:.2f}{error}, {worth(found.get('simulated', {}).get('certificate'))}"
     spread = "" if change.standard_error is None else f" ± {change.standard_error:.2g}"
     words += f"; at five times the temperatures {change.value:+.2g}{spread}"
-    if modes := entry.figures["several_modes"].value:
+    if modes := entry.estimates["several_modes"].value:
         words += f"; {modes:.0%} of images have a posterior of several modes"
     return words
 
@@ -53,47 +54,39 @@ def worth(certificate: Entry | None) -> str:
     """What a certificate says, in words; bounds are rounded upwards."""
     if certificate is None or certificate.not_defined is not None:
         return "not certified"
-    reached = certificate.figures["certified_to"]
+    reached = certificate.estimates["certified_to"]
     words = f"certified to {ceil(100 * max(reached.value, 0.005)) / 100:.2f} on simulated images"
     return words if reached.value <= certificate.settings["tolerance"] else f"{words} and no closer"
 
 
 def _rows(entries: list[Entry], name: str) -> list[list[str]]:
-    """The rows of one measure: the figure, its value in each run, samples, images, and how it was obtained."""
-    figures = {figure: estimate for entry in entries for figure, estimate in entry.figures.items()}
+    """The rows of one metric: the estimate, its value in each run, samples, images, and how it was obtained."""
+    every = {key: estimate for entry in entries for key, estimate in entry.estimates.items()}
     reasons = "; ".join(dict.fromkeys(entry.not_defined for entry in entries if entry.not_defined))
-    if not figures:
+    if not every:
         return [[name, *("-" for _ in entries), "", "", reasons]]
-    if name == "dimensions":  # a row for each dimension would fill the screen
+    metric = all_metrics().get(name)
+    if metric is not None and metric.one_row:
         values = ["-" if entry.not_defined else "in metrics.json" for entry in entries]
-        return [["kl of each dimension", *values, "", str(next(iter(figures.values())).images), reasons]]
+        return [[metric.one_row, *values, "", str(next(iter(every.values())).images), reasons]]
     rows = []
-    for figure, estimate in figures.items():
-        values = [str(entry.figures[figure]) if figure in entry.figures else "-" for entry in entries]
+    for key, estimate in every.items():
+        having = [entry.estimates[key] for entry in entries if key in entry.estimates]
+        values = [str(entry.estimates[key]) if key in entry.estimates else "-" for entry in entries]
         unit = "" if estimate.unit == "nats per image" else f"[{estimate.unit}] "
-        cautions = [entry.figures[figure].caution for entry in entries if figure in entry.figures]
-        caution = "; " + max(cautions) if any(cautions) else ""
-        by = unit + estimate.estimator + caution + (f" (-: {reasons})" if reasons else "")
-        rows.append([figure, *values, f"{estimate.samples:,}", f"{estimate.images:,}", by])
+        caution = max(one.caution for one in having)
+        by = unit + estimate.estimator + (f"; {caution}" if caution else "") + (f" (-: {reasons})" if reasons else "")
+        rows.append([key, *values, f"{estimate.samples:,}", f"{estimate.images:,}", by])
     return rows
 
 
-#: what takes long in a measure, in words
-WORK = {
-    "gap": "the search for each image's best posterior",
-    "ais": "annealing",
-    "evidence": "annealing from each image's best Gaussian",
-    "bracket": "annealing of simulated images, both ways",
-    "gradient": "gradients of one batch, many times",
-}
-
-
 class Line:
-    """A line for each finished measure, and in a terminal a bar for the one that is going on."""
+    """A line for each metric that is measured, and in a terminal a bar for the present one."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = PlainConsole(quiet=quiet)
         self.run = ""
+        self.metrics = all_metrics()
         self.notebook = NotebookLine() if NotebookLine.possible() and not quiet else None
         self.heart = Heartbeat(self._say, lambda: self.now)
         self.now = ""
@@ -121,7 +114,8 @@ class Line:
 
     def going(self, source: str, name: str, done: float, total: int) -> None:
         """So many images of so many are measured."""
-        work = f" ({WORK[name]})" if name in WORK else ""
+        long = self.metrics[name].takes_long if name in self.metrics else ""
+        work = f" ({long})" if long else ""
         words = f"{self.run}: {name}, {source}{work}"
         if words != self.shown:
             self.bar.reset(self.task, total=total, description=escape(words))
@@ -133,7 +127,7 @@ class Line:
             self.notebook.show(done / max(1, total), words)
 
     def done(self, source: str, name: str, entry: Entry, images: int) -> None:
-        """A measure is finished."""
+        """A metric is measured."""
         self._say(f"{self.run}: {name}, {source}: {entry.not_defined or f'{entry.seconds:.1f} s'}")
         self.now = f"{self.run}: {name}, {source} is done; its pictures and files are written"
         self.heart.heard()

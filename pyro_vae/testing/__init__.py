@@ -4,6 +4,7 @@ from pyro_vae.testing.data_set import check_data_set
 from pyro_vae.testing.guide import check_guide
 from pyro_vae.testing.likelihood import check_likelihood
 from pyro_vae.testing.lr_schedule import check_lr_schedule
+from pyro_vae.testing.metric import check_metric
 from pyro_vae.testing.model import check_model
 from pyro_vae.testing.network import check_decoder, check_encoder
 from pyro_vae.testing.objective import check_objective
@@ -17,6 +18,7 @@ __all__ = [
     "check_guide",
     "check_likelihood",
     "check_lr_schedule",
+    "check_metric",
     "check_model",
     "check_objective",
     "check_prior",

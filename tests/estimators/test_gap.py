@@ -18,8 +18,7 @@ from pyro_vae.estimators import (
     simulate,
     split_gap,
 )
-from pyro_vae.evaluate.measures import MEASURES, Task
-from pyro_vae.evaluate.options import Options
+from pyro_vae.metrics import OWN, Options, Task
 
 QUICK = LocalOptimization(num_samples=32, lr=2e-2, check_every=50, patience=6, max_steps=3000)
 
@@ -85,12 +84,12 @@ def test_the_measured_gap_is_to_the_annealed_evidence_and_the_bound_at_the_optim
     guide = MeanField(MLPEncoder(SHAPE, [8]), model.latent_dim).requires_grad_(False)
     evidence = model.log_evidence(x).double()
 
-    def earlier(measure: str, figure: str) -> torch.Tensor:
-        return evidence - 1 if measure == "elbo" else evidence
+    def earlier(metric: str, estimate: str) -> torch.Tensor:
+        return evidence - 1 if metric == "elbo" else evidence
 
     options = Options(local=QUICK, best_samples=500)
     task = Task(SimpleNamespace(model=model, guide=guide), x, options, 0, lambda done, total: None, earlier)
-    found = MEASURES["gap"].work(task).figures
+    found = OWN["gap"]().measure(task).estimates
     bound = found["iwae_best"]
     assert bound.bound == "lower"
     assert bound.estimator == "iwae_500 at q*"

@@ -1,4 +1,4 @@
-"""How the figures of ``evaluate`` are estimated: the command's options."""
+"""How the metrics of ``evaluate`` are estimated: the command's options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pyro_vae.estimators import Annealing, Demand, Evidence, GaussianFit, LocalO
 
 @dataclass(frozen=True)
 class Options:
-    """How the figures are estimated.
+    """How the metrics are estimated.
 
     Args:
         images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.

@@ -1,0 +1,78 @@
+"""Active units and directions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pyro_vae.estimators import Estimate, active_units
+from pyro_vae.estimators.latent import THRESHOLD
+from pyro_vae.metrics.base import Finding, Metric, Task
+from pyro_vae.metrics.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Units(Metric):
+    """Dimensions of z that are used, directions that images move, and whether q(z|x) collapsed to the prior."""
+
+    name = "units"
+    place = 40
+    in_comparisons = True
+    picture_name = "active_units"
+
+    def settings(self, options: Options) -> dict[str, Any]:
+        return {"samples": options.elbo_samples}
+
+    def measure(self, task: Task) -> Finding:
+        found = active_units(task.run.guide, task.x, task.options.elbo_samples, seed=task.seed, progress=task.progress)
+        collapsed = replace(
+            found.active, value=float(found.collapsed), standard_error=None, estimator="no active unit", unit="1 or 0"
+        )
+        estimates = {"active_units": found.active, "active_directions": found.directions, "collapsed": collapsed}
+        return Finding(estimates, {"activity": found.activity})
+
+    def picture(self, found: Finding) -> "Figure":
+        return units_picture(found.arrays["activity"].numpy(), THRESHOLD)
+
+    def sentences(self, found: Mapping[str, Estimate]) -> list[str]:
+        if found["collapsed"].value:
+            return ["No latent dimension is active: q(z|x) is the prior for every image. Try --beta Linear."]
+        units, directions = found["active_units"], found.get("active_directions")  # absent in older records
+        if directions is None or directions.value >= units.value:
+            return []
+        return [
+            f"Images move about {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look"
+            " active: the others are hardly used. A longer training or --beta Linear may free them."
+        ]
+
+
+def units_picture(activity: "np.ndarray", threshold: float) -> "Figure":
+    """The activity ``(D,)`` of each latent dimension, from the most to the least active, on a logarithmic scale."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from pyro_vae.plots import COLOURS
+
+    order = np.argsort(-activity)
+    floor = min(1e-5, threshold / 10)
+    values = np.maximum(activity[order], floor)
+    figure = Figure(figsize=(float(np.clip(0.28 * len(values) + 1.5, 6.0, 9.0)), 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_yscale("log")  # before the limits, which are a logarithmic axis' own
+    active = values > threshold
+    axes.margins(x=0.01)
+    axes.bar(np.arange(len(values)), values, color=[COLOURS[0] if on else "0.6" for on in active])
+    axes.set_ylim(min(float(values.min()), threshold) / 3, 3 * max(float(values.max()), threshold))
+    line = axes.axhline(threshold, color="black", ls="--")
+    step = -(-len(values) // 25)  # names that fit beside each other
+    named = np.arange(0, len(values), step)
+    axes.set_xticks(named, [str(order[i] + 1) for i in named], fontsize="small")
+    axes.set_xlabel("latent dimension", fontsize=12)
+    axes.set_ylabel("Cov$_x$(E$_q$[z|x])", fontsize=12)
+    axes.set_title("Which dimensions are used", fontsize=13)
+    words = f"active above {threshold:g}: {active.sum()} of {len(values)}"
+    figure.legend([line], [words], loc="outside lower center", frameon=False, fontsize=12)
+    return figure
