@@ -12,7 +12,7 @@ from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
-from pyro_vae.evaluate.choice import add_options, metric_lines, named_by, with_options
+from pyro_vae.evaluate.choice import add_options, named_by, with_options
 from pyro_vae.metrics import Metric, Options, all_metrics
 from pyro_vae.metrics.options import options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
@@ -31,8 +31,6 @@ EPILOG = [
     "doubles the grid.",
     "",
     *guide_lines(),
-    "",
-    *metric_lines(),
     "",
     "example:",
     "  python -m pyro_vae.compare --guides MeanField,FullRank,IAF --seeds 3 --epochs 50 --out comparisons/three",
@@ -85,7 +83,7 @@ def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
     add("--confidence", type=float, default=0.95, help="of the intervals of one metric's differences, all together")
     add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
-    add("--measures", default=_usual(), metavar="A,B", help="which metrics, by name or import path")
+    add("--measures", default=_usual(), metavar="A,B", help=f"by name or import path: {', '.join(all_metrics())}")
     add("--measure_train", type=bool, default=False, help="bounds and gap on training images too")
     parser.add_class_arguments(Options, "evaluate")
     add_options(parser, metrics, "evaluate")
