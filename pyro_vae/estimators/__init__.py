@@ -25,7 +25,7 @@ from pyro_vae.estimators.gap import (
 from pyro_vae.estimators.gaussian_fit import GaussianFit
 from pyro_vae.estimators.gradients import GradientQuality, gradient_quality
 from pyro_vae.estimators.importance import Importance, importance, pareto_k
-from pyro_vae.estimators.judgement import Judgement, judge
+from pyro_vae.estimators.judgement import Judgement, judge, planes
 from pyro_vae.estimators.labels import label_bounds
 from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensions
 from pyro_vae.estimators.modes import Search
@@ -93,6 +93,7 @@ __all__ = [
     "mmd",
     "optimize_posterior",
     "pareto_k",
+    "planes",
     "posterior",
     "posterior_check",
     "posterior_draws",

@@ -16,13 +16,17 @@ OUTSIDE = 0.999  #: of q's mass lies in the region whose outside is looked at
 
 
 class Judgement(NamedTuple):
-    """What is wrong with q(z|x), each a mean over images of a figure of each image; 0 but for c2st is perfect.
+    """What is wrong with q(z|x), each a mean over images of a figure of each image.
+
+    For the true posterior each is 0, but mass_50 is 0.5, mass_90 is 0.9 and c2st is 0.5.
 
     Attributes:
         kl_to_q: KL(p || q), nats: large where q misses what p has.
         kl_from_q: KL(q || p) = log p(x) - ELBO, nats: large where q has what p misses; what the ELBO pays.
         coverage_50, coverage_90: how far the posterior's mass in the smallest region with half, or 90 %, of q's mass is
             from that. Image by image: the average over simulated images is exact for a guide that ignores x.
+        mass_50, mass_90: that mass itself: above the level where q is too wide, below it where q is too narrow, or in
+            another place.
         outside: the posterior's mass outside the smallest region with 99.9 % of q's, less the 0.1 % that is due.
         means: the distance of the means, in posterior standard deviations, mean over dimensions.
         scales: the logarithm of q's standard deviation over the posterior's; below 0 where q is too narrow.
@@ -34,6 +38,8 @@ class Judgement(NamedTuple):
     kl_from_q: Estimate
     coverage_50: Estimate
     coverage_90: Estimate
+    mass_50: Estimate
+    mass_90: Estimate
     outside: Estimate
     means: Estimate
     scales: Estimate
@@ -80,12 +86,15 @@ def judge(
     def figure(values: Tensor, how: str, unit: str = "nats per image") -> Estimate:
         return Estimate.over(values, how, num_samples, unit=unit)
 
+    half, most = inside(0.5), inside(0.9)
     kl_to_q = (weight * (true.log_joint.double() - theirs)).sum(0) - evidence
     return Judgement(
         figure(kl_to_q, "KL(p || q) by draws of p"),
         figure(evidence - (log_p - own).mean(0), "KL(q || p), log p(x) - ELBO"),
-        figure((inside(0.5) - 0.5).abs(), "|coverage - 0.5| of q's densest half", "probability"),
-        figure((inside(0.9) - 0.9).abs(), "|coverage - 0.9| of q's densest 90 %", "probability"),
+        figure((half - 0.5).abs(), "|coverage - 0.5| of q's densest half", "probability"),
+        figure((most - 0.9).abs(), "|coverage - 0.9| of q's densest 90 %", "probability"),
+        figure(half, "mass of p in q's densest half", "probability"),
+        figure(most, "mass of p in q's densest 90 %", "probability"),
         figure(OUTSIDE - inside(OUTSIDE), "mass of p outside q's 99.9 %, less 0.1 %", "probability"),
         figure(((mean_q - mean_p) / sd_p).abs().mean(-1), "|mean of q - of p|", "posterior sd"),
         figure((sd_q / sd_p).log().mean(-1), "log of sd of q / of p", "log ratio"),
@@ -124,3 +133,31 @@ def _told_apart(true: TruePosterior, z: Tensor, seed: int) -> Tensor:
         classifier.fit(rows[first, i], labels[first])
         found.append(classifier.score(rows[~first, i], labels[~first]))
     return torch.tensor(found, dtype=torch.double)
+
+
+def planes(true: Tensor, draws: Tensor) -> Tensor:
+    """The two dimensions of z in which q differs most from the true posterior, for each image: ``(N, 2)``.
+
+    By KL(p || q) of Gaussians with the moments of both, in each pair of dimensions.
+
+    Args:
+        true: draws of the true posterior without weights, ``(S, N, D)``.
+        draws: of q, ``(S, N, D)``.
+
+    Raises:
+        ValueError: where z has one dimension.
+    """
+    d = true.shape[-1]
+    if d < 2:
+        raise ValueError("a plane needs two dimensions, and z has one")
+    pairs = torch.combinations(torch.arange(d, device=true.device))  # (P, 2)
+
+    def moments(z: Tensor) -> tuple[Tensor, Tensor]:
+        centred = z.double() - z.double().mean(0)
+        covariance = torch.einsum("snd,sne->nde", centred, centred) / len(z)
+        covariance = covariance + 1e-9 * torch.eye(d, dtype=torch.double, device=z.device)
+        return z.double().mean(0)[:, pairs], covariance[:, pairs[:, :, None], pairs[:, None]]
+
+    (mean_p, cov_p), (mean_q, cov_q) = moments(true), moments(draws)
+    p, q = (torch.distributions.MultivariateNormal(*m, validate_args=False) for m in ((mean_p, cov_p), (mean_q, cov_q)))
+    return pairs[torch.distributions.kl_divergence(p, q).argmax(-1)]

@@ -6,7 +6,7 @@ import torch
 from densities import TwoBumps, images
 from estimator_cases import OwnSamplesOnly, Point, Scaled, linear_gaussian
 
-from pyro_vae.estimators import Draws, NotDefined, judge, posterior, simulate
+from pyro_vae.estimators import Draws, NotDefined, judge, planes, posterior, simulate
 
 
 class IgnoresImages(Scaled):
@@ -72,6 +72,8 @@ def test_the_right_figure_tells_each_fault(case):
     assert exact.kl_to_q.value == pytest.approx(0, abs=0.03)
     assert exact.kl_from_q.value == pytest.approx(0, abs=0.03)
     assert max(exact.coverage_50.value, exact.coverage_90.value) < 0.04
+    assert exact.mass_50.value == pytest.approx(0.5, abs=0.02)
+    assert exact.mass_90.value == pytest.approx(0.9, abs=0.02)
     assert exact.outside.value == pytest.approx(0, abs=0.003)
     assert exact.c2st.value == pytest.approx(0.5, abs=0.03)
     assert exact.scales.value == pytest.approx(0, abs=0.03)
@@ -80,6 +82,8 @@ def test_the_right_figure_tells_each_fault(case):
     assert narrow.kl_to_q.value == pytest.approx(3 * (-0.6931 + 2 - 0.5), abs=0.15)
     assert narrow.scales.value == pytest.approx(-0.693, abs=0.04)
     assert narrow.coverage_90.value > 0.3
+    # the 90 % region of q is the region |e|^2 < 6.25 / 4 of p
+    assert narrow.mass_90.value == pytest.approx(0.332, abs=0.05)
     assert narrow.outside.value > 0.1
     assert narrow.means.value < 0.1
     assert narrow.c2st.value > 0.6
@@ -96,6 +100,17 @@ def test_guides_that_cannot_be_judged_are_refused_in_words(case):
         judge(model, OwnSamplesOnly(model), x, true)
     with pytest.raises(NotDefined, match="has none"):
         judge(model, Point(model), x, true)
+
+
+def test_the_plane_is_where_q_differs_most():
+    true = torch.randn(4000, 2, 4, generator=torch.Generator().manual_seed(0))
+    shifted, correlated = true[:, :1].clone(), true[:, 1:].clone()
+    shifted[..., 3] += 2
+    shifted[..., 1] *= 0.5
+    correlated[..., 2] = 0.9 * correlated[..., 0] + 0.44 * correlated[..., 2]  # no fault in either dimension alone
+    assert planes(true, torch.cat([shifted, correlated], 1)).tolist() == [[1, 3], [0, 2]]
+    with pytest.raises(ValueError, match="two dimensions"):
+        planes(true[..., :1], true[..., :1])
 
 
 def test_draws_refuse_what_makes_no_sense():
