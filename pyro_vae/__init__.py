@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 # isort: on
 
 if TYPE_CHECKING:
-    from pyro_vae.better import posterior_draws
     from pyro_vae.encoding import features
     from pyro_vae.engine import SVI
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.runs import load
+    from pyro_vae.use import anomaly_scores, posterior_draws, reconstruct
 
 from pyro_vae.errors import InputError
 
@@ -29,15 +29,28 @@ __version__ = "0.1.0"
 # own module twice, and `--help` stays fast.
 _PUBLIC = {
     "SVI": "pyro_vae.engine",
+    "anomaly_scores": "pyro_vae.use",
     "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
-    "posterior_draws": "pyro_vae.better",
+    "posterior_draws": "pyro_vae.use",
+    "reconstruct": "pyro_vae.use",
     "resume": "pyro_vae.lifecycle",
     "train": "pyro_vae.lifecycle",
     "train_or_resume": "pyro_vae.lifecycle",
 }
 
-__all__ = ["SVI", "__version__", "features", "load", "posterior_draws", "resume", "train", "train_or_resume"]
+__all__ = [
+    "SVI",
+    "__version__",
+    "anomaly_scores",
+    "features",
+    "load",
+    "posterior_draws",
+    "reconstruct",
+    "resume",
+    "train",
+    "train_or_resume",
+]
 
 
 if not TYPE_CHECKING:  # with __getattr__ visible, a type checker would accept any name

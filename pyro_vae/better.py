@@ -1,82 +1,112 @@
-"""Draws of z from better posteriors than the encoder's: the true one, or the best that the guide's family has.
+"""Better posteriors than the encoder's in place of a guide: the best that its family has, or the true one.
 
-What is made of codes (features, reconstructions, anomaly scores) can be made of these draws instead, where the
-encoder's own are what is wrong.
+What is made of codes (features, reconstructions, anomaly scores) can be made of these instead, where the encoder's own
+q(z|x) is what is wrong.
 """
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution
 
-from pyro_vae.encoding import read_images
-from pyro_vae.engine.precision import exact
+from guides import Guide
 from pyro_vae.errors import InputError
-from pyro_vae.estimators import Draws, NotDefined, optimize_posterior, posterior
-from pyro_vae.runs import Run, load
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.estimators import Draws, TruePosterior, optimize_posterior, posterior
+from pyro_vae.models import Model
 
 Which = Literal["amortized", "optimised", "exact"]
-BATCH = 250  #: images at once
+EFFECTIVE = 500  #: independent draws that those of the true posterior are worth, where the chains allow
 
 
-@torch.no_grad()
-def posterior_draws(
-    run: Run | Path | str, x: Any, num_samples: int = 500, which: Which = "exact", seed: int = 0, trust: bool = False
-) -> Any:
-    """Draws of z for images: from p(z|x) itself, from the family's best q, or from the encoder's q.
-
-    "exact" draws come from annealed chains (:func:`pyro_vae.estimators.posterior`), are worth at least ``num_samples``
-    independent ones where the chains allow, and are resampled to have no weights. "optimised" draws come from the
-    guide's family at the variational parameters that are best for each image
-    (:func:`pyro_vae.estimators.optimize_posterior`), "amortized" ones from those that the encoder gives.
+class Repaired(nn.Module):
+    """What ``amortize`` and ``posterior`` of a guide give, with other posteriors.
 
     Args:
-        run: a run folder, or what :func:`pyro_vae.load` gave back.
-        x: images ``(N, *image_shape)``, as :func:`pyro_vae.features` takes them. The posterior is that of a binary
-            likelihood at these pixels: binarise gray images first, where training did.
-        num_samples: for each image.
-        which: "exact", "optimised" or "amortized".
-        seed: of the draws.
-        trust: as for :func:`pyro_vae.load`, of a run folder.
+        model: p(x, z).
+        guide: whose family is searched, or whose draws are among the starts of the chains.
+        effective: see :data:`EFFECTIVE`.
+    """
 
-    Returns:
-        ``(num_samples, N, latent_dim)``: an array (float32) for an array, a tensor on the device of ``x`` for a tensor.
+    def __init__(self, model: Model, guide: Guide, effective: int = EFFECTIVE):
+        super().__init__()
+        self.model, self.guide, self.effective = model, guide, effective
+
+    def amortize(self, x: Tensor) -> Tensor:
+        """Images ``(N, *image_shape)`` to what ``posterior`` takes."""
+        raise NotImplementedError
+
+    def posterior(self, lam: Tensor) -> Distribution:
+        """What ``amortize`` gave to a distribution of z for each image."""
+        raise NotImplementedError
+
+
+class Optimised(Repaired):
+    """The guide's family at the variational parameters that are best for each image."""
+
+    def amortize(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            return optimize_posterior(self.model, self.guide, x, seed=_next_seed()).lam
+
+    def posterior(self, lam: Tensor) -> Distribution:
+        return self.guide.posterior(lam)
+
+
+class Exact(Repaired):
+    """The true posterior, by annealed chains."""
+
+    def amortize(self, x: Tensor) -> Tensor:
+        return x
+
+    def posterior(self, lam: Tensor) -> Distribution:
+        draws = Draws(effective=self.effective)
+        return Drawn(posterior(self.model, self.guide, lam, draws=draws, seed=_next_seed()))
+
+
+class Drawn(Distribution):
+    """The true posterior of N images as a distribution, known by its weighted draws."""
+
+    arg_constraints = {}  # noqa: RUF012 (torch reads it from the class)
+
+    def __init__(self, true: TruePosterior):
+        _, n, d = true.z.shape
+        super().__init__(torch.Size([n]), torch.Size([d]), validate_args=False)
+        self.true, self.weight = true, true.weight.to(true.z.dtype)[..., None]
+
+    @property
+    def mean(self) -> Tensor:
+        return (self.weight * self.true.z).sum(0)
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.weight * (self.true.z - self.mean).square()).sum(0)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Resampled draws, ``(*sample_shape, N, D)``; none is repeated more often than it must."""
+        shape = torch.Size(sample_shape)
+        count = max(1, shape.numel())
+        draws = self.true.resampled(count, _next_seed())[torch.randperm(count)]
+        return draws.reshape(*shape, *self.batch_shape, *self.event_shape)
+
+
+def repaired(model: Model, guide: Guide, which: Which, effective: int = EFFECTIVE) -> Guide | Repaired:
+    """The guide, or what stands for it with better posteriors.
+
+    Args:
+        which: "amortized", the guide itself; "optimised", its family's best q for each image
+            (:func:`pyro_vae.estimators.optimize_posterior`); "exact", p(z|x) itself
+            (:func:`pyro_vae.estimators.posterior`).
+        effective: independent draws that those of "exact" are worth, where the chains allow.
 
     Raises:
-        InputError: where ``x`` does not fit the run, the model needs labels, or these draws cannot be had.
-
-    >>> z = posterior_draws("runs/digits", images)                   # doctest: +SKIP
-    >>> features = z.mean(0)                                         # doctest: +SKIP
+        InputError: where it is none of these.
     """
-    run = load(run, trust=trust) if isinstance(run, Path | str) else run
-    if which not in ("amortized", "optimised", "exact"):
-        raise InputError(f"no posterior {which!r}; there are amortized, optimised, exact")
-    if num_samples < 1:
-        raise InputError(f"num_samples must be positive, not {num_samples}")
-    source = read_images(x, run)
-    device = next(run.guide.parameters()).device
-    parts = []
-    for start in range(0, len(source.images), BATCH):
-        images = source.batch(slice(start, start + BATCH)).to(device)
-        try:
-            with exact(device):
-                parts.append(_of_batch(run, images, num_samples, which, batch_seed(seed, start) % 2**31))
-        except NotDefined as reason:
-            raise InputError(f"{which} draws: {reason}") from reason
-    z = torch.cat(parts, 1)
-    return z.to(source.images.device) if isinstance(source.images, Tensor) else z.cpu().numpy()
+    if which not in get_args(Which):
+        raise InputError(f"no posterior {which!r}; there are {', '.join(get_args(Which))}")
+    if which == "amortized":
+        return guide
+    return (Optimised if which == "optimised" else Exact)(model, guide, effective)
 
 
-def _of_batch(run: Run, x: Tensor, num_samples: int, which: Which, seed: int) -> Tensor:
-    if which == "exact":
-        found = posterior(run.model, run.guide, x, draws=Draws(effective=num_samples), seed=seed)
-        return found.resampled(num_samples, seed)
-    if which == "optimised":
-        with torch.enable_grad():
-            lam = optimize_posterior(run.model, run.guide, x, seed=seed).lam
-    else:
-        lam = run.guide.amortize(x)
-    with seeded(seed):
-        return run.guide.posterior(lam).sample(torch.Size([num_samples]))
+def _next_seed() -> int:
+    return int(torch.randint(2**31 - 1, ()))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from guides import Guide
+from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.build import likelihood_of, sees_binary
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
@@ -31,11 +32,11 @@ def features(
     x: Any,
     statistic: Statistic = "mean",
     num_samples: int | None = None,
-    batch_size: int = 1000,
+    posterior: Which = "amortized",
     seed: int = 0,
     trust: bool = False,
 ) -> Any:
-    """Posterior means, standard deviations or samples of z for images, by the guide of a run.
+    """Posterior means, standard deviations or samples of z for images, by the guide of a run, or by a better posterior.
 
     Means and standard deviations are exact if the posterior has closed forms (the Gaussian guides and their mixtures,
     and Delta, whose mean is the code), otherwise estimated from samples. Gray images are not binarised here, even if
@@ -47,7 +48,10 @@ def features(
             pixels on the scale that training saw.
         statistic: "mean", "std" or "samples".
         num_samples: samples of z for each image; by default 1 for "samples", 256 to estimate a moment.
-        batch_size: images encoded at once; exact answers do not depend on it.
+        posterior: "amortized", the guide's q(z|x); "optimised", its family's best q for each image; "exact", p(z|x)
+            itself by annealed chains, whose moments are those of at least 500 draws. The latter two take seconds for
+            some tens of images, and are those of the likelihood at these pixels: binarise gray images first, where
+            training did.
         seed: of the samples.
         trust: as for :func:`pyro_vae.load`, of a run folder.
 
@@ -57,13 +61,14 @@ def features(
 
     Raises:
         InputError: if ``x`` holds no images, or of another shape or on another scale than the run's, or ``statistic``
-            is unknown, or the model needs labels.
+            or ``posterior`` is unknown, or the model needs labels, or has no such posterior.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
     """
     run = load(run, trust=trust) if isinstance(run, Path | str) else run
-    return encode(run.model, run.guide, _of_run(x, run), statistic, num_samples, batch_size, seed)
+    guide: Any = repaired(run.model, run.guide, posterior, max(EFFECTIVE, num_samples or 0))
+    return encode(run.model, guide, _of_run(x, run), statistic, num_samples, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,9 @@ def encode(
     """:func:`features` of a model and a guide, of pixels as the model sees them.
 
     Args:
+        guide: a guide, or what :func:`pyro_vae.better.repaired` makes of one.
         x: a :class:`Source`, or a tensor or an array of pixels.
+        batch_size: images encoded at once; exact answers do not depend on it.
     """
     source = x if isinstance(x, Source) else Source(x)
     _check(source, model)

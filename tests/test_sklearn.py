@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import loguniform, randint
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
@@ -187,3 +187,20 @@ def test_rows_whose_channels_are_last_need_the_layout():
     np.testing.assert_allclose(other.inverse_transform(z), back, rtol=1e-5, atol=1e-6)
     told = {**options, "layout": "channels_first"}
     assert clone(vae).set_params(image_shape=(6, 5, 3), options=told).fit(last).model_.image_shape == (6, 5, 3)
+
+
+def test_better_posteriors_give_the_closed_form():
+    """A linear-Gaussian model, whose posterior and density are known, with an encoder that has hardly been trained."""
+    options = {"model": "LinearGaussian", "decoder": "LinearDecoder"}
+    X = load_iris().data
+    vae = VAETransformer(latent_dim=2, epochs=2, options=options, random_state=0).fit(X)
+    images = torch.from_numpy(vae._images(X[:12]))
+    exact = vae.model_.exact_posterior(images)
+    spread = exact.stddev.detach().numpy()
+    off = abs(vae.transform(X[:12]) - exact.mean.detach().numpy()) / spread
+    vae.set_params(posterior="exact")
+    repaired = abs(vae.transform(X[:12]) - exact.mean.detach().numpy()) / spread
+    assert repaired.max() < 0.25 < off.max()
+    density = vae.model_.log_evidence(images).mean().item() - np.log(vae.scale_).sum()
+    assert vae.score(X[:12]) == pytest.approx(density, abs=0.05)
+    assert vae.set_params(posterior="amortized").score(X[:12]) < density - 0.05
