@@ -7,8 +7,8 @@ from looks import check_figure
 
 from pyro_vae.estimators import Estimate, PredictiveCheck
 from pyro_vae.estimators.uniformity import rank_test
-from pyro_vae.evaluate.posterior_pictures import over_images_picture, pairs_picture
-from pyro_vae.evaluate.rank_pictures import calibration_tests_picture, predictive_picture, rank_picture
+from pyro_vae.posterior_pictures import over_images_picture, pairs_picture
+from pyro_vae.rank_pictures import calibration_tests_picture, predictive_picture, rank_picture
 
 L = 19
 
