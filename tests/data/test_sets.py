@@ -52,7 +52,7 @@ twin = replace(DIGITS, name="twin")
 
 @pytest.fixture
 def _twin_is_declared(monkeypatch):
-    points = [EntryPoint("twin", "test_data_sets:twin", "pyro_vae.data_sets")]
+    points = [EntryPoint("twin", "test_sets:twin", "pyro_vae.data_sets")]
     monkeypatch.setattr(plugs, "entry_points", lambda group: [point for point in points if point.group == group])
     plugs.declared.cache_clear()
     yield

@@ -21,15 +21,6 @@ from pyro_vae.optim import make_optimizer
 from pyro_vae.runs import RunFolder
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Sums in one order, so that two runs are equal to the last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("particles", [1, 5])
 @pytest.mark.parametrize("objective", ["Trace_ELBO", "TraceMeanField_ELBO"])
 @pytest.mark.parametrize("guide", ["MeanField", "FullRank"])

@@ -36,6 +36,8 @@ from pyro_vae.objectives import (
     elbo_terms,
 )
 
+pytestmark = pytest.mark.usefixtures("_double")
+
 
 @pytest.mark.parametrize("case", ["KL", "likelihood", "a tensor", "a plate of more", "the guide's z alone"])
 @pytest.mark.parametrize("objective", [IWAE, DReG, lambda k: RenyiELBO(0.4, k)], ids=["IWAE", "DReG", "RenyiELBO"])
