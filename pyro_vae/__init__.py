@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyro_vae.encoding import features
     from pyro_vae.engine import SVI
     from pyro_vae.lifecycle import resume, train, train_or_resume
+    from pyro_vae.pair import wrap
     from pyro_vae.runs import load
     from pyro_vae.use import anomaly_scores, posterior_draws, reconstruct
 
@@ -37,6 +38,7 @@ _PUBLIC = {
     "resume": "pyro_vae.lifecycle",
     "train": "pyro_vae.lifecycle",
     "train_or_resume": "pyro_vae.lifecycle",
+    "wrap": "pyro_vae.pair",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "resume",
     "train",
     "train_or_resume",
+    "wrap",
 ]
 
 

@@ -171,7 +171,7 @@ def encode(
         raise InputError(f"no statistic {statistic!r}; there are {', '.join(_READERS)}")
     read = _READERS[statistic]
     count = num_samples or (1 if statistic == "samples" else 256)
-    device = next(guide.parameters()).device
+    device = next(iter((*guide.parameters(), *model.parameters())), torch.empty(0)).device
     parts = []
     for start in range(0, len(source.images), batch_size):
         with seeded(batch_seed(seed, start)), exact(device):

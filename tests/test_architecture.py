@@ -28,6 +28,7 @@ ORDER = [
     {"pyro_vae.models"},
     {"pyro_vae.objectives"},
     {"pyro_vae.engine", "pyro_vae.estimators", "pyro_vae.data"},
+    {"pyro_vae.programs"},
     {"pyro_vae.config"},
     {"pyro_vae.kinds", "pyro_vae.trust"},
     {"pyro_vae.options", "pyro_vae.run_options", "pyro_vae.build"},
@@ -42,6 +43,7 @@ ORDER = [
     {"pyro_vae.svi"},
     {"pyro_vae.lifecycle"},
     {"pyro_vae.evaluate", "pyro_vae.sklearn"},
+    {"pyro_vae.pair"},
     {"pyro_vae.compare"},
     {"pyro_vae.commands", "pyro_vae.completion", "pyro_vae.__main__"},
 ]

@@ -123,5 +123,5 @@ class Path:
         right = torch.searchsorted(self.betas, betas).clamp(1, self.temperatures)
         low, high = self.betas[right - 1], self.betas[right]
         share = ((betas - low) / (high - low))[:, None, None]
-        path.step_sizes = torch.lerp(self.step_sizes[right - 1], self.step_sizes[right], share)
+        path.step_sizes = torch.lerp(self.step_sizes[right - 1], self.step_sizes[right], share.to(self.step_sizes))
         return path

@@ -48,7 +48,7 @@ def tail_length(count: int) -> int:
 def pareto_k(log_weight: Tensor, count: int | None = None) -> Tensor:
     """Pareto-smoothed importance sampling's k-hat of each column, ``(S, N) -> (N,)``.
 
-    Equal weights have no tail; their k-hat is given as 0.
+    Weights whose largest ones are equal have no tail; their k-hat is given as 0.
 
     Args:
         log_weight: log weights.
@@ -61,7 +61,8 @@ def pareto_k(log_weight: Tensor, count: int | None = None) -> Tensor:
     True
     """
     columns = log_weight.detach().double().cpu().numpy().T
-    varied = np.ptp(columns, axis=-1) > EQUAL
+    tail = min(tail_length(count or columns.shape[-1]), columns.shape[-1])
+    varied = np.ptp(np.partition(columns, -tail, axis=-1)[:, -tail:], axis=-1) > EQUAL
     k_hat = np.zeros(len(columns))
     if varied.any():
         for i in varied.nonzero()[0]:  # arviz takes minus the log weights, as its LOO does; what lies below is not read

@@ -82,9 +82,15 @@ def flat_latents(trace: Trace) -> Tensor:
     """The values of all continuous latent sites side by side, ``(..., N, D)``, in the order of their names.
 
     A label that is inferred beside z is no coordinate: without it, the draws of z are those of its marginal.
+
+    Raises:
+        NotDefined: where no latent site is continuous.
     """
     sites: list[Any] = [trace.nodes[name] for name in sorted(trace.stochastic_nodes)]
+    names = [site["name"] for site in sites]
     sites = [site for site in sites if site["value"].is_floating_point()]
+    if not sites:
+        raise NotDefined(f"z has no coordinates: the latent site {', '.join(names) or '(there is none)'} is discrete")
     parts = []
     for site in sites:
         value, event_dim = site["value"], site["fn"].event_dim

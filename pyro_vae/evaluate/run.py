@@ -68,7 +68,7 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     nothing = torch.empty(1, 1, device=request.device)
     simulated = Bench(run, ledger, table, options, "simulated", nothing, context, watch)
     known = ledger.entry("simulated", "certificate", simulated.settings("certificate"))
-    options = _as_certified(options, simulated.measure("certificate") if "certificate" in request.metrics else known)
+    options = as_certified(options, simulated.measure("certificate") if "certificate" in request.metrics else known)
 
     def bench(source: str, name: str, images: Images, options: Options = options) -> Bench:
         x = _first(images, options.images, binarizer).to(request.device)
@@ -88,7 +88,7 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     return found
 
 
-def _as_certified(options: Options, certificate: Entry | None) -> Options:
+def as_certified(options: Options, certificate: Entry | None) -> Options:
     """Options with the temperatures of the certificate, if there is one."""
     if certificate is None or certificate.not_defined is not None:
         return options
