@@ -1,6 +1,6 @@
 """The source of random numbers: each is a function of a seed, and the caller's generators stay unchanged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -26,6 +26,27 @@ def random_seed(seed: int, stream: str, epoch: int = 0, rank: int = 0) -> int:
 def batch_seed(seed: int, start: int) -> int:
     """A seed for the batch that begins at image ``start``, different from those of neighbouring seeds."""
     return (int(seed) * 1_000_003 + start) * 0x9E3779B1 % 2**63
+
+
+def batches(
+    count: int, size: int, seed: int = 0, progress: Callable[[int, int], object] | None = None
+) -> Iterator[tuple[slice, int]]:
+    """The rows of consecutive batches of images, each with a seed of its own.
+
+    Args:
+        count: how many images there are.
+        size: of a batch, at most; the last may be smaller.
+        seed: of all batches together.
+        progress: called after each batch with the images that are done, and with ``count``.
+
+    >>> [rows for rows, _ in batches(5, 2)]
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        yield slice(start, end), batch_seed(seed, start)
+        if progress is not None:
+            progress(end, count)
 
 
 @contextmanager

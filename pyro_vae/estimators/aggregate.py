@@ -11,7 +11,7 @@ from guides import Guide
 from pyro_vae.estimators.estimate import Bound, Estimate
 from pyro_vae.estimators.sampling import Progress, posterior_draws, prior_of, require, silent
 from pyro_vae.models import Model
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batch_seed, batches, seeded
 
 CEILING = 0.7  #: nats; so near to log N, an image's own term makes up half of the mixture at its z, and N says nothing
 
@@ -75,20 +75,20 @@ def aggregate_posterior(
     kls, informations, withouts = [], [], []
     weight_of = torch.zeros(n, dtype=torch.double, device=x.device)
     size = max(1, 1_000_000 // (n * num_samples * guide.latent_dim))
-    for start in range(0, n, size):
-        with seeded(batch_seed(seed, start)):
-            z = guide.posterior(lam[start : start + size]).sample(torch.Size([num_samples]))
-        rows = z.shape[1]
+    for rows, own_seed in batches(n, size, seed, progress):
+        with seeded(own_seed):
+            z = guide.posterior(lam[rows]).sample(torch.Size([num_samples]))
+        count = z.shape[1]
+        itself = torch.arange(count), torch.arange(rows.start, rows.stop)  # each image's own part of the mixture
         everywhere = z.flatten(0, 1)[:, None].expand(-1, n, -1)
-        log_q = guide.posterior(lam).log_prob(everywhere).unflatten(0, (num_samples, rows)).double()
-        own = log_q[:, torch.arange(rows), torch.arange(start, start + rows)]
+        log_q = guide.posterior(lam).log_prob(everywhere).unflatten(0, (num_samples, count)).double()
+        own = log_q[:, *itself]
         total = log_q.logsumexp(-1, keepdim=True)
         informations.append(own - total[..., 0] + log(n))
         weight_of += (log_q - total).exp().sum((0, 1)) / num_samples
-        log_q[:, torch.arange(rows), torch.arange(start, start + rows)] = -torch.inf
+        log_q[:, *itself] = -torch.inf
         withouts.append(own - log_q.logsumexp(-1) + log(n - 1))
         kls.append(own - prior.log_prob(z).double())
-        progress(min(start + size, n), n)
     kl, information, without = (torch.cat(parts, 1).mean(0) for parts in (kls, informations, withouts))
     how = f"mean over draws of q, q(z) the mixture of {n} images"
     others = f"{how} but the own one"

@@ -15,7 +15,7 @@ from pyro_vae.estimators.hmc import Densities, score
 from pyro_vae.estimators.sampling import Progress, images_at_once, prior_of, silent
 from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 DEFAULT = Annealing()
 Start = Callable[[Tensor], dist.TorchDistribution]  #: images to a distribution over z that scores any z
@@ -40,9 +40,9 @@ def _run(
     runs = 2 if z is None else 3
     total = runs * settings.temperatures * len(x)
     forward, reverse = [], []
-    for first in range(0, len(x), size):
-        images = x[first : first + size]
-        done = runs * settings.temperatures * first
+    for rows, own in batches(len(x), size, seed):
+        images = x[rows]
+        done = runs * settings.temperatures * rows.start
         require_log_joint(model, images, "AIS")
 
         def tick(n: int = len(images)) -> None:
@@ -50,7 +50,7 @@ def _run(
             done += n
             progress(done, total)
 
-        with seeded(batch_seed(seed, first)), pyro.validation_enabled(False), torch.no_grad():
+        with seeded(own), pyro.validation_enabled(False), torch.no_grad():
             origin = start(images)
             shape = (len(images),) if origin.batch_shape == () else ()
             rescore = partial(score, path_from(model, origin, images))
@@ -58,7 +58,7 @@ def _run(
             path.forward(rescore(origin.sample((settings.pilot_chains, *shape))), rescore, tick, steer=True)
             forward.append(path.forward(rescore(origin.sample((settings.chains, *shape))), rescore, tick)[0])
             if z is not None:
-                exact = z[first : first + size].expand(settings.chains, -1, -1)
+                exact = z[rows].expand(settings.chains, -1, -1)
                 reverse.append(path.reverse(rescore(exact), rescore, tick))
     progress(total, total)
     return torch.cat(forward, -1), torch.cat(reverse, -1) if reverse else None

@@ -12,7 +12,7 @@ from pyro_vae.estimators.importance import tail_length, unreliable
 from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import chunks_of_traces, chunks_of_weights, terms_of
 from pyro_vae.objectives.sites import is_scaled
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 
 class ElboEstimate(NamedTuple):
@@ -48,11 +48,11 @@ def elbo(
     require(guide, "the ELBO")
     sums, squares, scaled = [], [], False
     size = images_at_once(x, BLOCK)
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
+    for rows, own in batches(len(x), size, seed, progress):
+        images = x[rows]
         total = torch.zeros(3, len(images), dtype=torch.double, device=x.device)
         square = torch.zeros_like(total)
-        with seeded(batch_seed(seed, start)):
+        with seeded(own):
             for traces in chunks_of_traces(model, guide, images, num_samples, chunk):
                 scaled = scaled or is_scaled(*traces)
                 terms = terms_of(*traces, len(images))
@@ -61,7 +61,6 @@ def elbo(
                 square += values.square().sum(1)
         sums.append(total)
         squares.append(square)
-        progress(min(start + size, len(x)), len(x))
     mean = torch.cat(sums, -1) / num_samples
     variance = (torch.cat(squares, -1) / num_samples - mean.square()).clamp(min=0) / max(num_samples - 1, 1)
     how = "mean over draws of q"
@@ -105,12 +104,12 @@ def iwae(
     require(guide, figure)
     firsts, seconds, tails = [], [], []
     size, kept = images_at_once(x, BLOCK), tail_length(num_samples)
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
+    for rows, own in batches(len(x), size, seed):
+        images = x[rows]
         largest = torch.empty(0, len(images), dtype=torch.double, device=x.device)
         first = torch.full((len(images),), -torch.inf, dtype=torch.double, device=x.device)
         second = first.clone()
-        with seeded(batch_seed(seed, start)):
+        with seeded(own):
             done = 0
             for log_weight in chunks_of_weights(model, guide, images, num_samples, chunk, figure):
                 first = torch.logaddexp(first, log_weight.logsumexp(0))
@@ -118,7 +117,7 @@ def iwae(
                 largest = torch.cat([largest, log_weight])
                 largest = largest.topk(min(kept, len(largest)), 0).values
                 done += len(log_weight)
-                progress(start + len(images) * done // num_samples, len(x))
+                progress(rows.start + len(images) * done // num_samples, len(x))
         firsts.append(first)
         seconds.append(second)
         tails.append(largest)

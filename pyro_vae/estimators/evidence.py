@@ -26,7 +26,7 @@ from pyro_vae.estimators.pilot import Plan, path_of, plan_for, started
 from pyro_vae.estimators.proposal import Proposal, propose
 from pyro_vae.estimators.sampling import Progress, images_at_once, require_unlabelled, silent
 from pyro_vae.models import Model
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 SIDE_BY_SIDE = 64  #: places that are scored at once for each image, or so
 SEEN = 0.01  #: the share of the posterior that makes a mode one
@@ -128,12 +128,10 @@ def anneal(
 ) -> Annealed:
     """:func:`log_evidence` with all that is known of it; from exact draws ``z`` the upper bound, too."""
     parts, size = [], images_at_once(x, SIDE_BY_SIDE)
-    for start in range(0, len(x), size):
-        rows = slice(start, start + size)
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False), torch.no_grad():
+    for rows, own in batches(len(x), size, seed, progress):
+        with seeded(own), pyro.validation_enabled(False), torch.no_grad():
             plan = planned(model, guide, x[rows], settings, seed)
             parts.append(_weighed(model.log_joint, plan, x[rows], None if z is None else z[rows], settings.annealing))
-        progress(min(start + size, len(x)), len(x))
     joined = _Weighed(*(torch.cat(column) for column in zip(*parts, strict=True)))
     shortest = settings.annealing.temperatures
     how = f"annealed from each image's best Gaussian, HMC, {shortest} temperatures or more"

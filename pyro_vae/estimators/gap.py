@@ -13,7 +13,7 @@ from pyro_vae.estimators.importance import unreliable
 from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import require_log_joint
 from pyro_vae.models import Model
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,13 @@ def optimize_posterior(
     require(guide, "the best posterior of the family")
     parts = []
     size = images_at_once(x, settings.num_samples)
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
+    for rows, own in batches(len(x), size, seed, progress):
+        images = x[rows]
         require_log_joint(model, images, "the best posterior of the family", guide)
         with torch.no_grad():
             first = guide.amortize(images)
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
+        with seeded(own), pyro.validation_enabled(False):
             parts.append(_optimize(model, guide, images, first, settings))
-        progress(start + len(images), len(x))
     return Optimum(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -162,10 +161,9 @@ def bounds_at(
     require(guide, "the ELBO")
     log_weights = []
     size = images_at_once(x, chunk)
-    for start in range(0, len(x), size):
-        part = slice(start, start + size)
+    for part, own in batches(len(x), size, seed):
         require_log_joint(model, x[part], "the ELBO of q*", guide)
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
+        with seeded(own), pyro.validation_enabled(False):
             draws = [
                 log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done)).double()
                 for done in range(0, num_samples, chunk)

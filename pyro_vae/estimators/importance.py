@@ -11,7 +11,7 @@ from guides import Guide
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.sampling import BLOCK, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import chunks_of_weights
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 LIMIT = 0.7  #: of k-hat; the mean of weights with a heavier tail does not settle in any number of draws one can afford
 FEWEST = 25  #: draws that a tail can be fitted to
@@ -108,14 +108,13 @@ def importance(
         raise ValueError(f"k-hat needs at least {FEWEST} draws for each image, not {num_samples}")
     k_hats, shares = [], []
     size = images_at_once(x, BLOCK)
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
-        with seeded(batch_seed(seed, start)):
+    for rows, own in batches(len(x), size, seed, progress):
+        images = x[rows]
+        with seeded(own):
             log_weight = torch.cat(list(chunks_of_weights(model, guide, images, num_samples, chunk, "k-hat")))
         k_hats.append(pareto_k(log_weight))
         log_sum, log_squares = log_weight.logsumexp(0), (2 * log_weight).logsumexp(0)
         shares.append((2 * log_sum - log_squares).exp() / num_samples)
-        progress(min(start + size, len(x)), len(x))
     k_hat = torch.cat(k_hats)
     above = (k_hat > LIMIT).double()
     how = "PSIS k-hat, biased upwards; above 1 it is no tail index; mean over images"

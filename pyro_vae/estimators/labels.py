@@ -8,7 +8,7 @@ from torch import Tensor
 from guides.labelled import LabelGuide
 from pyro_vae.estimators.sampling import Progress, images_at_once, silent
 from pyro_vae.models import ConditionalVAE
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 
 @torch.no_grad()
@@ -35,12 +35,11 @@ def label_bounds(
     every = torch.arange(classes, device=x.device)[:, None]
     size = images_at_once(x, num_samples * classes)
     bounds = []
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
-        with seeded(batch_seed(seed, start)):
+    for rows, own in batches(len(x), size, seed, progress):
+        images = x[rows]
+        with seeded(own):
             q = guide.given(images, every)  # batch_shape (C, size)
             z = q.sample(torch.Size((num_samples,)))
             log_p = model.prior().log_prob(z) + model.given(z, every).log_prob(images)
             bounds.append((log_p - q.log_prob(z)).logsumexp(0) - math.log(num_samples * classes))
-        progress(min(start + size, len(x)), len(x))
     return torch.cat(bounds, 1).T

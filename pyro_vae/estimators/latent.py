@@ -19,6 +19,7 @@ from pyro_vae.estimators.sampling import (
     silent,
 )
 from pyro_vae.models import Model
+from pyro_vae.seeds import batches
 
 THRESHOLD = 0.01  #: Burda et al.'s: a dimension whose posterior mean varies less over images is not active
 DRAWS = 4  #: of each image, by which the covariance of the aggregate posterior is known
@@ -119,8 +120,8 @@ def kl_of_dimensions(model: Model, guide: Guide, x: Tensor) -> list[Estimate]:
     p = prior_of(model, "the KL of each dimension")
     size = images_at_once(x, 1)
     parts = []
-    for start in range(0, len(x), size):
-        q = guide.posterior(guide.amortize(x[start : start + size]))
+    for rows, _ in batches(len(x), size):
+        q = guide.posterior(guide.amortize(x[rows]))
         if not all(isinstance(d, dist.Independent) and d.reinterpreted_batch_ndims == 1 for d in (q, p)):
             raise NotDefined(
                 "the KL of each dimension needs independent dimensions in q and in the prior, and here they are"

@@ -13,7 +13,7 @@ from pyro_vae.estimators.evidence import Evidence, annealed, planned
 from pyro_vae.estimators.pilot import Plan
 from pyro_vae.estimators.sampling import Progress, images_at_once, silent
 from pyro_vae.models import Model
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batch_seed, batches, seeded
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,15 @@ def posterior(
     settings = replace(settings, annealing=replace(settings.annealing, chains=draws.chains))
     size = images_at_once(x, max(64, draws.chains))
     parts = []
-    for start in range(0, len(x), size):
-        images = x[start : start + size]
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False), torch.no_grad():
+    for part, own in batches(len(x), size, seed, progress):
+        images = x[part]
+        with seeded(own), pyro.validation_enabled(False), torch.no_grad():
             plan = planned(model, guide, images, settings, seed)
             groups = plan.groups()
             found = [_moved(model, plan.take(rows), images[rows], settings.annealing, draws) for rows in groups]
             order = torch.cat(groups).argsort()
             z, *others = _joined(found)
             parts.append(_Moved(z[:, order], *(column[..., order] for column in others)))
-        progress(min(start + size, len(x)), len(x))
     z, weight, log_joint, effective, lower, error, modes = _joined(parts)
     how = "annealed from each image's best Gaussian, HMC"
     evidence = Estimate.over(lower, how, draws.chains, "lower", error)

@@ -16,7 +16,7 @@ from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.ranks import ranked
 from pyro_vae.estimators.sampling import NotDefined, images_at_once, simulate
 from pyro_vae.estimators.uniformity import RankTest, rank_test
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batch_seed, batches, seeded
 
 ImageQuantity = Callable[[Tensor], Tensor]  #: images ``(N, *image_shape)`` to numbers ``(N,)``
 TAIL = 0.1  #: the share of data that lies outside the central 90 % of what is drawn, where all is well
@@ -127,16 +127,16 @@ def _check(
     images: Callable[[Tensor, int], Tensor],
 ) -> PredictiveCheck:
     parts, size = [], images_at_once(x, num_samples)
-    for start in range(0, len(x), size):
-        part = x[start : start + size]
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
+    for rows, own_seed in batches(len(x), size, seed):
+        part = x[rows]
+        with seeded(own_seed), pyro.validation_enabled(False):
             drawn = images(part, num_samples).expand(num_samples, *part.shape).flatten(0, 1)
         columns = []
         for name, quantity in quantities.items():
             own, theirs = quantity(part), quantity(drawn)
             if own.shape != part.shape[:1]:
                 raise ValueError(f"{name} gives {tuple(own.shape)} for {len(part)} images, not a number each")
-            columns.append(ranked(own, theirs.unflatten(0, (num_samples, len(part))), batch_seed(seed + 1, start)))
+            columns.append(ranked(own, theirs.unflatten(0, (num_samples, len(part))), batch_seed(seed + 1, rows.start)))
         parts.append(torch.stack(columns, -1))
     test = rank_test(list(quantities), torch.cat(parts), num_samples)
     low = TAIL / 2 * (num_samples + 1)

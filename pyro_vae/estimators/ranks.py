@@ -23,7 +23,7 @@ from guides import Guide
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.sampling import Progress, images_at_once, posterior_draws, require, silent, simulate
 from pyro_vae.estimators.uniformity import RankTest, rank_test
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batch_seed, batches, seeded
 
 BATCH = 500  #: images that the model draws at once
 Quantity = Callable[[Tensor, Tensor], Tensor]  #: x ``(N, *image_shape)`` and z ``(..., N, D)`` to numbers ``(..., N)``
@@ -61,12 +61,10 @@ def simulated(
         seed: of images and draws.
     """
     parts = []
-    for start in range(0, num_images, BATCH):
-        own_seed = batch_seed(seed, start)
-        with seeded(own_seed):
-            x, z = simulate(model, min(BATCH, num_images - start))
-        parts.append((x, z, posterior_draws(guide, x, num_samples, own_seed)))
-        progress(min(start + BATCH, num_images), num_images)
+    for rows, own in batches(num_images, BATCH, seed, progress):
+        with seeded(own):
+            x, z = simulate(model, rows.stop - rows.start)
+        parts.append((x, z, posterior_draws(guide, x, num_samples, own)))
     images, latents, draws = zip(*parts, strict=True)
     return Simulation(torch.cat(images), torch.cat(latents), torch.cat(draws, 1))
 
@@ -104,15 +102,14 @@ def rank_quantities(of: Simulation, quantities: Mapping[str, Quantity], seed: in
     size = images_at_once(of.x, len(of.draws))
     for name, quantity in quantities.items():
         parts = []
-        for start in range(0, len(of.x), size):
-            rows = slice(start, start + size)
+        for rows, own in batches(len(of.x), size, seed):
             both = torch.cat([of.z[None, rows], of.draws[:, rows]])
             values = quantity(of.x[rows], both)
             if values.shape != both.shape[:-1]:
                 raise ValueError(
                     f"{name} gives {tuple(values.shape)} for z of shape {tuple(both.shape)}, not a number each"
                 )
-            parts.append(ranked(values[0], values[1:], batch_seed(seed, start)))
+            parts.append(ranked(values[0], values[1:], own))
         columns.append(torch.cat(parts))
     return rank_test(list(quantities), torch.stack(columns, -1), len(of.draws))
 
@@ -138,12 +135,11 @@ def rank_densities(guide: Guide, of: Simulation, seed: int = 0) -> RankTest:
     require(guide, "the expected coverage", any_z=True)
     parts, count = [], len(of.draws)
     size = images_at_once(of.x, count)
-    for start in range(0, len(of.x), size):
-        rows = slice(start, start + size)
+    for rows, own_seed in batches(len(of.x), size, seed):
         q = guide.posterior(guide.amortize(of.x[rows]))
-        with seeded(batch_seed(seed, start)):
+        with seeded(own_seed):
             own = q.log_prob(q.sample(torch.Size([count])))
-        parts.append(count - ranked(q.log_prob(of.z[rows]), own, batch_seed(seed + 1, start)))
+        parts.append(count - ranked(q.log_prob(of.z[rows]), own, batch_seed(seed + 1, rows.start)))
     return rank_test(["density"], torch.cat(parts)[:, None], count)
 
 

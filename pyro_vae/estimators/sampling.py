@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.errors import InputError
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 Progress = Callable[[int, int], None]  #: called with what is done and the total
 BLOCK = 50  #: samples that a guide draws at once, whatever the chunk, so that the chunk changes no random number
@@ -114,12 +114,11 @@ def posterior_draws(
     """
     parts = []
     size = images_at_once(x, num_samples)
-    for start in range(0, len(x), size):
-        with seeded(batch_seed(seed, start)), pyro.validation_enabled(False):
+    for rows, own in batches(len(x), size, seed, progress):
+        with seeded(own), pyro.validation_enabled(False):
             with pyro.plate("samples", num_samples, dim=-2):
-                trace = poutine.trace(guide).get_trace(x[start : start + size])
+                trace = poutine.trace(guide).get_trace(x[rows])
             parts.append(reduce(flat_latents(prune_subsample_sites(trace))))
-        progress(min(start + size, len(x)), len(x))
     return torch.cat(parts, 1)
 
 
