@@ -117,7 +117,7 @@ def test_guides_import_shared_ground_only():
 
 def test_help_lists_every_guide_and_leaves_the_heavy_libraries_alone():
     """What `--help` imports: torch and Pyro, not what only runs, pictures or downloads need."""
-    heavy = ["torchvision", "matplotlib", "sklearn", "tensorboard", "scipy.stats"]
+    heavy = ["sympy", "torchvision", "matplotlib", "sklearn", "tensorboard", "scipy.stats"]
     code = (
         "import sys\n"
         "from pyro_vae import svi\n"

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch._guards import TracingContext, tracing
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
@@ -82,6 +81,8 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     if all(t.device.type == "cpu" for t in inputs):
         keep_pages()
     try:
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv  # it imports sympy, which --help does not need
+
         # Inductor asks the tracing context for an environment of shapes before it looks into its cache.
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
