@@ -16,6 +16,7 @@ from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective, Trace_ELBO
 from pyro_vae.optim import OptimizerName
 from pyro_vae.schedules import BetaSchedule, Constant
+from pyro_vae.trackers import tracker_class
 
 Shape = tuple[int, ...]
 
@@ -63,6 +64,7 @@ class Config:
         engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled if the run is
             long enough to repay the compilation, else eager.
         precision: of the networks' matrix products; everything else is float32.
+        tracker: also tell the run's numbers to a tracker: mlflow (:mod:`pyro_vae.trackers`).
         out: the run folder; by default runs/DATA-GUIDE-NUMBER, with each option that is not the default:
             runs/digits-IAF-IWAE5-1.
     """
@@ -97,6 +99,7 @@ class Config:
     device: str = "auto"
     engine: EngineName = "auto"
     precision: Precision = "fp32"
+    tracker: str | None = None
     out: Path | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +123,8 @@ class Config:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
         lr_schedule(self.lr_schedule)  # raises where there is none
+        if self.tracker is not None:
+            tracker_class(self.tracker)
         for option, kind in KINDS.items():
             factory = getattr(self, option)
             if factory is not None:

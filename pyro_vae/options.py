@@ -23,6 +23,7 @@ from pyro_vae.lr_schedules import lr_schedules
 from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
 from pyro_vae.plugs import installed
+from pyro_vae.trackers import trackers
 from pyro_vae.trust import check_names, check_places, concrete, own_names
 from pyro_vae.yaml_table import MAX_LETTERS, read_table
 
@@ -55,6 +56,8 @@ def names_of(option: str) -> list[str]:
     """What an option that takes a name and no class can name; none where it takes neither."""
     if option == "lr_schedule":
         return sorted(lr_schedules())
+    if option == "tracker":
+        return sorted(trackers())
     return sorted(data_sets()) if option == "data" else []
 
 
@@ -232,7 +235,7 @@ def _in_one_line(parse: Callable[[], Any], parser: ArgumentParser) -> Any:
         raise InputError(explain(str(error), options, classes_of)) from error
 
 
-def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:
+def take_option(argv: list[str], option: str, what: str = "the run folder") -> tuple[str, list[str]]:
     """The value of an option on the command line, and the words without it.
 
     Raises:
@@ -243,5 +246,5 @@ def take_option(argv: list[str], option: str) -> tuple[str, list[str]]:
     if equals:
         return value, argv[:at] + argv[at + 1 :]
     if at + 1 == len(argv):
-        raise InputError(f"{option} needs the run folder")
+        raise InputError(f"{option} needs {what}")
     return argv[at + 1], argv[:at] + argv[at + 2 :]

@@ -15,7 +15,7 @@ from pyro_vae.kinds import imported
 from pyro_vae.trace import TraceRow, trace_digest
 
 #: options for the place and the speed of training, which do not change the weights
-WITHOUT_EFFECT = ("device", "engine", "out", "data_root")
+WITHOUT_EFFECT = ("device", "engine", "out", "data_root", "tracker")
 
 
 def options_of(text: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ GROUPS = {
     "lr_schedule": "pyro_vae.lr_schedules",
     "data": "pyro_vae.data_sets",
     "metric": "pyro_vae.metrics",
+    "tracker": "pyro_vae.trackers",
 }
 
 

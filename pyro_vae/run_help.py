@@ -18,7 +18,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
     "evaluation": ("eval_samples", "final_samples"),
     "machine": ("device", "engine", "precision"),
-    "run folder, help": ("out", "resume", "config", "trust", "help", "help_all"),
+    "run folder, help": ("out", "tracker", "resume", "config", "trust", "help", "help_all"),
 }
 
 

@@ -52,4 +52,5 @@ class RunOptions(TypedDict, total=False):
     device: str
     engine: EngineName
     precision: Precision
+    tracker: str | None
     out: Path | str | None

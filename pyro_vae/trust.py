@@ -138,7 +138,7 @@ def check_places(table: Mapping[str, Any], where: str, trust: bool = False, type
     Raises:
         InputError: in one line, which says what to type.
     """
-    for option in ("out", "data_root"):
+    for option in ("out", "data_root", "tracker"):
         value = table.get(option)
         if value is None or trust or option in typed:
             continue

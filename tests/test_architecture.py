@@ -24,7 +24,7 @@ ORDER = [
     {"pyro_vae.device", "pyro_vae.distributions"},
     {"pyro_vae.terminal", "pyro_vae.plugs", "pyro_vae.own", "pyro_vae.yaml_table"},
     {"pyro_vae.files", "pyro_vae.locks", "pyro_vae.trace", "pyro_vae.checkpoint"},
-    {"guides", "pyro_vae.schedules", "pyro_vae.lr_schedules", "pyro_vae.optim"},
+    {"guides", "pyro_vae.schedules", "pyro_vae.lr_schedules", "pyro_vae.optim", "pyro_vae.trackers"},
     {"pyro_vae.models"},
     {"pyro_vae.objectives"},
     {"pyro_vae.engine", "pyro_vae.estimators", "pyro_vae.data"},

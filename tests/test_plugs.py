@@ -76,6 +76,16 @@ PLUGS = {
         "class new_metric(Elbo):\n    '''A new metric.'''\n    name, compared, against = 'new_metric', (), ''\n",
         "check_metric",
     ),
+    "tracker": (
+        "trackers",
+        "new_notebook",
+        "import uuid\n"
+        "class new_notebook:\n"
+        "    def start(self, name, options, resumed):\n        return resumed or uuid.uuid4().hex\n"
+        "    def log(self, step, values):\n        pass\n"
+        "    def finish(self, values, files):\n        pass\n",
+        "check_tracker",
+    ),
 }
 SCRIPT = """
 import sys

@@ -16,7 +16,7 @@ from pyro_vae.config import Config
 from pyro_vae.errors import InputError, nearest_names
 
 # These are the same for all runs, because otherwise runs cannot be compared. Their values may contain commas.
-SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed"}
+SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed", "tracker"}
 VARIED = set(Config.__dataclass_fields__) - SHARED
 
 

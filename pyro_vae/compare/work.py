@@ -113,8 +113,8 @@ def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
     if not (trial.path / "config.yaml").exists():
         return
     where = str(trial.path / "config.yaml")
-    saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto").text
-    wanted = settings_from(trial.text, trust=True, device="auto")
+    saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto", tracker=None).text
+    wanted = settings_from(trial.text, trust=True, device="auto", tracker=None)
     if wanted.config.likelihood is None:
         wanted = settings_from(wanted.text, trust=True, likelihood=likelihood)
     if saved != wanted.text:

@@ -10,6 +10,7 @@ from pyro_vae.testing.network import check_decoder, check_encoder
 from pyro_vae.testing.objective import check_objective
 from pyro_vae.testing.prior import check_prior
 from pyro_vae.testing.schedule import check_schedule
+from pyro_vae.testing.tracker import check_tracker
 
 __all__ = [
     "check_data_set",
@@ -23,4 +24,5 @@ __all__ = [
     "check_objective",
     "check_prior",
     "check_schedule",
+    "check_tracker",
 ]

@@ -19,6 +19,7 @@ from pyro_vae.objectives import Objective
 from pyro_vae.optim import make_optimizer
 from pyro_vae.schedules import BetaSchedule
 from pyro_vae.seeds import random_seed
+from pyro_vae.trackers import Tracker, tracker_class
 from pyro_vae.training.checks import (
     check_labels,
     check_numbers,
@@ -47,6 +48,7 @@ class Prepared:
         binarizer: from stored images to images for the likelihood.
         workers: the processes that train the run together.
         notes: for the user, before training.
+        tracker: is told the run's numbers too; only the main process has one.
     """
 
     config: Config
@@ -61,6 +63,7 @@ class Prepared:
     binarizer: Binarizer
     workers: Workers
     notes: tuple[str, ...] = ()
+    tracker: Tracker | None = None
 
     @property
     def batches(self) -> Batches:
@@ -111,4 +114,5 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     optimizer = make_optimizer(config.optimizer, parameters, config.lr, config.weight_decay)
     course = beta, lr_schedule(config.lr_schedule)
     parts = model, guide, objective, optimizer, *course, binarizer, workers
-    return Prepared(config, device, data, *parts, tuple(notes))
+    tracker = tracker_class(config.tracker)() if config.tracker is not None and workers.main else None
+    return Prepared(config, device, data, *parts, tuple(notes), tracker)

@@ -19,6 +19,7 @@ from pyro_vae.training.log import Log
 from pyro_vae.training.prepare import Prepared
 from pyro_vae.training.progress import ProgressBar
 from pyro_vae.training.state import TrainingState
+from pyro_vae.training.tracking import Tracking
 
 #: samples of z in a validation row, over all images. The noise is the same in every epoch. With so many, the noise in
 #: the difference of two epochs on the digits has a standard deviation of 0.04 nats per image; with one for each image
@@ -53,10 +54,14 @@ class Recorder:
         self.steps = len(prepared.batches)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
         self.engine: str | None = None
+        self.tracking: Tracking | None = None
         self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
 
     def __enter__(self) -> Self:
         self.bar.say(self._about())
+        name, tracker = self.prepared.config.tracker, self.prepared.tracker
+        if name is not None and tracker is not None:
+            self.tracking = Tracking(tracker, name, self.folder, self.bar.say)
         for note in self.prepared.notes:
             self.bar.say(f"note: {note}")
         self.bar.__enter__()
@@ -126,6 +131,8 @@ class Recorder:
             self.folder.save("best", kept)
         self.bar.phase("writing, and drawing pictures")
         self.log.write(model, guide)
+        if self.tracking is not None:
+            self.tracking.rows(self.log.rows[-len(terms) :])
         state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
         kept["state"] = state.to_dict()
         # Last, so that a run killed before this line repeats the epoch and writes the same.
@@ -177,6 +184,8 @@ class Recorder:
         self.bar.phase("drawing pictures")
         self.log.pictures(best.model, best.guide, True)
         result = self.log.finish(test, samples, state.best_epoch, state.seconds, state.core_seconds)
+        if self.tracking is not None:
+            self.tracking.finish(result, state.seconds, state.core_seconds)
         self.bar.say(_summary(run, state, result, best))
 
 
