@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder
-from pyro_vae.tables import UNLIMITED, Column, Sheet, fitted
+from pyro_vae.tables import UNLIMITED, Column, Sheet, figure, fitted
 from pyro_vae.terminal import PlainConsole, printable
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -102,7 +102,7 @@ def live_table(
             rows.append([path.name, "unreadable", *[""] * (len(columns) - 2)])
             notes.append(str(error))
             continue
-        elbos = ["" if value is None else f"{value:.2f}" for value in (now.train, now.test, now.best)]
+        elbos = ["" if value is None else figure(value) for value in (now.train, now.test, now.best)]
         left = "" if now.left is None else f"{now.left:.0f}"
         times = [f"{now.seconds:.0f}" if now.epoch else "", left]
         epoch = f"{now.epoch}/{now.epochs}" if now.epochs else ""
@@ -130,7 +130,8 @@ def follow(paths: Sequence[Path], console: Console | None = None, every: float =
             now = course(path)
             if now.epoch > shown.get(path, 0) and now.test is not None:
                 shown[path] = now.epoch
-                words = f"epoch {now.epoch}/{now.epochs}  test ELBO {now.test:.2f}  best {now.best:.2f}"
+                best = now.test if now.best is None else now.best
+                words = f"epoch {now.epoch}/{now.epochs}  test ELBO {figure(now.test)}  best {figure(best)}"
                 console.print(f"{printable(path.name)}: {words}", highlight=False, soft_wrap=True, markup=False)
             if now.state == "trained":
                 going.remove(path)

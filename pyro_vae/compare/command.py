@@ -1,23 +1,24 @@
 """The command, from its options to the report."""
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from pyro_vae.command_line import CommandParser
-from pyro_vae.compare.analysis import analyse, in_words
 from pyro_vae.compare.dashboard import Dashboard
+from pyro_vae.compare.grid import Trial
+from pyro_vae.compare.index import write_index
 from pyro_vae.compare.options import Plan, compare_parser, make_plan, require_choice
-from pyro_vae.compare.record import Comparison, as_csv, as_json, table
-from pyro_vae.compare.results import read
+from pyro_vae.compare.publish import Publisher
+from pyro_vae.compare.record import Comparison, table
 from pyro_vae.compare.work import Work, cores
-from pyro_vae.errors import InputError
-from pyro_vae.files import make_folder, remove_partial, write_atomic
+from pyro_vae.errors import InputError, Stopped
+from pyro_vae.files import make_folder, remove_partial
 from pyro_vae.locks import only
+from pyro_vae.options import take_option
 from pyro_vae.tables import print_table
 from pyro_vae.terminal import PlainConsole, printable
 
@@ -29,15 +30,24 @@ def command_parser() -> CommandParser:
 
 def main(argv: list[str]) -> None:
     """The command: see ``python -m pyro_vae.compare --help``."""
+    if any(word.partition("=")[0] == "--index" for word in argv):
+        folder, rest = take_option(argv, "--index", "a folder of comparisons")
+        if rest:
+            raise InputError(f"--index lists finished comparisons and takes no other option, so without {rest[0]}")
+        print(printable(f"index: {write_index(Path(folder))}"))
+        return
     require_choice(argv)
     plan = make_plan(argv)
     with only_one(plan.out):
-        failed = work_through(plan)
-        conclude(plan, argv, failed)
+        conclude(work_through(plan, argv))
 
 
-def work_through(plan: Plan) -> dict[str, str]:
-    """Do all runs that are not done yet; return the reasons of failed ones, by name."""
+def work_through(plan: Plan, argv: Sequence[str]) -> Publisher:
+    """Do all runs that are not done yet; the report grows with each.
+
+    Raises:
+        Stopped: by Ctrl-C, after the report of what there is was written.
+    """
     logs = make_folder(plan.out / "logs")
     devices = _devices(plan.device)
     slots = len(devices) or (1 if plan.device.startswith("cuda") else cores())
@@ -45,20 +55,29 @@ def work_through(plan: Plan) -> dict[str, str]:
     # Together at most the number of cores, and each at most OMP_NUM_THREADS.
     threads = max(1, min(cores() // workers, torch.get_num_threads()))
     work = Work(logs, plan.evaluate, plan.metrics, plan.measure_train, threads, plan.trust)
-    with Dashboard(plan.trials) as dashboard:
-        try:
+    dashboard = Dashboard(plan.trials)
+    publisher = Publisher(plan, argv, dashboard.say)
+
+    def tell(trial: Trial, reason: str | None) -> None:
+        dashboard.tell(trial, reason)
+        publisher.tell(trial, reason)
+
+    try:
+        with dashboard:
             if plan.ray is None:
                 from pyro_vae.compare.processes import run_in_processes
 
-                run_in_processes(plan.trials, work, dashboard.tell, workers, devices or [""])
+                run_in_processes(plan.trials, work, tell, workers, devices or [""])
             else:
                 from pyro_vae.compare.cluster import run_on_ray
 
-                run_on_ray(plan.trials, work, dashboard.tell, plan.ray, workers, work.threads, plan.device)
-        except KeyboardInterrupt:
-            dashboard.say("stopped; every finished epoch is kept: the same command resumes")
-            sys.exit(130)
-    return {path.name: reason for path, reason in dashboard.failed.items()}
+                run_on_ray(plan.trials, work, tell, plan.ray, workers, work.threads, plan.device)
+    except KeyboardInterrupt:
+        kept = "stopped; every finished epoch is kept: the same command resumes"
+        if publisher.write() is not None:
+            kept += f"; of the finished runs there is {plan.out / 'report.html'}"
+        raise Stopped(printable(kept)) from None
+    return publisher
 
 
 def _devices(name: str) -> list[str]:
@@ -69,40 +88,20 @@ def _devices(name: str) -> list[str]:
     return visible.split(",") if visible else [str(i) for i in range(torch.cuda.device_count())]
 
 
-def conclude(plan: Plan, argv: list[str], failed: dict[str, str]) -> Comparison:
+def conclude(publisher: Publisher) -> Comparison:
     """Compare the finished runs; write and print the result.
 
     Raises:
         InputError: if no run has finished.
     """
-    results = [read(trial) for trial in plan.trials if trial.name not in failed]
-    if not results:
+    plan, failed = publisher.plan, publisher.failed
+    comparison = publisher.write()
+    if comparison is None:
         raise InputError(f"no run has finished: {'; '.join(f'{name}: {why}' for name, why in failed.items())}")
-    from pyro_vae.compare.pictures import findings_picture
-    from pyro_vae.compare.report import as_html
-    from pyro_vae.pictures import figure_bytes
-
-    reports = analyse([arm.name for arm in plan.arms], results, plan.baseline, plan.confidence)
-    comparison = Comparison(
-        argv,
-        plan.data,
-        plan.baseline,
-        plan.confidence,
-        plan.arms,
-        plan.trials,
-        failed,
-        reports,
-        in_words(reports, plan.baseline),
-    )
-    write_atomic(plan.out / "comparison.json", as_json(comparison))
-    write_atomic(plan.out / "comparison.csv", as_csv(comparison))
-    write_atomic(plan.out / "report.html", as_html(comparison))
-    if picture := findings_picture(comparison):
-        write_atomic(plan.out / "comparison.png", figure_bytes(picture))
     console = PlainConsole()
     print_table(console, table(comparison))
-    for line in comparison.words:
-        console.print(line, highlight=False, markup=False)
+    for line in comparison.answers.lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     for name, why in failed.items():
         console.print(
             f"failed: {name}: {why}; see {plan.out / 'logs' / name}.txt", highlight=False, soft_wrap=True, markup=False

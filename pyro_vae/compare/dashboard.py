@@ -10,9 +10,11 @@ from rich.live import Live
 from rich.text import Text
 
 from pyro_vae.compare.grid import Trial
+from pyro_vae.compare.results import hours_of
 from pyro_vae.heartbeat import Heartbeat
 from pyro_vae.live import Course, course, live_table
 from pyro_vae.runs import RunFolder
+from pyro_vae.tables import figure
 from pyro_vae.terminal import PlainConsole
 
 
@@ -106,7 +108,10 @@ def _measured(path: Path) -> float:
 
 
 def _result(trial: Trial) -> str:
+    """A finished run's ELBO, as the report has it: measured, or where it was not, that of the end of training."""
     metrics = RunFolder(trial.path).read_metrics()
-    elbo, seconds = metrics["test_elbo"], metrics["seconds"]
-    value = "none" if elbo["value"] is None else f"{elbo['value']:.2f}"
-    return f"test ELBO {value} nats per image, {seconds:.0f} s of training"
+    measured = metrics.get("evaluation", {}).get("test", {}).get("elbo", {}).get("figures", {})
+    value = measured.get("elbo", metrics["test_elbo"])["value"]
+    hours, unit = hours_of(metrics)
+    words = "none" if value is None else figure(value)
+    return f"test ELBO {words} nats per image, {hours:.2g} {unit}s of training"

@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 
 from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
+from pyro_vae.compare.verdict import MARGIN
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
@@ -20,7 +21,7 @@ from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.training.prepare import prepare
 
 HEADINGS = {
-    "comparison": ("guides", "seeds", "baseline", "confidence", "out"),
+    "comparison": ("guides", "seeds", "baseline", "confidence", "margin", "out", "index"),
     "metrics": ("measures", "measure_train", "evaluate.images", "evaluate.gap_images"),
     "machine": ("workers", "ray", "device"),
     "of each run; pyro-vae train --help has the rest": ("data", "latent_dim", "epochs"),
@@ -45,6 +46,7 @@ class Plan:
         trials: all runs, seed by seed, so that all arms have their first run early.
         out: the folder of the comparison.
         data: the name or path of the data.
+        margin: the difference in ELBO that matters, nats per image.
         metrics, evaluate, measure_train: the request to ``evaluate``.
         workers: runs at a time; None if the machine decides.
         ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
@@ -58,6 +60,7 @@ class Plan:
     device: str
     baseline: str
     confidence: float
+    margin: float
     metrics: Sequence[Metric]
     evaluate: Options
     measure_train: bool
@@ -81,6 +84,8 @@ def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
     add("--seeds", type=int, default=3, metavar="N", help="runs of each arm, from --seed on")
     add("--baseline", metavar="ARM", help="what differences are taken to; by default the first arm")
     add("--confidence", type=float, default=0.95, help="of the intervals of one metric's differences, all together")
+    add("--margin", type=float, default=MARGIN, help="the ELBO difference that matters, nats: below it arms tie")
+    add("--index", metavar="DIR", help="train nothing: write DIR/index.html, which links all reports beneath DIR")
     add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
     add("--measures", default=_usual(), metavar="A,B", help=f"by name or import path: {', '.join(all_metrics())}")
@@ -125,6 +130,8 @@ def make_plan(argv: Sequence[str]) -> Plan:
         raise InputError(f"--seeds must be positive, not {given.seeds}")
     if not 0 < given.confidence < 1:
         raise InputError(f"--confidence lies between 0 and 1, not {given.confidence:g}")
+    if not 0 < given.margin < float("inf"):
+        raise InputError(f"--margin must be positive, not {given.margin:g}")
     if given.workers is not None and given.workers < 1:
         raise InputError(f"--workers must be positive, not {given.workers}")
     svi = make_parser()
@@ -140,6 +147,7 @@ def make_plan(argv: Sequence[str]) -> Plan:
         device=config.device,
         baseline=find_arm(given.baseline, names) if given.baseline else names[0],
         confidence=given.confidence,
+        margin=given.margin,
         metrics=_metrics(given, typed),
         evaluate=_evaluation(given),
         measure_train=given.measure_train,

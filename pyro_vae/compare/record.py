@@ -1,7 +1,5 @@
-"""The files beside the report: comparison.json, comparison.csv, and the table in the terminal."""
+"""The record of a comparison: comparison.json, and the table in the terminal."""
 
-import csv
-import io
 import json
 import math
 import shlex
@@ -12,8 +10,9 @@ from typing import Any
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.compare.grid import Arm, Trial, svi_words
 from pyro_vae.compare.statistics import Interval
-from pyro_vae.metrics import compared
-from pyro_vae.tables import Column, Sheet
+from pyro_vae.compare.verdict import Verdict
+from pyro_vae.compare.words import Answers
+from pyro_vae.tables import Column, Sheet, figure
 
 METHOD = (
     "Differences are paired by seed and test image. Images are resampled (bootstrap); seeds, which are few, enter by"
@@ -32,7 +31,8 @@ class Comparison:
     Attributes:
         command: the words of the command line.
         failed: the reason why a run failed, by the run's name.
-        words: what was found, a sentence for each arm.
+        verdict: on all arms together.
+        answers: what was found, in sentences.
     """
 
     command: Sequence[str]
@@ -43,7 +43,17 @@ class Comparison:
     trials: Sequence[Trial]
     failed: Mapping[str, str]
     reports: Mapping[str, ArmReport]
-    words: Sequence[str]
+    verdict: Verdict
+    answers: Answers
+
+    @property
+    def waiting(self) -> list[Trial]:
+        """The trials that have neither finished nor failed."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.name not in self.failed and trial.seed not in self.reports[trial.arm].results
+        ]
 
 
 def command_of(trial: Trial, arms: Sequence[Arm]) -> str:
@@ -60,7 +70,10 @@ def as_json(comparison: Comparison) -> str:
         run: dict[str, Any] = {"name": trial.name, "arm": trial.arm, "seed": trial.seed}
         run |= {"command": command_of(trial, comparison.arms), "folder": f"runs/{trial.path.name}"}
         if result is None:
-            run["failed"] = comparison.failed.get(trial.name, "not finished")
+            if trial.name in comparison.failed:
+                run["failed"] = comparison.failed[trial.name]
+            else:
+                run["waiting"] = True
         else:
             run |= {name: float(values.mean()) for name, values in result.per_image.items()}
             run |= {"seconds": result.metrics["seconds"], "environment": result.metrics["environment"]}
@@ -91,7 +104,13 @@ def as_json(comparison: Comparison) -> str:
         "confidence": comparison.confidence,
         "method": METHOD,
         "unit": "nats per image",
-        "found": list(comparison.words),
+        "found": comparison.answers.lines,
+        "verdict": {
+            **{name: value for name, value in comparison.verdict._asdict().items() if name != "against"},
+            "difference_to_leader": {arm: _plain(found) for arm, found in comparison.verdict.against.items()},
+            "smallest_shown": comparison.verdict.smallest,
+        },
+        "waiting": [trial.name for trial in comparison.waiting],
         "arms": arms,
         "runs": runs,
     }
@@ -105,32 +124,15 @@ def _plain(found: Interval) -> dict[str, Any]:
     }
 
 
-def as_csv(comparison: Comparison) -> str:
-    """``comparison.csv``: a line for each arm and figure, in nats per image."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    ends = ("mean", "low", "high", "difference", "difference_low", "difference_high", "verdict")
-    spent = ("rank", "seconds", "hours", "hour_of", "guide_parameters", "model_parameters")
-    writer.writerow(["arm", "figure", "better", "seeds", "images", *ends, *spent])
-    for arm, report in comparison.reports.items():
-        cost = report.cost
-        costs = [""] * 5 if cost is None else [cost.seconds, cost.hours, cost.unit.removesuffix("-hour"), *cost[3:]]
-        for name, found in report.figures.items():
-            other = report.differences.get(name)
-            gain = [""] * 4 if other is None else [other.value, other.low, other.high, other.verdict]
-            head = [arm, name, compared()[name].better, found.seeds, found.images]
-            writer.writerow([*head, found.value, found.low, found.high, *gain, report.mean_rank, *costs])
-    return text.getvalue()
-
-
 def spread(found: Interval, sign: str = "") -> str:
     """A value with its interval: 1.23 [1.01, 1.45]."""
-    return f"{found.value:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
+    return f"{figure(found.value, sign)} [{figure(found.low, sign)}, {figure(found.high, sign)}]"
 
 
 def table(comparison: Comparison) -> Sheet:
     """The table of the terminal; the report has all figures."""
     rows = []
+    unit = next((report.cost.unit for report in comparison.reports.values() if report.cost), "core-hour")
     for arm, report in comparison.reports.items():
         elbo, other = report.figures.get("elbo"), report.differences.get("elbo")
         rows.append(
@@ -138,8 +140,8 @@ def table(comparison: Comparison) -> Sheet:
                 arm,
                 spread(elbo) if elbo else "-",
                 spread(other, "+") if other else "baseline" if arm == comparison.baseline else "-",
-                f"{report.mean_rank:.1f}" if report.mean_rank is not None else "-",
-                f"{report.cost.seconds:.0f}" if report.cost else "-",
+                comparison.verdict.place(arm),
+                f"{report.cost.hours:.2g}" if report.cost else "-",
             ]
         )
     return Sheet(
@@ -147,10 +149,10 @@ def table(comparison: Comparison) -> Sheet:
             Column("", left=True),
             Column("ELBO", 3),
             Column(f"difference to {comparison.baseline}"),
-            Column("rank", 2),
-            Column("seconds", 1),
+            Column("verdict", 2, left=True),
+            Column(f"{unit}s", 1),
         ],
         [rows],
         f"Test ELBO, nats per image [{comparison.confidence:.0%} interval]",
-        "rank: mean over seeds, 1 is the highest; seconds: of training",
+        f"verdict: against all arms; {unit}s: of training, a run",
     )

@@ -31,7 +31,7 @@ class Result:
     @property
     def hours(self) -> float:
         """Hours of training: of a GPU, or busy hours of a core."""
-        return self.metrics["seconds" if self.metrics["environment"]["cuda"] else "core_seconds"] / 3600
+        return hours_of(self.metrics)[0]
 
     @property
     def directions(self) -> float | None:
@@ -46,6 +46,13 @@ class Result:
         """The quality of this run's log p(x), in words."""
         record = self.metrics.get("evaluation", {}).get("simulated", {}).get("certificate")
         return worth(None if record is None else entry_of(record))
+
+
+def hours_of(metrics: Mapping[str, Any]) -> tuple[float, str]:
+    """The hours of training in a ``metrics.json`` and their unit: of a GPU, or busy hours of a core."""
+    if metrics.get("environment", {}).get("cuda"):
+        return metrics["seconds"] / 3600, "GPU-hour"
+    return metrics["core_seconds"] / 3600, "core-hour"
 
 
 def read(trial: Trial) -> Result:
@@ -124,6 +131,6 @@ def cost(results: Sequence[Result]) -> Cost:
     """The cost of an arm from its runs."""
     run = load(results[0].trial.path, trust=True)  # these processes trained it, from checked options
     guide, model = (sum(p.numel() for p in part.parameters()) for part in (run.guide, run.model))
-    unit = "GPU-hour" if results[0].metrics["environment"]["cuda"] else "core-hour"
+    unit = hours_of(results[0].metrics)[1]
     seconds = fmean(result.metrics["seconds"] for result in results)
     return Cost(seconds, fmean(result.hours for result in results), unit, guide, model)

@@ -36,8 +36,7 @@ def compare(monkeypatch, *words):
     """The command without processes; returns the comparison."""
     monkeypatch.setattr(processes, "run_in_processes", in_this_process)
     argv = [*words, *SMALL]
-    plan = make_plan(argv)
-    return conclude(plan, argv, work_through(plan))
+    return conclude(work_through(make_plan(argv), argv))
 
 
 class WithoutPictures(Work):

@@ -20,6 +20,7 @@ from pyro_vae import lifecycle, svi
 from pyro_vae.compare import command
 from pyro_vae.compare.cluster import run_on_ray
 from pyro_vae.compare.dashboard import Dashboard
+from pyro_vae.compare.diagnosis import diagnose
 from pyro_vae.compare.grid import Trial
 from pyro_vae.compare.options import make_plan
 from pyro_vae.compare.processes import run_in_processes
@@ -85,31 +86,33 @@ def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path,
     )
     assert all(r.metrics["core_seconds"] > 0 for r in found.reports["FullRank"].results.values())
 
-    # and so is the number of directions, of which a sentence tells
+    # and so is the number of directions, of which the diagnosis tells
     counts = {arm: [r.directions for r in report.results.values()] for arm, report in found.reports.items()}
     assert counts["FullRank"][1] == pytest.approx(active_units(run.guide, x, 10).directions.value, abs=1e-3)
-    means = {arm: np.mean(values) for arm, values in counts.items()}
-    said = f"; images move {means['FullRank']:.1f} directions of z, MeanField's {means['MeanField']:.1f}."
-    assert found.words[0].endswith(said)
+    assert f"{np.mean(counts['FullRank']):.1f}" in diagnose(found.reports).rows["FullRank"][-1]
 
     # each number says over which images it is, and the ELBO beside log p(x) is over those of log p(x)
     evidence = [r.per_image["log_evidence"] for r in found.reports["FullRank"].results.values()]
     assert all(len(values) == 4 for values in evidence)
-    same = f"; log p(x) of the first 4 images = {np.mean(evidence):.2f}, where the ELBO is"
-    assert f"{same} {each['FullRank'][:, :4].mean():.2f}, " in found.words[0]
-    assert "over 60 images" in found.words[0].split(";")[0]
+    [line] = [line for line in found.answers.why if "log p(x) of the first 4 test images: " in line]
+    assert f"FullRank {np.mean(evidence):.2f}, their ELBO {each['FullRank'][:, :4].mean():.2f}, " in line
+    assert "over 60 images" in found.answers.which[0]
 
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())
     arm = next(arm for arm in record["arms"] if arm["name"] == "FullRank")
     assert arm["difference_to_baseline"]["elbo"]["value"] == pytest.approx(shown.value)
     assert arm["difference_to_baseline"]["elbo"]["verdict"] == shown.verdict
     with open(tmp_path / "out" / "comparison.csv", newline="") as file:
-        rows = {(row["arm"], row["figure"]): row for row in csv.DictReader(file)}
-    assert float(rows["FullRank", "elbo"]["difference_low"]) == pytest.approx(shown.low)
-    assert rows["MeanField", "elbo"]["difference"] == ""
+        rows = {(row["run"], row["split"], row["figure"]): row for row in csv.DictReader(file)}
+    of_run = rows["FullRank-seed1", "test", "elbo"]
+    assert float(of_run["value"]) == pytest.approx(ours.mean())
+    assert (of_run["arm"], of_run["seed"], of_run["images"], of_run["bound"]) == ("FullRank", "1", "60", "lower")
     said = capsys.readouterr().out
     assert "[4/4]" in said
-    assert "FullRank: " in said
+    assert found.answers.headline in said
+    # progress lines, table and report have one number for one run
+    assert f"FullRank-seed1: test ELBO {ours.mean():.2f} nats per image" in said
+    assert f">{ours.mean():.2f} (" in (tmp_path / "out" / "report.html").read_text()
 
     # the command that is given for a run repeats it
     [repeat] = [run["command"] for run in record["runs"] if run["name"] == "FullRank-seed1"]

@@ -1,0 +1,75 @@
+"""The pictures of the runs in the report."""
+
+import base64
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from pyro_vae.compare.analysis import ArmReport
+
+#: title, and what the picture shows; a picture that is not named here has its file's name as title
+TITLES = {
+    "reconstructions": ("Reconstructions", "Test images above their reconstructions"),
+    "prior_samples": ("Samples", "Images drawn from the prior"),
+    "interpolation": ("Interpolations", "Images on the line between the codes of two test images"),
+    "manifold": ("Manifold", "Images over the latent plane"),
+    "class_samples": ("Samples of each label", "Images drawn for each label"),
+    "analogies": ("Analogies", "Test images under every label"),
+    "latent": ("Latent space", "Latent positions of the test images"),
+    "k_hat": ("k-hat of each image", "Histogram of the images' k-hat"),
+    "active_units": ("Latent dimensions in use", "Activity of each latent dimension"),
+    "calibration": ("Calibration", "Ranks of the true z among draws of q"),
+    "posterior": ("Posterior", "q(z|x) beside the true posterior of test images"),
+}
+#: made of images, whose own grays stay as they are where the page is dark
+OF_IMAGES = ("reconstructions", "prior_samples", "interpolation", "manifold", "class_samples", "analogies")
+ELSEWHERE = ("trace", "inference_gap")  #: the report draws these from the numbers
+LEAST = 0.02  #: a block of images covers this part of a picture
+
+
+def gallery(reports: Iterable[ArmReport]) -> list[dict[str, Any]]:
+    """The pictures of each arm's first finished run, kind by kind."""
+    first = [(report.name, *next(iter(report.results.items()))) for report in reports if report.results]
+    there = {path.stem for _, _, result in first for path in (result.trial.path / "figures").glob("*.png")}
+    found = []
+    for name in [*(name for name in TITLES if name in there), *sorted(there - set(TITLES) - set(ELSEWHERE))]:
+        words = name.replace("_", " ").replace("-", " ").capitalize()
+        title, alt = TITLES.get(name, (words, words))
+        of = [
+            {"arm": arm, "seed": seed, **_picture(path, name in OF_IMAGES)}
+            for arm, seed, result in first
+            if (path := result.trial.path / "figures" / f"{name}.png").exists()
+        ]
+        found.append({"title": title, "alt": alt, "of": of})
+    return found
+
+
+def _picture(path: Path, of_images: bool) -> dict[str, Any]:
+    content = path.read_bytes()
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    height, width = pixels.shape[:2]
+    insets = [inset_of(block, height, width) for block in blocks(pixels)] if of_images else []
+    return {"png": base64.b64encode(content).decode(), "width": width, "height": height, "insets": insets}
+
+
+def blocks(pixels: np.ndarray) -> list[tuple[slice, slice]]:
+    """The blocks of images in a picture ``(H, W, 3)`` on white: what is connected and large, which no letter is.
+
+    The lines between images reach from edge to edge of a block, so each block is one piece, whatever its images.
+    """
+    labels, _ = ndimage.label((pixels < 250).any(-1))
+    found = ndimage.find_objects(labels)
+    least = LEAST * pixels.shape[0] * pixels.shape[1]
+    return [(y, x) for y, x in found if (y.stop - y.start) * (x.stop - x.start) >= least]
+
+
+def inset_of(block: tuple[slice, slice], height: int, width: int) -> str:
+    """The place of a block as CSS's inset(): from top, right, bottom and left."""
+    y, x = block
+    parts = (y.start / height, 1 - x.stop / width, 1 - y.stop / height, x.start / width)
+    return " ".join(f"{100 * part:.3f}%" for part in parts)

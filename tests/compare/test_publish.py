@@ -1,0 +1,100 @@
+"""The report grows with the runs, and Ctrl-C leaves one of what there is; an index links several."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+from comparisons import SMALL, in_this_process
+
+from pyro_vae.compare import processes
+from pyro_vae.compare.command import main
+from pyro_vae.errors import InputError, Stopped
+
+WORDS = ["--guides", "MeanField,FullRank", "--seeds", "2", "--epochs", "2", "--measures", "elbo", *SMALL]
+
+
+def test_the_report_is_there_after_the_first_run_and_grows(tmp_path, monkeypatch):
+    seen = []
+
+    def watched(trials, work, told, workers, devices=("",)):
+        def spy(trial, reason):
+            told(trial, reason)
+            record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+            assert (tmp_path / "out" / "report.html").exists()
+            seen.append((sum("elbo" in run for run in record["runs"]), len(record["waiting"])))
+
+        in_this_process(trials, work, spy, workers, devices)
+
+    monkeypatch.setattr(processes, "run_in_processes", watched)
+    monkeypatch.setattr("pyro_vae.compare.publish.PART", 1e9)  # every time
+    main([*WORDS, "--out", str(tmp_path / "out")])
+    assert seen == [(1, 3), (2, 2), (3, 1), (3, 1)]  # the last is written when all is done
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert record["waiting"] == []
+
+
+def test_ctrl_c_leaves_a_report_of_the_finished_runs(tmp_path, monkeypatch, capsys):
+    def stopped(trials, work, told, workers, devices=("",)):
+        in_this_process(trials[:3], work, told, workers, devices)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "run_in_processes", stopped)
+    with pytest.raises(Stopped):
+        main([*WORDS, "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "the same command resumes" in said
+    assert str(tmp_path / "out" / "report.html") in said
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "So far: " in page
+    assert "3 of 4 runs finished" in page
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert record["waiting"] == ["FullRank-seed1"]
+    assert not any("failed" in run for run in record["runs"])
+
+
+def test_ctrl_c_before_a_run_has_finished_says_so(tmp_path, monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "run_in_processes", stopped)
+    with pytest.raises(Stopped):
+        main([*WORDS, "--out", str(tmp_path / "out")])
+    assert "report.html" not in capsys.readouterr().err
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+class Links(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "a":
+            self.found.append(dict(attributes)["href"])
+
+
+def test_an_index_links_every_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(processes, "run_in_processes", in_this_process)
+    for name in ("one", "a #2"):
+        main([*WORDS[:2], "--seeds", "1", *WORDS[4:], "--out", str(tmp_path / name)])
+    main(["--index", str(tmp_path)])
+    assert str(tmp_path / "index.html") in capsys.readouterr().out
+    page = (tmp_path / "index.html").read_text()
+    assert sorted(Links(page).found) == ["a%20%232/report.html", "one/report.html"]
+    assert page.count("One seed cannot show which arm is the best.") == 2
+    assert "2 of 2 runs finished" in page
+
+    (tmp_path / "one" / "comparison.json").write_text("[]")
+    with pytest.raises(InputError, match="not the record"):
+        main(["--index", str(tmp_path)])
+
+
+def test_an_index_of_nothing_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no comparison has a report"):
+        main(["--index", str(tmp_path)])
+    with pytest.raises(InputError, match="no such folder"):
+        main(["--index", str(tmp_path / "none")])
+    with pytest.raises(InputError, match="takes no other option"):
+        main(["--index", str(tmp_path), "--seeds", "2"])
