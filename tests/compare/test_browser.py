@@ -192,6 +192,7 @@ def test_a_term_explains_itself_to_pointer_and_focus(made, browser):
     browser.execute_script(
         "arguments[0].blur(); arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", word
     )
+    time.sleep(0.5)  # a page that scrolls hides the words
     ActionChains(browser).move_to_element(word).perform()
     wait(browser, "!document.getElementById('tip').hidden")
 
