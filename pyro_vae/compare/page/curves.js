@@ -70,8 +70,8 @@ function drawCurves() {
   const empty = { text: "No curve is chosen: tick a run and a split above.", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 };
   Plotly.react("curves", [...shown.flatMap((one) => lines(one, x, term)), ...entries(runs.map((run) => run.arm), splits)], layout({
     uirevision: curves.revision, hovermode: "closest", margin: { l: 8, r: 12, t: 12, b: 45 },
-    xaxis: axis(TITLES[x], { range: range.x, visible: shown.length > 0 }),
-    yaxis: axis(narrow.matches ? "" : `${TITLES[term]}, nats per image`, { range: range.y, visible: shown.length > 0 }),
+    xaxis: axis(TITLES[x], { zeroline: false, range: range.x, visible: shown.length > 0 }),
+    yaxis: axis(narrow.matches ? "" : `${TITLES[term]}, nats per image`, { zeroline: false, range: range.y, visible: shown.length > 0 }),
     annotations: shown.length ? [] : [empty],
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", xanchor: "left", groupclick: "toggleitem" } }), STILL);
   const what = `${TITLES[term]}, nats per image, against ${TITLES[x]}`;

@@ -2,22 +2,28 @@
 // Words that explain themselves, tables that say when they are cut, pictures that enlarge, and paper.
 function explain() {
   const tip = document.getElementById("tip");
-  const hide = () => { tip.hidden = true; };
-  const show = ({ currentTarget }) => {
-    tip.textContent = document.getElementById(currentTarget.getAttribute("aria-describedby")).textContent;
-    tip.hidden = false;
-    const at = currentTarget.getBoundingClientRect(), size = tip.getBoundingClientRect();
+  let word = null;
+  const hide = () => { word = null; tip.hidden = true; };
+  const place = () => {
+    if (!word) return;
+    const at = word.getBoundingClientRect(), size = tip.getBoundingClientRect();
     tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - size.width - 8))}px`;
     tip.style.top = `${at.bottom + size.height + 14 < innerHeight ? at.bottom + 6 : Math.max(8, at.top - size.height - 6)}px`;
   };
-  for (const word of all(".term")) {
-    word.addEventListener("mouseenter", show);
-    word.addEventListener("focus", show);
-    word.addEventListener("mouseleave", hide);
-    word.addEventListener("blur", hide);
+  const show = ({ currentTarget }) => {
+    word = currentTarget;
+    tip.textContent = document.getElementById(word.getAttribute("aria-describedby")).textContent;
+    tip.hidden = false;
+    place();
+  };
+  for (const one of all(".term")) {
+    one.addEventListener("mouseenter", show);
+    one.addEventListener("focus", show);
+    one.addEventListener("mouseleave", hide);
+    one.addEventListener("blur", hide);
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  document.addEventListener("scroll", hide, { passive: true });
+  document.addEventListener("scroll", place, { passive: true, capture: true }); // a focus scrolls to its word
 }
 
 function markCut() {
