@@ -15,6 +15,14 @@ from pyro_vae.files import write_atomic
 
 WIDTH, HEIGHT = 1280, 1180  #: of the window, in pixels
 
+#: of a script in the page: it calls back when all plots are drawn, and painted
+DRAWN = """
+const done = arguments[0], plots = [...document.querySelectorAll(".plot")];
+const look = () => requestAnimationFrame(() => plots.every((one) => one.querySelector(".main-svg"))
+  ? setTimeout(done, 500) : look());
+look();
+"""
+
 
 def picture(report: Path, dark: bool = False) -> bytes:
     """The PNG of the top of a report.
@@ -37,6 +45,8 @@ def picture(report: Path, dark: bool = False) -> bytes:
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(report.resolve().as_uri())
+        browser.set_script_timeout(60)
+        browser.execute_async_script(DRAWN)
         return base64.b64decode(browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
     finally:
         browser.quit()
