@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyro_vae.errors import InputError
-from pyro_vae.events import options
 from pyro_vae.runs import RunFolder
 from pyro_vae.terminal import printable
 from pyro_vae.trace import TraceRow
@@ -24,6 +23,8 @@ class Tracking:
     """
 
     def __init__(self, tracker: Tracker, name: str, folder: RunFolder, say: Callable[[str], None]):
+        from pyro_vae.events import options  # import TensorBoard only for a run that tells its options
+
         self.folder, self.name, self.say = folder, name, say
         self.tracker: Tracker | None = tracker
         known = folder.read_metrics().get("tracker", {})

@@ -68,7 +68,7 @@ def test_runs_are_paired_by_seed_and_come_seed_by_seed(plan):
     assert [config.seed for config in configs] == [7, 7, 8, 8]
     assert [config.epochs for config in configs] == [1] * 4
     assert made.baseline == "MeanField"
-    assert made.measures[0] == "elbo"
+    assert made.metrics[0].name == "elbo"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_runs_are_paired_by_seed_and_come_seed_by_seed(plan):
         (["--seeds", "0"], "--seeds"),
         (["--workers", "0"], "--workers"),
         (["--confidence", "95"], "between 0 and 1"),
-        (["--measures", "elbo,iwea"], "no iwea"),
+        (["--measures", "elbo,iwea"], "nearest iwae"),
         (["--evaluate.iwae_samples", "0"], "iwae_samples"),
         (["--likelihood", "Gaussian,Bernoulli"], "cannot be compared"),
         (["--data", "digitz"], "no data set"),
