@@ -29,7 +29,8 @@ from pyro_vae import train_or_resume
 from pyro_vae.data import Binarizer, DataSet, Images, hide_labels, load_data
 from pyro_vae.estimators import label_bounds
 from pyro_vae.files import write_atomic
-from pyro_vae.pictures import figure_bytes, label_figures
+from pyro_vae.pictures import figure_bytes
+from pyro_vae.run_pictures import figures_of
 from pyro_vae.runs import Run
 from pyro_vae.seeds import random_seed
 
@@ -205,7 +206,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_atomic(args.out / "results.md", text)
     seen = Binarizer(bool(cvae.model.likelihood.binary))
-    figures = label_figures(cvae.model, cvae.guide, data, seen)
+    figures = figures_of(cvae.model, cvae.guide, data, seen)
     for name in ("class_samples", "analogies"):
         write_atomic(args.out / f"{name}.png", figure_bytes(figures[name]))
     print(text)

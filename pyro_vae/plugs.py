@@ -32,6 +32,7 @@ GROUPS = {
     "data": "pyro_vae.data_sets",
     "metric": "pyro_vae.metrics",
     "tracker": "pyro_vae.trackers",
+    "run_picture": "pyro_vae.run_pictures",
 }
 
 

@@ -35,6 +35,7 @@ ORDER = [
     {"pyro_vae.origin", "pyro_vae.names", "pyro_vae.tables"},
     {"pyro_vae.run_help", "pyro_vae.runs", "pyro_vae.cli", "pyro_vae.plots"},
     {"pyro_vae.better", "pyro_vae.rank_pictures", "pyro_vae.posterior_pictures"},
+    {"pyro_vae.run_pictures"},
     {"pyro_vae.pictures", "pyro_vae.events", "pyro_vae.live", "pyro_vae.traces", "pyro_vae.encoding"},
     {"pyro_vae.metrics"},
     {"pyro_vae.use", "pyro_vae.testing"},

@@ -8,7 +8,7 @@ import torch
 from looks import check_figure, rendered
 from matplotlib.colors import to_rgb
 
-from pyro_vae import pictures, plots, train
+from pyro_vae import plots, run_pictures, train
 from pyro_vae.compare.pictures import findings_picture
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.data import Binarizer, load_data
@@ -88,7 +88,7 @@ def short_run(tmp_path_factory):
 @pytest.fixture
 def figures(short_run):
     with torch.no_grad():
-        return pictures._figures(short_run.model, short_run.guide, load_data("digits"), Binarizer(True))
+        return run_pictures.figures_of(short_run.model, short_run.guide, load_data("digits"), Binarizer(True))
 
 
 def test_every_picture_of_a_run_can_be_read(figures):

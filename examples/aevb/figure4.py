@@ -13,7 +13,7 @@ from network import TITLES, arguments, ended, trained, write
 
 from pyro_vae import plots
 from pyro_vae.models import VAE
-from pyro_vae.pictures import latent_plane
+from pyro_vae.run_pictures import latent_plane
 from pyro_vae.runs import Run
 
 SIDE = {"frey_faces": 15, "mnist": 21}  #: images along one side

@@ -12,36 +12,32 @@ from scipy import ndimage
 
 from pyro_vae.compare.analysis import ArmReport
 
-#: title, and what the picture shows; a picture that is not named here has its file's name as title
-TITLES = {
-    "reconstructions": ("Reconstructions", "Test images above their reconstructions"),
-    "prior_samples": ("Samples", "Images drawn from the prior"),
-    "interpolation": ("Interpolations", "Images on the line between the codes of two test images"),
-    "manifold": ("Manifold", "Images over the latent plane"),
-    "class_samples": ("Samples of each label", "Images drawn for each label"),
-    "analogies": ("Analogies", "Test images under every label"),
-    "latent": ("Latent space", "Latent positions of the test images"),
+#: of the metrics' pictures: title, and what the picture shows
+OF_METRICS = {
     "k_hat": ("k-hat of each image", "Histogram of the images' k-hat"),
     "active_units": ("Latent dimensions in use", "Activity of each latent dimension"),
     "calibration": ("Calibration", "Ranks of the true z among draws of q"),
     "posterior": ("Posterior", "q(z|x) beside the true posterior of test images"),
 }
-#: made of images, whose own grays stay as they are where the page is dark
-OF_IMAGES = ("reconstructions", "prior_samples", "interpolation", "manifold", "class_samples", "analogies")
 ELSEWHERE = ("trace", "inference_gap")  #: the report draws these from the numbers
 LEAST = 0.02  #: a block of images covers this part of a picture
 
 
 def gallery(reports: Iterable[ArmReport]) -> list[dict[str, Any]]:
     """The pictures of each arm's first finished run, kind by kind."""
+    from pyro_vae.run_pictures import run_pictures
+
+    of_runs = run_pictures()
+    titles = {**{name: (one.title, one.alt) for name, one in of_runs.items()}, **OF_METRICS}
+    of_images = {name for name, one in of_runs.items() if one.of_images}
     first = [(report.name, *next(iter(report.results.items()))) for report in reports if report.results]
     there = {path.stem for _, _, result in first for path in (result.trial.path / "figures").glob("*.png")}
     found = []
-    for name in [*(name for name in TITLES if name in there), *sorted(there - set(TITLES) - set(ELSEWHERE))]:
+    for name in [*(name for name in titles if name in there), *sorted(there - set(titles) - set(ELSEWHERE))]:
         words = name.replace("_", " ").replace("-", " ").capitalize()
-        title, alt = TITLES.get(name, (words, words))
+        title, alt = titles.get(name, (words, words))
         of = [
-            {"arm": arm, "seed": seed, **_picture(path, name in OF_IMAGES)}
+            {"arm": arm, "seed": seed, **_picture(path, name in of_images)}
             for arm, seed, result in first
             if (path := result.trial.path / "figures" / f"{name}.png").exists()
         ]

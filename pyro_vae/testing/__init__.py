@@ -9,6 +9,7 @@ from pyro_vae.testing.model import check_model
 from pyro_vae.testing.network import check_decoder, check_encoder
 from pyro_vae.testing.objective import check_objective
 from pyro_vae.testing.prior import check_prior
+from pyro_vae.testing.run_picture import check_run_picture
 from pyro_vae.testing.schedule import check_schedule
 from pyro_vae.testing.tracker import check_tracker
 
@@ -23,6 +24,7 @@ __all__ = [
     "check_model",
     "check_objective",
     "check_prior",
+    "check_run_picture",
     "check_schedule",
     "check_tracker",
 ]

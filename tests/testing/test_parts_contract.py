@@ -63,6 +63,8 @@ def test_every_kind_has_a_check_and_every_check_has_parts():
         "check_lr_schedule",
         "check_data_set",
         "check_metric",
+        "check_run_picture",
+        "check_tracker",
     }
 
 
