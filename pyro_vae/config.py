@@ -115,6 +115,9 @@ class Config:
             "eval_samples",
             "final_samples",
         )
+        for name, value in vars(self).items():
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise InputError(f"--{name} must be below 2^63, not {value}")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -120,9 +120,18 @@ ALONE = Workers()
 
 
 def started() -> Workers:
-    """The processes that torchrun started, or this one alone without torchrun."""
-    size = int(os.environ.get("WORLD_SIZE", 1))
-    return Workers(int(os.environ["RANK"]), size) if size > 1 and "RANK" in os.environ else ALONE
+    """The processes that torchrun started, or this one alone without torchrun.
+
+    Raises:
+        InputError: if the environment says something else than torchrun does.
+    """
+    size, rank = os.environ.get("WORLD_SIZE", "1"), os.environ.get("RANK", "")
+    if size in ("", "1") or not rank:
+        return ALONE
+    if not (size.isdecimal() and rank.isdecimal() and int(rank) < int(size)):
+        said = f"WORLD_SIZE={size} and RANK={rank}"
+        raise InputError(f"{said} are not what torchrun sets: unset them, or start with torchrun")
+    return Workers(int(rank), int(size))
 
 
 @contextmanager

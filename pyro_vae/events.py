@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import yaml
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from torch.utils.tensorboard.summary import hparams, image, scalar, text
 
+from pyro_vae.event_file import EventFile
 from pyro_vae.origin import WITHOUT_EFFECT
 from pyro_vae.trace import SPLITS, TraceRow
 
@@ -22,7 +22,8 @@ RESULT = "test_elbo"
 class Events:
     """Writes the events of a run: those of a split in the folder's ``train``, ``validation`` or ``test``.
 
-    TensorBoard shows each of these folders as a run, and overlays them in one chart.
+    TensorBoard shows each of these folders as a run, and overlays them in one chart. No file is made before the first
+    :meth:`flush`, so a run that is refused leaves none.
 
     Args:
         path: the run folder.
@@ -33,20 +34,20 @@ class Events:
 
     def __init__(self, path: Path, config_text: str, last_step: int | None = None):
         purge = None if last_step is None else last_step + 1
-        self.run = SummaryWriter(str(path), purge_step=purge)
-        self.splits = {split: SummaryWriter(str(path / split), purge_step=purge) for split in SPLITS}
+        self.run = EventFile(path, purge)
+        self.splits = {split: EventFile(path / split, purge) for split in SPLITS}
         self.pictured = 0
         experiment, start, self.end = hparams(options(config_text), {RESULT: 0.0})
         if last_step is None:
-            self.run.add_text("config", f"```yaml\n{config_text}\n```")
+            self.run.add(text("config", f"```yaml\n{config_text}\n```"))
         for summary in (experiment, start):
-            self._write(summary)
+            self.run.add(summary)
 
     def add(self, row: TraceRow) -> None:
         """One row of the trace; only the training row has values of the steps."""
         for name, tag in (BOUND | STEPS if row.split == "train" else BOUND).items():
             if (value := getattr(row, name)) is not None:
-                self.splits[row.split].add_scalar(tag, value, row.step)
+                self.splits[row.split].add(scalar(tag, value), row.step)
 
     def pictures(self, folder: Path, step: int, last: bool = False) -> None:
         """The pictures in a folder; during training only when the run is twice as long as at the last ones.
@@ -56,22 +57,25 @@ class Events:
         if last or step >= 2 * self.pictured:
             self.pictured = step
             for path in sorted(folder.glob("*.png")):
-                pixels = np.asarray(Image.open(path).convert("RGB"))
-                self.run.add_image(path.stem, pixels, step, dataformats="HWC")
-        for writer in (self.run, *self.splits.values()):
-            writer.flush()
+                with Image.open(path) as picture:
+                    pixels = np.asarray(picture.convert("RGB"))
+                self.run.add(image(path.stem, pixels, dataformats="HWC"), step)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was added.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        for file in (self.run, *self.splits.values()):
+            file.flush()
 
     def finish(self, test_elbo: float, step: int) -> None:
         """The result that compares the runs, and the end of the run."""
-        self.run.add_scalar(RESULT, test_elbo, step)
-        self._write(self.end)
-        for writer in (self.run, *self.splits.values()):
-            writer.close()
-
-    def _write(self, summary: Any) -> None:
-        writer = self.run.file_writer
-        assert writer is not None
-        writer.add_summary(summary)
+        self.run.add(scalar(RESULT, test_elbo), step)
+        self.run.add(self.end)
+        self.flush()
 
 
 def options(config_text: str) -> dict[str, bool | int | float | str]:

@@ -4,6 +4,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -37,6 +38,32 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None
+        raise
+
+
+def append_durably(path: Path, text: str) -> None:
+    """Add text at the end of an existing file: on the disk when this returns, or not at all.
+
+    A kill or a loss of power may leave a part of it, which ends without the end of a line.
+
+    Raises:
+        OSError: if it cannot be written; its ``filename`` is ``path``, and the file is as long as before.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _NO_LINK | _AS_IT_IS)
+        with open(descriptor, "ab", buffering=0) as file:
+            length = os.fstat(descriptor).st_size
+            try:
+                rest = memoryview(text.encode("utf-8"))
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(descriptor)
+            except BaseException:
+                with suppress(OSError):
+                    file.truncate(length)
+                raise
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
         raise
 
 

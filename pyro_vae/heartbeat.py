@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any, Self
 
@@ -46,6 +47,30 @@ class Heartbeat:
             self.last, self.wait = time.monotonic(), min(2 * self.wait, 60.0)
             if words := self.words():
                 self.say(words)
+
+
+@contextmanager
+def told(
+    say: Callable[[str], None] | None, work: str, silence: float = SECONDS_OF_SILENCE
+) -> Iterator[Callable[[float], None]]:
+    """In this context a long work tells how far it is; it gives the part of 1 that is done to the function yielded.
+
+    Args:
+        say: takes a line; None says nothing.
+        work: in words.
+        silence: seconds before the first line.
+    """
+    done = 0.0
+
+    def at(part: float) -> None:
+        nonlocal done
+        done = part
+
+    if say is None:
+        yield at
+        return
+    with Heartbeat(say, lambda: f"{work}: {done:.0%}", silence):
+        yield at
 
 
 class NotebookLine:

@@ -80,7 +80,7 @@ def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[st
     Raises:
         InputError: if an option is unknown or invalid, or a file names code that is not trusted, in one line.
     """
-    words = [_with_underscores(word) for word in argv]
+    words = _names_of_files([_with_underscores(word) for word in argv])
     options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
     trust, typed = "trust" in options, _class_paths(words)
     tables = [] if beneath is None else [dict(beneath)]
@@ -235,6 +235,37 @@ def _in_one_line(parse: Callable[[], Any], parser: ArgumentParser) -> Any:
         raise InputError(explain(str(error), options, classes_of)) from error
 
 
+def _names_of_files(words: Sequence[str]) -> list[str]:
+    """The words of a command line, in which a file's or a folder's name is what was typed.
+
+    The parser would read ``#x``, ``~`` or ``null`` as nothing, and ``-x`` as an option. Not so with a dot before it.
+
+    Raises:
+        InputError: if such a name is empty.
+    """
+    found: list[str] = []
+    at = 0
+    while at < len(words):
+        word, at = words[at], at + 1
+        option, equals, value = word.partition("=")
+        if option not in ("--out", "--data_root", "--save", "--data", "--config", "--against"):
+            found.append(word)
+            continue
+        if not equals:
+            if at == len(words):
+                found.append(word)  # the parser says that a value is missing
+                break
+            value, at = words[at], at + 1
+        if not value.strip():
+            raise InputError(f"{option.replace('_', '-')} needs a name, and an empty one was given")
+        if "\0" in value:
+            raise InputError(f"{option.replace('_', '-')}: no name holds a character of number 0")
+        if option in ("--out", "--data_root", "--save") and not Path(value).is_absolute():
+            value = f"./{value}"
+        found.append(f"{option}={value}")
+    return found
+
+
 def take_option(argv: list[str], option: str, what: str = "the run folder") -> tuple[str, list[str]]:
     """The value of an option on the command line, and the words without it.
 
@@ -243,8 +274,9 @@ def take_option(argv: list[str], option: str, what: str = "the run folder") -> t
     """
     at = next(i for i, word in enumerate(argv) if word.partition("=")[0] == option)
     _, equals, value = argv[at].partition("=")
-    if equals:
-        return value, argv[:at] + argv[at + 1 :]
-    if at + 1 == len(argv):
+    rest = argv[at + 1 :]
+    if not equals and rest:
+        value, rest = rest[0], rest[1:]
+    if not value.strip():
         raise InputError(f"{option} needs {what}")
-    return argv[at + 1], argv[:at] + argv[at + 2 :]
+    return value, argv[:at] + rest

@@ -8,15 +8,14 @@ else is not the user's own. Nothing here imports a module.
 import hashlib
 import json
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pyro_vae.user_cache import cache_folder
+from pyro_vae.user_cache import cache_folder, read_own, write_own
 
 Known = Literal["own", "changed", "unknown"]
 
@@ -105,13 +104,9 @@ def _record(name: str, file: str) -> Path:
 def _kept(name: str, file: str) -> Origin | None:
     """The record in this user's cache; ignored if somebody else could have written it."""
     try:
-        handle = os.open(_record(name, file), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with open(handle, "rb") as opened:
-            about = os.fstat(opened.fileno())
-            if hasattr(os, "getuid") and (about.st_uid != os.getuid() or about.st_mode & stat.S_IWOTH):
-                return None
-            content = json.loads(opened.read(100_000))
-    except (OSError, RuntimeError, ValueError):  # none, no home, or damaged
+        found = read_own(_record(name, file), 100_000)
+        content = json.loads(found or b"null")
+    except (RuntimeError, ValueError):  # no home, or damaged
         return None
     if not isinstance(content, dict) or (content.get("name"), content.get("file")) != (name, file):
         return None
@@ -119,15 +114,7 @@ def _kept(name: str, file: str) -> Origin | None:
 
 
 def _keep(name: str, origin: Origin) -> None:
-    try:
-        path = _record(name, origin.file)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-    except (OSError, RuntimeError):  # without a writable home only this process remembers it
-        return
-    try:
-        with open(handle, "w") as file:
-            json.dump({"name": name, **origin._asdict()}, file)
-        os.replace(partial, path)
-    except OSError:
-        os.unlink(partial)
+    """Without a writable home only this process remembers it."""
+    content = json.dumps({"name": name, **origin._asdict()}).encode()
+    with suppress(RuntimeError):  # no home
+        write_own(_record(name, origin.file), lambda file: file.write(content))

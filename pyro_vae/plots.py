@@ -26,6 +26,11 @@ GAP_COLOURS = {"approximation_gap": COLOURS[2], "amortization_gap": COLOURS[4]}
 TILE = 0.6  #: inches of an image in a row of images
 
 
+def plain_text(name: str) -> str:
+    """A name that somebody chose, as text that holds no mathematics: of a run, a folder, a class of images."""
+    return name.replace("$", r"\$")
+
+
 def _show(axes: Axes, image: np.ndarray) -> None:
     """One image ``(C, H, W)`` with values in [0, 1]: one, three or four channels, or the mean of any other number."""
     image = np.clip(image, 0, 1)
@@ -66,14 +71,15 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str, columns: Mapping[int,
     images = np.stack(list(rows.values()))
     _, across, _, height, width = images.shape
     inches = TILE * across
-    names = max(TextPath((0, 0), name, size=13).get_extents().width for name in rows) / 72 + 0.2
+    said = [plain_text(name) for name in rows]
+    names = max(TextPath((0, 0), name, size=13).get_extents().width for name in said) / 72 + 0.2
     title = fill(title, int(7.5 * (inches + names)))
     above = 0.3 * title.count("\n") + (0.3 if columns else 0) + 0.45
     tall = min(inches * len(rows) * height / (across * width), max(12, TILE * len(rows)), 50)
     figure = Figure(figsize=(inches + names, tall + above), layout="constrained")
     axes = figure.subplots()
     show_tiles(axes, images.reshape(-1, *images.shape[2:]), len(rows))
-    axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=13)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, said, fontsize=13)
     axes.set_xticks([])
     if columns:
         axes.xaxis.tick_top()
@@ -121,7 +127,7 @@ def scatter_classes(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     size = float(np.clip(8000 / max(1, len(points)), 18, 45))
     for label, colour, marker in zip(np.unique(labels), COLOURS, MARKERS, strict=False):
         x, y = points[labels == label].T
-        axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.85, linewidths=0, label=str(label))
+        axes.scatter(x, y, s=size, color=colour, marker=marker, alpha=0.85, linewidths=0, label=plain_text(str(label)))
 
 
 def latent_scatter(points: np.ndarray, labels: np.ndarray | None, axis_names: Sequence[str], title: str) -> Figure:
@@ -237,6 +243,7 @@ def _name_runs(figure: Figure, curves: Curves, best: Mapping[str, tuple[float, f
         words += [f"last {last[0]:.2f}"] if last else []
         short = run if len(run) <= 40 else f"{run[:20]}...{run[-17:]}"
         lines.append(Line2D([], [], color=colour, lw=3))
+        short = plain_text(short)
         names.append(": ".join([short, ", ".join(words)]) if words else short)
     if len(curves) > MOST_NAMED:
         lines.append(Line2D([], [], alpha=0))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from guides import Guide
 from guides.labelled import LabelGuide, M2Guide
 from pyro_vae import plots
-from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.data import Binarizer, DataSet, rows_at_once
 from pyro_vae.models import VAE, ConditionalVAE, Model
 from pyro_vae.plugs import declared
 from pyro_vae.seeds import forked, seeded
@@ -23,6 +24,8 @@ SHOWN = 12  #: images in a row
 PAIRS = 4  #: of test images, with a line between their codes
 SCATTERED = 2000  #: images in the latent scatter
 SIDE = 20  #: images along one side of the manifold
+PIXELS = 256  #: along a side of a shown image; a larger one is shown smaller
+HELD = 2**26  #: values of the test images that are held for the pictures
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Subject:
         """Images to show: pixels outside [0, 1] are rescaled from the darkest to the brightest of the data."""
         inside = 0 <= self.data.low <= self.data.high <= 1
         low, high = (0.0, 1.0) if inside else (self.data.low, self.data.high)
-        return ((images - low) / (high - low)).cpu().numpy()
+        return ((_small(images) - low) / (high - low)).cpu().numpy()
 
     def means(self, z: Tensor, y: Tensor | None = None) -> np.ndarray:
         """E[x|z], or E[x|y, z] of a model of labels, to show."""
@@ -55,7 +58,8 @@ class Subject:
             assert y is not None
             return self.shown(self.model.given(z, y).mean)
         assert isinstance(self.model, VAE)
-        return self.shown(self.model.likelihood(self.model.decode(z)).mean)
+        parts = z.split(rows_at_once(self.data.image_shape))
+        return np.concatenate([self.shown(self.model.likelihood(self.model.decode(part)).mean) for part in parts])
 
     def each_label(self, z: Tensor) -> dict[str, np.ndarray]:
         """E[x|y, z] for each label y, a row each."""
@@ -94,6 +98,15 @@ def _is_one(found: object) -> bool:
     return isinstance(found, RunPicture)
 
 
+def _small(images: Tensor) -> Tensor:
+    """Images ``(..., C, H, W)``, averaged over squares of pixels if a side has more than ``PIXELS``."""
+    over = -(-max(images.shape[-2:]) // PIXELS)
+    if over <= 1:
+        return images
+    square = [min(over, side) for side in images.shape[-2:]]
+    return F.avg_pool2d(images.flatten(0, -4), square, ceil_mode=True).unflatten(0, images.shape[:-3])
+
+
 @torch.no_grad()
 def figures_of(model: Model, guide: Guide, data: DataSet, binarizer: Binarizer) -> dict[str, Figure]:
     """All pictures of a model and its guide, by name."""
@@ -112,7 +125,8 @@ def figures_of(model: Model, guide: Guide, data: DataSet, binarizer: Binarizer) 
 
 def subject_of(model: Model, guide: Guide, data: DataSet, binarizer: Binarizer) -> Subject | None:
     """The test images with their labels and codes; None for a model that has no decoder to show."""
-    x, y = next(binarizer.held_out(data.test, min(SCATTERED, len(data.test)))), None
+    count = min(SCATTERED, len(data.test), rows_at_once(data.image_shape, HELD))
+    x, y = next(binarizer.held_out(data.test, count)), None
     if isinstance(model, VAE):
         z = guide.posterior(guide.amortize(x)).sample()
     elif isinstance(model, ConditionalVAE) and isinstance(guide, LabelGuide):

@@ -19,12 +19,13 @@ from pyro_vae.data import Stored
 from pyro_vae.data.fingerprint import Fingerprint
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.errors import InputError
-from pyro_vae.files import is_partial, make_folder, read_text, refuse_links_in, write_atomic
+from pyro_vae.files import append_durably, is_partial, make_folder, read_text, refuse_links_in, write_atomic
 from pyro_vae.locks import only
 from pyro_vae.models import Model
 from pyro_vae.options import settings_from
 from pyro_vae.origin import check_options, check_trace
-from pyro_vae.trace import TraceRow, parse_trace, trace_text
+from pyro_vae.saved_state import check_state, set_weights
+from pyro_vae.trace import TraceRow, parse_trace, trace_lines, trace_text
 from pyro_vae.yaml_table import read_table
 
 # The files of the locks: they exist while held, and after a kill; readers ignore them.
@@ -156,10 +157,12 @@ class RunFolder:
         refuse_links_in(self.path, self.figures)
         try:
             text = read_text(self.path / "config.yaml")
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             what = "it has no config.yaml" if self.path.is_dir() else "it is no folder"
             what = what if self.path.exists() else "there is no such folder"
             raise InputError(f"{self.path} is not a run: {what}") from error
+        except OSError as error:
+            raise InputError(f"{self.path / 'config.yaml'} cannot be read: {error.strerror}") from error
         written = re.search(r"^# run folder of pyro_vae, format (\d{1,9})$", text, re.MULTILINE)
         if written and int(written[1]) > FORMAT:
             raise InputError(
@@ -179,6 +182,10 @@ class RunFolder:
     def write_trace(self, rows: Iterable[TraceRow]) -> None:
         """Write all the rows of ``trace.csv``."""
         write_atomic(self.path / "trace.csv", trace_text(rows))
+
+    def append_trace(self, rows: Iterable[TraceRow]) -> None:
+        """Add an epoch's rows to ``trace.csv``, which exists; the cost does not grow with its length."""
+        append_durably(self.path / "trace.csv", trace_lines(rows))
 
     def read_trace(self) -> list[TraceRow]:
         """The rows of ``trace.csv``; empty if there is no such file yet.
@@ -229,6 +236,15 @@ class RunFolder:
         """
         return self.restored(which)[0]
 
+    def checked(self, which: str) -> tuple[dict[str, Any], str]:
+        """:meth:`restored`, after a check that it holds what a run or an evaluation writes."""
+        state, known_by = self.restored(which)
+        try:
+            check_state(state, which)
+        except InputError as error:
+            raise InputError(f"{self.checkpoint(which)} {error}") from error
+        return state, known_by
+
     def restored(self, which: str) -> tuple[dict[str, Any], str]:
         """:meth:`restore`, and the digest of the file."""
         path = self.checkpoint(which)
@@ -240,20 +256,6 @@ class RunFolder:
             return unpack(content, which)
         except InputError as error:
             raise InputError(f"{path} {error}") from error
-
-
-def set_weights(model: Model, guide: Guide, state: dict[str, Any], source: Path) -> None:
-    """Put a checkpoint's weights into a model and a guide.
-
-    Raises:
-        InputError: if they are of other shapes or other names.
-    """
-    try:
-        model.load_state_dict(state["model"])
-        guide.load_state_dict(state["guide"])
-    except (KeyError, RuntimeError) as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"the weights in {source} do not fit its config.yaml: {said[:300]}") from error
 
 
 @torch_defaults()
@@ -278,9 +280,7 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
         raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error
     if which is None:
         which = "best" if folder.checkpoint("best").exists() else "last"
-    state, known_by = folder.restored(which)
-    if "image_shape" not in state:
-        raise InputError(f"{folder.checkpoint(which)} is not the checkpoint of a run")
+    state, known_by = folder.checked(which)
     origin = state.get("origin", {})
     check_options(origin.get("options"), settings.text, folder.checkpoint(which))
     last = standing(folder.checkpoint("last"))  # before the trace, which a run that trains makes longer first

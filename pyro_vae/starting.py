@@ -87,7 +87,7 @@ def check_belongs(folder: RunFolder, data: DataSet, text: str) -> dict[str, Any]
         path = folder.checkpoint(which)
         if not path.exists():
             continue
-        saved = folder.restore(which)
+        saved, _ = folder.checked(which)
         origin = saved.get("origin", {})
         check_options(origin.get("options"), text, path)
         if rows:
@@ -105,7 +105,7 @@ def _check_begins(folder: RunFolder) -> None:
     """
     epochs = [row.epoch for row in folder.read_trace()]
     if folder.checkpoint("best").exists():
-        epochs.append(folder.restore("best")["state"]["epoch"])
+        epochs.append(folder.checked("best")[0]["state"]["epoch"])
     if max(epochs, default=0) > 1:
         raise InputError(
             f"{folder.path} has {max(epochs)} epochs behind it, and {folder.checkpoint('last').name} is gone: put it"

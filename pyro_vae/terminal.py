@@ -1,6 +1,7 @@
 """Output to the terminal: names that others chose, such as those of files, cannot control it."""
 
 import re
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -20,8 +21,17 @@ def printable(text: str, keep: str = "") -> str:
     return _STEERING.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
+def on_stderr(line: str) -> None:
+    """Say a line that is no result."""
+    print(printable(line), file=sys.stderr)
+
+
 class PlainConsole(Console):
     """A console whose texts cannot control the terminal; rich's own colours can."""
 
     def render_str(self, text: str, *args: Any, **kwargs: Any) -> Text:
         return super().render_str(printable(text, keep="\n"), *args, **kwargs)
+
+    def on_broken_pipe(self) -> None:
+        """Nobody reads the output any more: rich would end the process here, with exit code 1 and without a word."""
+        raise BrokenPipeError

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -37,10 +38,11 @@ COLUMNS = TraceRow._fields
 
 def trace_text(rows: Iterable[TraceRow]) -> str:
     """The content of ``trace.csv``."""
-    return _lines([COLUMNS, *rows])
+    return trace_lines([COLUMNS, *rows])
 
 
-def _lines(rows: Iterable[Sequence[object]]) -> str:
+def trace_lines(rows: Iterable[Sequence[object]]) -> str:
+    """These rows of ``trace.csv``, without the names of the columns."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(["" if v is None else v for v in row] for row in rows)
     return text.getvalue()
@@ -49,9 +51,15 @@ def _lines(rows: Iterable[Sequence[object]]) -> str:
 def parse_trace(text: str, path: Path) -> list[TraceRow]:
     """The rows in a text, all of them and each once.
 
+    A last line without an end, and a last epoch without all its rows, are being written, or a killed writer left them:
+    they are left out, and a resumed run writes them again.
+
     Raises:
-        InputError: if it is not a trace, or rows are missing, doubled or of an unknown split.
+        InputError: if it is not a trace, or rows are missing, doubled, not finite or of an unknown split.
     """
+    text = text[: text.rfind("\n") + 1]
+    if text and tuple(text.partition("\n")[0].split(",")) != COLUMNS:
+        raise InputError(f"{path} is not a trace: its columns are not {','.join(COLUMNS)}")
     try:
         rows = [
             TraceRow(
@@ -65,15 +73,28 @@ def parse_trace(text: str, path: Path) -> list[TraceRow]:
         ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} is not a trace: {error!r}") from error
+    rows = _whole_epochs(rows)
     if fault := _fault(rows):
         raise InputError(f"{path} is not the whole trace of a run: {fault}")
     return rows
+
+
+def _whole_epochs(rows: list[TraceRow]) -> list[TraceRow]:
+    """Without the last epoch, if it has only the first of the rows that the first epoch has."""
+    if not rows or rows[0].epoch == rows[-1].epoch:
+        return rows
+    first = [row.split for row in rows if row.epoch == rows[0].epoch]
+    last = [row.split for row in rows if row.epoch == rows[-1].epoch]
+    return rows[: -len(last)] if len(last) < len(first) and last == first[: len(last)] else rows
 
 
 def _fault(rows: Sequence[TraceRow]) -> str | None:
     """The error in the order of the rows: each epoch, from the first, has a row of each split, in one order."""
     expected: list[str] = []
     step = 0
+    for row in rows:
+        if not all(math.isfinite(value) for value in row if isinstance(value, float)):
+            return f"epoch {row.epoch} has a number that is not finite"
     for number, (epoch, group) in enumerate(groupby(rows, lambda row: row.epoch), 1):
         together = list(group)
         splits = [row.split for row in together]
@@ -97,5 +118,5 @@ def trace_digest(rows: Iterable[TraceRow], before: str = "") -> str:
     """The identity of a trace: a SHA-256 chain, in which each epoch extends the digest of the epochs before."""
     for _, group in groupby(rows, lambda row: row.epoch):
         exact = [(*row[:3], *(v if v is None else float(v) for v in row[3:])) for row in group]
-        before = hashlib.sha256((before + _lines(exact)).encode()).hexdigest()
+        before = hashlib.sha256((before + trace_lines(exact)).encode()).hexdigest()
     return before

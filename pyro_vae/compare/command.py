@@ -28,18 +28,20 @@ def command_parser() -> CommandParser:
     return compare_parser(torch.cuda.is_available())
 
 
-def main(argv: list[str]) -> None:
-    """The command: see ``python -m pyro_vae.compare --help``."""
+def main(argv: list[str]) -> int:
+    """The command: see ``python -m pyro_vae.compare --help``. Returns 3 if some of its runs failed."""
     if any(word.partition("=")[0] == "--index" for word in argv):
         folder, rest = take_option(argv, "--index", "a folder of comparisons")
         if rest:
             raise InputError(f"--index lists finished comparisons and takes no other option, so without {rest[0]}")
         print(printable(f"index: {write_index(Path(folder))}"))
-        return
+        return 0
     require_choice(argv)
     plan = make_plan(argv)
     with only_one(plan.out):
-        conclude(work_through(plan, argv))
+        publisher = work_through(plan, argv)
+        conclude(publisher)
+    return 3 if publisher.failed else 0
 
 
 def work_through(plan: Plan, argv: Sequence[str]) -> Publisher:

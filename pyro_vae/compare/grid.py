@@ -5,6 +5,7 @@ class may carry its options: ``--guides "IAF(transforms=2),IAF(transforms=8)"``.
 of one seed have the same data order, first decoder weights and test noise.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pyro_vae.errors import InputError, nearest_names
 
 # These are the same for all runs, because otherwise runs cannot be compared. Their values may contain commas.
 SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed", "tracker"}
+MOST = 10_000  #: runs of a comparison
 VARIED = set(Config.__dataclass_fields__) - SHARED
 
 
@@ -130,14 +132,18 @@ def expand(argv: Sequence[str]) -> list[Arm]:
             raise InputError(f"--{name} {value}: there is nothing between two of its commas")
         choices = [Choice(option, value) for value in values]
         axes.append([(choice if len(choices) > 1 or name == "guides" else None, choice.words()) for choice in choices])
+    if (count := math.prod(map(len, axes))) > MOST:
+        raise InputError(f"these lists make {count} arms, and a comparison has at most {MOST:,} runs")
     arms: list[Arm] = []
+    taken: set[str] = set()
     for combination in product(*axes):
         chosen = [choice for choice, _ in combination if choice is not None]
         words = [word for _, part in combination for word in part]
         arms.append(Arm(", ".join(choice.label() for choice in chosen) or "run", words))
-    for i, arm in enumerate(arms):
-        if any(arm.folder(0).lower() == other.folder(0).lower() for other in arms[:i]):
+    for arm in arms:
+        if arm.folder(0).lower() in taken:
             raise InputError(f"{arm.name} is there twice")
+        taken.add(arm.folder(0).lower())
     return arms
 
 

@@ -1,5 +1,6 @@
 """The options of the command, and the plan from them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from jsonargparse import Namespace
 
 from pyro_vae.command_line import CommandParser
-from pyro_vae.compare.grid import Arm, Trial, expand, find_arm
+from pyro_vae.compare.grid import MOST, Arm, Trial, expand, find_arm
 from pyro_vae.compare.verdict import MARGIN
 from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
@@ -18,6 +19,7 @@ from pyro_vae.metrics import Metric, Options, all_metrics
 from pyro_vae.metrics.options import options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.run_help import explain, guide_lines
+from pyro_vae.terminal import on_stderr
 from pyro_vae.training.prepare import prepare
 
 HEADINGS = {
@@ -128,6 +130,8 @@ def make_plan(argv: Sequence[str]) -> Plan:
     names = [arm.name for arm, _ in parsed]
     if given.seeds < 1:
         raise InputError(f"--seeds must be positive, not {given.seeds}")
+    if given.seeds * len(arms) > MOST:
+        raise InputError(f"{len(arms)} arms x {given.seeds} seeds are more than the {MOST:,} runs of a comparison")
     if not 0 < given.confidence < 1:
         raise InputError(f"--confidence lies between 0 and 1, not {given.confidence:g}")
     if not 0 < given.margin < float("inf"):
@@ -178,7 +182,7 @@ def _evaluation(given: Namespace) -> Options:
 
 def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path, trust: bool) -> list[Trial]:
     first = next(iter(settled.values())).config
-    data = load_data(first.data, first.data_root, first.validation, first.layout)
+    data = load_data(first.data, first.data_root, first.validation, first.layout, on_stderr)
     binary = {}
     for arm, settings in settled.items():
         config = settings.config
@@ -193,7 +197,7 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         )
 
     def text(settings: Settings, seed: int) -> str:
-        return settings_from(settings.text, trust=True, seed=seed).text
+        return re.sub(r"(?m)^seed: \d+$", f"seed: {seed}", settings.text, count=1)
 
     trials = [
         Trial(arm, seed, out / "runs" / f"{folders[arm]}-seed{seed}", text(settings, seed), first.device)

@@ -12,6 +12,7 @@ from pyro_vae.compare.results import read
 from pyro_vae.compare.tidy import as_csv
 from pyro_vae.compare.verdict import verdict
 from pyro_vae.compare.words import answers
+from pyro_vae.drawing import Drawing
 from pyro_vae.errors import InputError
 from pyro_vae.files import write_atomic
 
@@ -45,8 +46,9 @@ def write(plan: Plan, comparison: Comparison) -> None:
     write_atomic(plan.out / "comparison.json", as_json(comparison))
     write_atomic(plan.out / "comparison.csv", as_csv(comparison))
     write_atomic(plan.out / "report.html", as_html(comparison))
-    if picture := findings_picture(comparison):
-        write_atomic(plan.out / "comparison.png", figure_bytes(picture))
+    with Drawing():
+        if picture := findings_picture(comparison):
+            write_atomic(plan.out / "comparison.png", figure_bytes(picture))
 
 
 @dataclass

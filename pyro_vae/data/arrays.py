@@ -1,16 +1,21 @@
 """Images in a ``.npy`` or ``.npz`` file, with the file's labels and splits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
+import psutil
 
 from pyro_vae.data.images import Images
 from pyro_vae.data.labels import numbered
 from pyro_vae.data.layout import as_images
 from pyro_vae.errors import InputError
+
+_IMAGES, _LABELS = ("x", "images", "data", "arr_0"), ("y", "labels", "targets")
+_NAMES = (*_IMAGES, *_LABELS)
 
 
 class ArrayFile(NamedTuple):
@@ -26,22 +31,21 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
     Raises:
         InputError: if the file is damaged, or its arrays are not images and labels.
     """
-    try:
-        loaded: Any = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        if path.suffix == ".npy":
-            return ArrayFile(as_images(loaded, layout, str(path)))
-        arrays = {name: loaded[name] for name in loaded.files}
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as an array: {error}") from error
+    if path.suffix == ".npy":
+        with _damage(path):
+            loaded: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+            if not isinstance(loaded, np.ndarray):
+                raise ValueError("it is no array but a zip file, whose name must end in .npz")
+        return ArrayFile(as_images(loaded, layout, str(path)))
+    with _damage(path), np.load(path, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no zip file of arrays, and its name must end in .npy if it is one array")
+        arrays = {name: archive[name] for name in _wanted(archive, path)}
     if "x_train" not in arrays or "x_test" not in arrays:
-        x, y = (
-            next((arrays[key] for key in keys if key in arrays), None)
-            for keys in (("x", "images", "data", "arr_0"), ("y", "labels", "targets"))
-        )
+        x, y = (next((arrays[key] for key in keys if key in arrays), None) for keys in (_IMAGES, _LABELS))
         if x is None:
-            raise InputError(f"{path} holds {', '.join(arrays) or 'nothing'}; the images must be called x or images")
+            held = ", ".join(arrays)[:200] or "nothing"
+            raise InputError(f"{path} holds {held}; the images must be called x or images")
         return ArrayFile(_labelled([x], [y], layout, str(path))[0])
     parts = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
     xs, ys = [arrays[f"x_{part}"] for part in parts], [arrays.get(f"y_{part}") for part in parts]
@@ -49,6 +53,38 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
     if len({(part.image_shape, part.pixels.dtype) for part in (train, *validation, test)}) > 1:
         raise InputError(f"{path}: its splits hold images of different shapes or types")
     return ArrayFile(splits=(train, validation[0] if validation else None, test))
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """In this context any error is the file's: a damaged one makes NumPy and zipfile raise almost every kind."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} says that it holds more than fits into memory") from error
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as an array: {said}") from error
+
+
+def _wanted(archive: np.lib.npyio.NpzFile, path: Path) -> list[str]:
+    """The names of the arrays that can be images or labels; what else the file holds is not looked at.
+
+    Raises:
+        InputError: if they do not fit into memory: a small file can unpack to any size.
+    """
+    names = [name for name in dict.fromkeys(archive.files) if name.partition("_")[0] in ("x", "y") or name in _NAMES]
+    assert archive.zip is not None
+    sizes = {member.filename.removesuffix(".npy"): member.file_size for member in archive.zip.infolist()}
+    needed, free = sum(sizes.get(name, 0) for name in names), psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"{path} unpacks to {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free: save its images as"
+            " a .npy file, which stays on the disk"
+        )
+    return names or list(archive.files)
 
 
 def _labelled(xs: list[np.ndarray], ys: list[np.ndarray | None], layout: str, name: str) -> list[Images]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyro_vae.data.images import DataSet, Images, rows_at_once
+from pyro_vae.data.remembered import recall, remember
 from pyro_vae.errors import InputError
 
 Fingerprint = dict[str, Any]  # digest; for a file, also its size in bytes and mtime_ns
@@ -17,7 +18,8 @@ def fingerprint(data: DataSet, known: Fingerprint | None = None) -> Fingerprint:
 
     Args:
         data: from :func:`~pyro_vae.data.load_data`, not yet on a device.
-        known: an earlier fingerprint; a file of the same size and time is not read again.
+        known: an earlier fingerprint; a file of the same size and time is not read again. Nor is
+            one whose digest the user's cache remembers.
     """
     path = Path(data.name)
     marks: Fingerprint = {}
@@ -26,7 +28,11 @@ def fingerprint(data: DataSet, known: Fingerprint | None = None) -> Fingerprint:
         marks = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
         if known is not None and marks == {name: known.get(name) for name in marks}:
             return known
-    return {"digest": _digest(data), **marks}
+    kept = recall("digest", data.known_as)
+    if kept is None:
+        kept = {"digest": _digest(data)}
+        remember("digest", data.known_as, kept)
+    return {"digest": str(kept.get("digest")), **marks}
 
 
 def check_same(data: DataSet, known: Fingerprint | None, run: Path) -> Fingerprint:

@@ -1,6 +1,7 @@
 """A folder of pictures as one array: each picture as a viewer shows it, with its opacity if it has any."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,9 @@ import numpy as np
 from pyro_vae.data.images import Images
 from pyro_vae.data.labels import numbered
 from pyro_vae.data.layout import as_images
+from pyro_vae.data.remembered import identity_of_pictures, recall, recall_array, remember, remember_array
 from pyro_vae.errors import InputError
+from pyro_vae.heartbeat import told
 
 PICTURES = {".png", ".apng", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"}
 #: folders that a system or an archiver adds: resource forks in a zip file of macOS, thumbnails of a file server
@@ -37,24 +40,57 @@ def folder_images(path: Path) -> Images:
     Raises:
         InputError: if there is no picture, one cannot be read, or their sizes or kinds differ.
     """
+    return read_folder(path)[0]
+
+
+def read_folder(path: Path, say: Callable[[str], None] | None = None) -> tuple[Images, str | None]:
+    """:func:`folder_images`, and the key under which the user's cache remembers many pictures; else None.
+
+    Args:
+        say: takes a line about reading that takes long; None says nothing.
+    """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and _is_the_users(file, path))
     if not files:
-        raise InputError(f"there is no picture in {path}; looked for {', '.join(sorted(PICTURES))}")
-    pages: list[Page] = []
-    for file in files:
-        for page in _pages(file):
-            pages.append(page)
-            first, this = ((p.colours.shape, str(p.colours.dtype)) for p in (pages[0], page))
-            if first != this:
-                raise InputError(
-                    f"pictures must be of one size and kind: {pages[0].file.name} is {first}, {file.name} {this}"
-                )
+        raise InputError(f"there is no picture in {path}{_unreadable(path)}; looked for {', '.join(sorted(PICTURES))}")
+    key = identity_of_pictures(path, files)
+    stacked, about = recall_array(key), recall("pictures", key)
+    if stacked is None or about is None or len(about.get("folders", [])) != len(stacked):
+        pages = _all_pages(files, path, say)
+        stacked = _stacked(pages)
+        folders = [page.file.parent.relative_to(path).as_posix() for page in pages]
+        remember_array(key, stacked)
+        remember("pictures", key, {"folders": folders})
+    else:
+        folders = about["folders"]
     labels, classes = None, None
-    folders = [page.file.parent.relative_to(path).as_posix() for page in pages]
     if len(set(folders)) > 1:  # a folder of folders is a labelled set, as in torchvision's ImageFolder
         (labels,), classes = numbered([np.array(folders)], str(path))
-    images = as_images(_stacked(pages), "channels_last", str(path))
-    return Images(images.pixels, images.divisor, labels, classes=classes)
+    images = as_images(stacked, "channels_last", str(path))
+    return Images(images.pixels, images.divisor, labels, classes=classes), key
+
+
+def _all_pages(files: Sequence[Path], path: Path, say: Callable[[str], None] | None) -> list[Page]:
+    pages: list[Page] = []
+    with told(say, f"reading the {len(files):,} pictures in {path}, which is done once") as at:
+        for i, file in enumerate(files):
+            for page in _pages(file):
+                pages.append(page)
+                first, this = ((p.colours.shape, str(p.colours.dtype)) for p in (pages[0], page))
+                if first != this:
+                    raise InputError(
+                        f"pictures must be of one size and kind: {pages[0].file.name} is {first}, {file.name} {this}"
+                    )
+            at(i / len(files))
+    return pages
+
+
+def _unreadable(path: Path) -> str:
+    """What keeps this user from looking into a folder; empty if nothing does."""
+    try:
+        next(path.iterdir(), None)
+    except OSError as error:
+        return f" ({error.strerror})"
+    return ""
 
 
 def _is_the_users(file: Path, root: Path) -> bool:
@@ -73,21 +109,27 @@ def _stacked(pages: list[Page]) -> np.ndarray:
 
 
 def _pages(file: Path) -> Iterator[Page]:
-    from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+    from PIL import Image, ImageOps, ImageSequence
 
     try:
-        with Image.open(file) as picture:
+        with warnings.catch_warnings(), Image.open(file) as picture:
+            warnings.simplefilter("ignore")  # of what Pillow reads all the same, or raises below
             count = getattr(picture, "n_frames", 1) if picture.format in PAGED else 1
             # The first picture of such a PNG is for viewers without animation, and not part of the animation.
             skipped = 1 if count > 1 and picture.info.get("default_image") else 0
             frames = ImageSequence.Iterator(picture) if count > 1 else [picture]
+            # Pillow gives the later pages of a gray GIF as colours: one page of colours makes all of them so.
             upright = [ImageOps.exif_transpose(frame) for frame in frames][skipped:]
-    # Pillow raises many errors for a damaged file; for a picture too large it is a DecompressionBombError.
-    except (OSError, ValueError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file} cannot be read as a picture: {' '.join(str(error).split())}") from error
-    colour = any(_is_colour(frame) for frame in upright)  # Pillow gives the later pages of a gray GIF as colours
-    for frame in upright:
-        yield Page(file, *_read(frame, colour, file))
+            parts = [_read(frame, any(map(_is_colour, upright)), file) for frame in upright]
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except Exception as error:  # a damaged file makes Pillow raise almost every kind
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{file} cannot be read as a picture: {said}") from error
+    for part in parts:
+        yield Page(file, *part)
 
 
 def _is_colour(picture: Any) -> bool:

@@ -1,15 +1,17 @@
 """From a name or a path to a data set."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pyro_vae.data.arrays import read_arrays
-from pyro_vae.data.folder import folder_images
+from pyro_vae.data.folder import read_folder
 from pyro_vae.data.images import DataSet, Images, described
 from pyro_vae.data.layout import Layout
+from pyro_vae.data.remembered import identity
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.splits import Splits, split
 from pyro_vae.defaults import torch_defaults
@@ -25,7 +27,13 @@ def default_root() -> Path:
 
 
 @torch_defaults()
-def load_data(name: str, root: Path | None = None, validation: int | None = None, layout: Layout = "auto") -> DataSet:
+def load_data(
+    name: str,
+    root: Path | None = None,
+    validation: int | None = None,
+    layout: Layout = "auto",
+    say: Callable[[str], None] | None = None,
+) -> DataSet:
     """The data set of this name, or the one in this file or folder.
 
     Args:
@@ -36,6 +44,7 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
             them, as some published protocols do (they are then no longer unseen).
         layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
             reads it from the shape.
+        say: takes a line about reading that takes long; None says nothing.
 
     Raises:
         InputError: if there is no such data, the download fails, or its images are not fit to train on.
@@ -44,14 +53,16 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
     array = is_array_file(name)
     if layout != "auto" and not array:
         raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
-    known = data_sets()
+    known, key = data_sets(), None
     if name in known:
         (train, held_out, test), likelihood = known[name].read(root), known[name].likelihood
     elif Path(name).is_dir():
-        train, held_out, test = split(folder_images(Path(name)), name)
+        images, key = read_folder(Path(name), say)
+        train, held_out, test = split(images, name)
         likelihood = _suits(train)
     elif array:
         train, held_out, test = _array_splits(Path(name), layout)
+        key = identity(Path(name), [layout])
         likelihood = _suits(train)
     else:
         near = nearest_names(name, known) or list(known)
@@ -62,7 +73,8 @@ def load_data(name: str, root: Path | None = None, validation: int | None = None
         if not 0 <= validation <= len(held_out):
             raise InputError(f"{name} has {len(held_out)} validation images, so --validation cannot be {validation}")
         train, held_out = _give(train, held_out, validation)
-    return described(name, train, held_out, test, likelihood)
+    key = None if key is None else f"{key}-{validation}"
+    return described(name, train, held_out, test, likelihood, key, say)
 
 
 def is_array_file(name: str) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Bound, Estimate
-from pyro_vae.estimators.sampling import Progress, posterior_draws, prior_of, require, silent
+from pyro_vae.estimators.sampling import NotDefined, Progress, posterior_draws, prior_of, require, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, batches, seeded
 
@@ -71,7 +71,7 @@ def aggregate_posterior(
     n, prior = len(x), prior_of(model, "the aggregate posterior")
     lam = guide.amortize(x)
     if n < 2:
-        raise ValueError("the aggregate posterior needs two images or more")
+        raise NotDefined("the aggregate posterior needs two images or more")
     kls, informations, withouts = [], [], []
     weight_of = torch.zeros(n, dtype=torch.double, device=x.device)
     size = max(1, 1_000_000 // (n * num_samples * guide.latent_dim))

@@ -68,13 +68,16 @@ def active_units(
         threshold: of the covariance.
 
     Raises:
-        ValueError: where there are too few images or draws.
+        ValueError: where there are too few draws.
+        NotDefined: where there is only one image.
 
     References:
         Burda, Grosse & Salakhutdinov 2015, Importance Weighted Autoencoders, section 5.2.
     """
-    if len(x) < 2 or num_samples < 2:
-        raise ValueError(f"a covariance needs two images and two draws, not {len(x)} and {num_samples}")
+    if num_samples < 2:
+        raise ValueError(f"a covariance needs two draws, not {num_samples}")
+    if len(x) < 2:
+        raise NotDefined("the covariance over images needs two images or more")
 
     def kept(z: Tensor) -> Tensor:
         return torch.cat([torch.stack([half.double().mean(0) for half in z.tensor_split(2)]), z[:DRAWS].double()])

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from pyro_vae.drawing import Drawing
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import NotDefined
 from pyro_vae.estimators.sampling import require_unlabelled
@@ -126,6 +127,7 @@ class Bench:
             raise ValueError(wrong)
         return found
 
+    @Drawing()
     def _draw(self, metric: Metric, found: Finding) -> None:
         if metric.picture_name and self.source in ("test", "simulated") and (figure := metric.picture(found)):
             from pyro_vae.pictures import save_figure

@@ -1,13 +1,13 @@
 """Which metrics are measured, and their own options: from the words of a command or from Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 from jsonargparse import ArgumentParser, Namespace
 
 from pyro_vae.command_line import WIDTH, headline
 from pyro_vae.errors import InputError
-from pyro_vae.metrics import Metric, all_metrics, find
+from pyro_vae.metrics import Metric, Options, all_metrics, find
 from pyro_vae.metrics.contract import faults
 
 
@@ -56,6 +56,18 @@ def add_options(parser: ArgumentParser, names: Sequence[str] = (), beneath: str 
     for name, metric in all_metrics().items():
         if metric.own_options():
             parser.add_class_arguments(metric, f"{beneath}.{name}" if beneath else name, as_group=False)
+
+
+def check_least(options: Options, metrics: Iterable[Metric]) -> None:
+    """Check before any metric is measured, which may take hours, that all of them can be.
+
+    Raises:
+        InputError: names the option that is too small.
+    """
+    for metric in metrics:
+        for option, least in metric.least.items():
+            if (value := getattr(options, option)) < least:
+                raise InputError(f"--{option.replace('_', '-')} is at least {least} for {metric.name}, not {value}")
 
 
 def with_options(names: Sequence[str] | None, given: Namespace) -> list[Metric]:

@@ -10,7 +10,7 @@ from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError, Stopped, plain_interrupts
-from pyro_vae.evaluate.choice import add_options, choose, metric_lines, named_by, with_options
+from pyro_vae.evaluate.choice import add_options, check_least, choose, metric_lines, named_by, with_options
 from pyro_vae.evaluate.report import Findings, Line, table
 from pyro_vae.evaluate.run import Request, complete, measure_run
 from pyro_vae.evaluate.sentences import sentences
@@ -61,6 +61,7 @@ def evaluate(
     where = choose_device(device)
     options = complete(plain(options or Options()), where)
     chosen = choose(metrics)
+    check_least(options, chosen.values())
     request = Request(options, chosen, train, against, data_root, where)
     runs = run_folders(runs)
     loaded = [load(path, checkpoint, where, trust) for path in runs]

@@ -1,9 +1,11 @@
 """What evaluation has found of a run, kept after every piece of work, so that nothing is done twice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.files import remove_partial
 from pyro_vae.metrics import Finding
@@ -39,10 +41,23 @@ class Ledger:
 
     def entry(self, source: str, name: str, settings: Settings) -> Entry | None:
         """The metric as it was measured with these very settings; None where there is none."""
-        found = self.folder.read_metrics().get("evaluation", {}).get(source, {}).get(name)
-        if found is None or found["settings"] != settings:
-            return None
-        return entry_of(found)
+        metrics = self.folder.read_metrics()
+        with self._as_written():
+            found = metrics.get("evaluation", {}).get(source, {}).get(name)
+            return None if found is None or found["settings"] != settings else entry_of(found)
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """
+        Raises:
+            InputError: if what is read in this context is something else than what an evaluation writes.
+        """
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            path = self.folder.path
+            what = f"{path / 'metrics.json'} or {self.folder.checkpoint('evaluation').name} beside it"
+            raise InputError(f"{what} is not as evaluate writes it: remove its entry, or measure again") from error
 
     def begun(self, source: str, name: str, settings: Settings) -> tuple[list[Finding], float]:
         """The pieces that are there, made with these settings, and the seconds they took."""
@@ -50,7 +65,8 @@ class Ledger:
         kept = self.pieces.get(f"{source}/{name}")
         if kept is None or kept["settings"] != settings:
             return [], 0.0
-        return [_finding(piece) for piece in kept["pieces"]], kept["seconds"]
+        with self._as_written():
+            return [_finding(piece) for piece in kept["pieces"]], kept["seconds"]
 
     def keep(self, source: str, name: str, settings: Settings, pieces: list[Finding], seconds: float) -> None:
         """Save the pieces there are, beside what another evaluation of the run has saved meanwhile."""
@@ -75,7 +91,7 @@ class Ledger:
     def _refresh(self) -> None:
         """Read the pieces where another process has written them since."""
         if (stamp := self._stamp()) != self._read:
-            self.pieces = {} if stamp is None else self.folder.restore("evaluation")
+            self.pieces = {} if stamp is None else self.folder.checked("evaluation")[0]
             self._read = stamp
 
     def _stamp(self) -> tuple[int, int] | None:
@@ -94,7 +110,8 @@ class Ledger:
             record["not_defined"] = entry.not_defined
 
         def entered(metrics: dict[str, Any]) -> dict[str, Any]:
-            metrics.setdefault("evaluation", {}).setdefault(source, {})[name] = record
+            with self._as_written():
+                metrics.setdefault("evaluation", {}).setdefault(source, {})[name] = record
             return metrics
 
         self.folder.change_metrics(entered)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pyro_vae.plots import COLOURS
+from pyro_vae.plots import COLOURS, plain_text
 
 
 def against_picture(scores: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
@@ -16,7 +16,7 @@ def against_picture(scores: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=60)
         styles: list[dict[str, Any]] = [{"alpha": 0.8}, {"histtype": "step", "lw": 1.8}]
         for colour, style, (name, values) in zip(COLOURS, styles, sets.items(), strict=False):
-            axes.hist(values, bins=edges, density=True, color=colour, label=name, **style)
+            axes.hist(values, bins=edges, density=True, color=colour, label=plain_text(name), **style)
         axes.set(xlabel=f"{score}, nats per image", ylabel="density of images")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure

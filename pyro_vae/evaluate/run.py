@@ -11,6 +11,7 @@ from torch import Tensor
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, DataSet, Images, Layout, is_array_file, load_data
 from pyro_vae.data.fingerprint import check_same
+from pyro_vae.drawing import Drawing
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import told_apart
 from pyro_vae.evaluate.bench import Bench
@@ -18,6 +19,7 @@ from pyro_vae.evaluate.ledger import Entry, Ledger
 from pyro_vae.evaluate.report import Findings, Line
 from pyro_vae.metrics import Metric, Options, all_metrics
 from pyro_vae.runs import Run
+from pyro_vae.terminal import on_stderr
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     """
     config, options = run.config, request.options
     root = request.data_root or config.data_root
-    data = load_data(config.data, root, config.validation, config.layout)
+    say = None if watch.console.quiet else on_stderr
+    data = load_data(config.data, root, config.validation, config.layout, say)
     check_same(data, run.data, run.folder.path)
     others = None if request.against is None else _others(request.against, root, data, config.layout)
     binarizer = Binarizer(sees_binary(config, run.model))
@@ -148,7 +151,8 @@ def _against(own: Bench, other: Bench, ledger: Ledger, name: str) -> dict[str, E
         found[apart] = Entry(settings, 0.0, {apart: told_apart(inside, outside)}, None)
         ledger.finish(other.source, apart, found[apart])
     if scores:
-        save_figure(own.run.folder, other.source.replace(" ", "-"), against_picture(scores))
+        with Drawing():
+            save_figure(own.run.folder, other.source.replace(" ", "-"), against_picture(scores))
     return found
 
 
@@ -162,4 +166,5 @@ def _draw_splits(run: Run, found: Findings, metrics: Mapping[str, Metric]) -> No
         if metric.picture_name and splits and (figure := metric.picture_of_splits(splits)):
             from pyro_vae.pictures import save_figure
 
-            save_figure(run.folder, metric.picture_name, figure)
+            with Drawing():
+                save_figure(run.folder, metric.picture_name, figure)

@@ -83,6 +83,7 @@ class Metric(ABC):
         compared: which of its estimates comparisons show.
         in_comparisons: whether comparisons measure it unless they are told what to measure.
         cheap: the values of options for comparisons without a GPU, where a run takes a minute.
+        least: the smallest values of options that it can be measured with; smaller ones are refused beforehand.
         picture_name: the name of the file of its picture, without ".png".
 
     Example:
@@ -111,6 +112,7 @@ class Metric(ABC):
     compared: ClassVar[tuple[Compared, ...]] = ()
     in_comparisons: ClassVar[bool] = False
     cheap: ClassVar[Mapping[str, Any]] = {}
+    least: ClassVar[Mapping[str, int]] = {}
     picture_name: ClassVar[str] = ""
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.estimators import Estimate, calibration
 from pyro_vae.metrics.base import Finding, Metric, Task
@@ -27,6 +27,7 @@ class Calibration(Metric):
     name = "calibration"
     on = ("simulated",)
     place = 210
+    least: ClassVar = {"calibration_images": 80}
     picture_name = "calibration"
 
     def settings(self, options: Options) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The quality of the guide's gradient."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pyro_vae.estimators import gradient_quality
 from pyro_vae.metrics.base import Finding, Metric, Task
@@ -14,6 +14,7 @@ class Gradient(Metric):
 
     name = "gradient"
     place = 80
+    least: ClassVar = {"gradient_repeats": 4}
     takes_long = "gradients of one batch, many times"
 
     def settings(self, options: Options) -> dict[str, Any]:

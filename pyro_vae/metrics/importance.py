@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.estimators import Estimate, importance
-from pyro_vae.estimators.importance import LIMIT
+from pyro_vae.estimators.importance import FEWEST, LIMIT
 from pyro_vae.metrics.base import Finding, Metric, Task
 from pyro_vae.metrics.options import Options
 
@@ -25,6 +25,7 @@ class Importance(Metric):
     piece = 100
     in_comparisons = True
     cheap: ClassVar = {"importance_samples": 500}
+    least: ClassVar = {"importance_samples": FEWEST}
     picture_name = "k_hat"
 
     def settings(self, options: Options) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class Options:
         for name, value in vars(self).items():
             if isinstance(value, int) and value < (0 if name == "seed" else 1):
                 raise ValueError(f"{name} is too small: {value}")
+            if isinstance(value, int) and value >= 2**63:
+                raise ValueError(f"{name} must be below 2^63, not {value}")
         _ = self.demand  # which checks itself
 
     @property

@@ -1,6 +1,7 @@
 """Finds options that cannot work, before anything is written."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pyro
@@ -10,6 +11,7 @@ from guides import Guide
 from pyro_vae.build import labels_of, likelihood_of
 from pyro_vae.config import KINDS, Config, class_of
 from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.data.images import free_memory
 from pyro_vae.distributed import Workers
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
@@ -34,8 +36,21 @@ def check_numbers(config: Config, data: DataSet, device: torch.device, workers: 
         raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
     if workers.size > len(data.train):
         raise InputError(f"{workers.size} processes are more than the {len(data.train)} training images")
+    for name in ("eval_samples", "final_samples"):
+        _check_memory(name, getattr(config, name), config, data, device)
     if config.patience is not None and config.validation == 0:
         raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+
+
+def _check_memory(name: str, samples: int, config: Config, data: DataSet, device: torch.device) -> None:
+    """Refuse samples of z whose images do not fit into memory, before training and not after it."""
+    needed = 4 * samples * (2 * math.prod(data.image_shape) + 4 * config.latent_dim)
+    free = free_memory(device)
+    if needed > free:
+        raise InputError(
+            f"--{name.replace('_', '-')} {samples} needs {needed / 1e9:,.1f} GB for one image, and {free / 1e9:,.1f} GB"
+            " are free: ask for fewer"
+        )
 
 
 def fitting_batch(config: Config, data: DataSet, workers: Workers) -> tuple[Config, list[str]]:

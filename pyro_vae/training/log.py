@@ -2,10 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from guides import Guide
 from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.drawing import Drawing
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms
 from pyro_vae.runs import RunFolder
@@ -25,18 +28,29 @@ class Log:
         data: the pictures show its test images.
         binarizer: from stored images to images for the likelihood.
         quiet: leave pictures and TensorBoard's events out.
+        say: takes a line for the user.
     """
 
     def __init__(
-        self, folder: RunFolder, rows: list[TraceRow], data: DataSet, binarizer: Binarizer, quiet: bool = False
+        self,
+        folder: RunFolder,
+        rows: list[TraceRow],
+        data: DataSet,
+        binarizer: Binarizer,
+        quiet: bool = False,
+        say: Callable[[str], None] = warn,
     ):
         self.folder, self.rows, self.data, self.binarizer = folder, rows, data, binarizer
+        self.new: list[TraceRow] = []  # not yet in trace.csv
+        self.appends = False
+        self.drawing = Drawing(say)
         self.picture_cost, self.pictured = 0.0, -math.inf
         self.events = None if quiet else _events(folder, rows)
 
     def add(self, row: TraceRow) -> None:
         """One more row of the trace."""
         self.rows.append(row)
+        self.new.append(row)
         if self.events is not None:
             self.events.add(row)
 
@@ -46,9 +60,15 @@ class Log:
 
     def write(self, model: Model, guide: Guide) -> None:
         """Write everything after an epoch; pictures only if they take less than a tenth of the time."""
-        self.folder.write_trace(self.rows)
-        last = [row for row in self.rows if row.epoch == self.rows[-1].epoch]
-        self.folder.update_metrics(finished=False, last={row.split: row._asdict() for row in last})
+        if self.appends:
+            self.folder.append_trace(self.new)
+        else:  # the rows after the last checkpoint, which a killed run left, go
+            self.folder.write_trace(self.rows)
+            self.appends = True
+        self.folder.update_metrics(finished=False, last={row.split: row._asdict() for row in self.new})
+        self.new = []
+        if self.events is not None:
+            self.events.flush()
         if time.monotonic() - self.pictured > 10 * self.picture_cost:
             self.pictures(model, guide)
 
@@ -64,9 +84,12 @@ class Log:
         from pyro_vae.traces import trace_figure
 
         began = time.monotonic()
-        draw(model, guide, self.data, self.binarizer, self.folder)
-        save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
-        self.events.pictures(self.folder.figures, self.rows[-1].step, last)
+        with self.drawing:
+            draw(model, guide, self.data, self.binarizer, self.folder)
+        with self.drawing:
+            save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
+        with self.drawing:
+            self.events.pictures(self.folder.figures, self.rows[-1].step, last)
         self.pictured = time.monotonic()
         self.picture_cost = self.pictured - began
 

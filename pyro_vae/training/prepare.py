@@ -13,6 +13,7 @@ from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.errors import InputError
+from pyro_vae.limits import in_one_line
 from pyro_vae.lr_schedules import LrSchedule, lr_schedule
 from pyro_vae.models import Model
 from pyro_vae.objectives import Objective
@@ -100,7 +101,11 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     try:
         model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
         objective, beta = config.objective(), config.beta()
-    except (ValueError, RuntimeError, IndexError) as error:
+    except (ValueError, RuntimeError, IndexError, TypeError, MemoryError, OverflowError) as error:
+        if (line := in_one_line(error)) is not None:
+            raise InputError(line) from error
+        if isinstance(error, TypeError | MemoryError | OverflowError):
+            raise
         raise InputError(" ".join(str(error).split())) from error
     check_processes(objective, workers)
     binarizer = Binarizer(sees_binary(config, model))

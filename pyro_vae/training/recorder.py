@@ -1,5 +1,6 @@
 """The record of a run after every epoch, and at its end."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -52,10 +53,10 @@ class Recorder:
         self.prepared, self.folder, self.origin = prepared, folder, origin or {}
         self.remarks = remarks_on(state.threads, prepared.device)
         self.steps = len(prepared.batches)
-        self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet)
         self.engine: str | None = None
         self.tracking: Tracking | None = None
         self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
+        self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet, self.bar.say)
 
     def __enter__(self) -> Self:
         self.bar.say(self._about())
@@ -112,7 +113,8 @@ class Recorder:
         model.eval(), guide.eval()
         terms = {"train": trained, **self._held_out(state)}
         beta, lr = self.prepared.course(state.step - 1, config.epochs * self.steps)
-        rate = len(self.prepared.data.train) / spent[0]
+        tick = time.get_clock_info("perf_counter").resolution  # a clock may stand still
+        rate = len(self.prepared.data.train) / max(spent[0], tick)
         for split, (log_likelihood, kl, *norm) in ((split, term.tolist()) for split, term in terms.items()):
             course = (beta, norm[0] if norm else None, lr, state.seconds, rate)
             self.log.add(TraceRow(state.step, state.epoch, split, log_likelihood - kl, log_likelihood, kl, *course))

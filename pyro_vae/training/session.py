@@ -16,10 +16,11 @@ from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.names import run_name
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
 from pyro_vae.origin import origin_of
-from pyro_vae.runs import RunFolder, set_weights
+from pyro_vae.runs import RunFolder
+from pyro_vae.saved_state import restore_optimizer, set_weights
 from pyro_vae.schedules import Constant
 from pyro_vae.starting import check_belongs, hold, numbered, take
-from pyro_vae.terminal import printable
+from pyro_vae.terminal import on_stderr, printable
 from pyro_vae.trace import TraceRow, trace_digest
 from pyro_vae.training.prepare import Prepared, prepare
 from pyro_vae.training.recorder import Recorder
@@ -63,7 +64,8 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
     """
     with join() as workers:
         config = settings.config
-        data = workers.in_turn(lambda: load_data(config.data, config.data_root, config.validation, config.layout))
+        where = config.data, config.data_root, config.validation, config.layout
+        data = workers.in_turn(lambda: load_data(*where, None if quiet or not workers.main else on_stderr))
         # config.yaml has the final values of options that depend on the data or on the working directory.
         settled: dict[str, Any] = {} if config.data in data_sets() else {"data": str(Path(config.data).resolve())}
         if config.data_root is not None:
@@ -98,7 +100,7 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         with ExitStack() as held:
             workers.on_main(lambda: hold(folder, held))
             trusted = trust or "--trust" in changes
-            prepared, origin, text = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted))
+            prepared, origin, text = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted, quiet))
             with _says_how_to_resume(folder, workers):
                 session = open_session(prepared, folder, quiet, origin)
                 if workers.main:  # only now is it known that everything fits
@@ -112,7 +114,7 @@ def _headed(text: str, workers: Workers) -> str:
 
 
 def _prepared_again(
-    folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool
+    folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool, quiet: bool
 ) -> tuple[Prepared, dict[str, Any], str]:
     """The run in a folder, prepared, and the options with the changes, as text."""
     text, where = folder.config_text(), str(folder.path / "config.yaml")
@@ -130,7 +132,8 @@ def _prepared_again(
     config = settings.config
     if (note := check_data_root(config.data_root, where, trust)) and workers.main:
         print(printable(note), file=sys.stderr)
-    data = load_data(config.data, config.data_root, config.validation, config.layout)
+    say = None if quiet or not workers.main else on_stderr
+    data = load_data(config.data, config.data_root, config.validation, config.layout, say)
     origin = check_belongs(folder, data, settings.text)
     return prepare(config, data, workers), origin, settings.text
 
@@ -149,9 +152,7 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
     workers, shape = prepared.workers, prepared.data.image_shape
     if not folder.checkpoint("last").exists():
         return [], TrainingState(processes=workers.size, threads=torch.get_num_threads())
-    saved = folder.restore("last")
-    if "optimizer" not in saved:
-        raise InputError(f"{folder.checkpoint('last')} is not the last checkpoint of a run")
+    saved, _ = folder.checked("last")
     state = TrainingState.from_dict(saved["state"])
     if state.processes != workers.size:
         command = f"{Workers(size=state.processes).command} -m pyro_vae.svi --resume {folder.path}"
@@ -165,7 +166,10 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
     if prepared.model.labels != "ignored":
         _same_classes(saved, prepared.data, folder)
     set_weights(prepared.model, prepared.guide, saved, folder.checkpoint("last"))
-    prepared.optimizer.load_state_dict(saved["optimizer"])
+    try:
+        restore_optimizer(prepared.optimizer, saved["optimizer"])
+    except InputError as error:
+        raise InputError(f"{folder.checkpoint('last')} {error}") from error
     return rows, state if "trace" in saved["state"] else replace(state, trace=trace_digest(rows))
 
 

@@ -261,13 +261,13 @@ def test_two_ray_workers(tmp_path, monkeypatch):
     plan = make_plan(["--guides", "MeanField,FullRank", "--seeds", "1", *QUICK, *SMALL, "--out", str(tmp_path / "out")])
     logs = tmp_path / "out" / "logs"
     logs.mkdir(parents=True)
-    work = WithoutPictures(logs, plan.evaluate, plan.measures, False, threads=1)
+    work = WithoutPictures(logs, plan.evaluate, plan.metrics, False, threads=1)
     lost = Trial("lost", 0, tmp_path / "lost", "not: [yaml", "cpu")
     told = {}
     run_on_ray([*plan.trials, lost], work, lambda t, reason: told.update({t.name: reason}), "local", 2, 1)
     assert told["MeanField-seed0"] is None
     assert told["FullRank-seed0"] is None
-    assert "not YAML" in told["lost"]
+    assert "the configuration cannot be read" in told["lost"]
     assert [read(trial).per_image["elbo"].shape for trial in plan.trials] == [(60,), (60,)]
 
 

@@ -24,7 +24,7 @@ def anonymous_memory():
     return int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1])
 
 torch.set_num_threads(1)
-images._free_memory = lambda device: 200 * 2**20
+images.free_memory = lambda device: 200 * 2**20
 next(load_data("digits").train.chunks(100)).sum().item()  # what libraries take at their first use is not of the data
 before = anonymous_memory()
 train = load_data(sys.argv[1]).train.on(torch.device("cpu"))
@@ -117,7 +117,7 @@ def test_one_who_stops_early_or_asks_for_too_much_leaves_no_thread_behind(tmp_pa
 def test_a_run_on_a_streamed_memory_map_is_the_run_in_memory(tmp_path, train, monkeypatch):
     flags = ("--data", memory_map(tmp_path), "--epochs", "2", "--batch-size", "30")
     expected = train("in-memory", *flags).read_trace()
-    monkeypatch.setattr("pyro_vae.data.images._free_memory", lambda device: 0)
+    monkeypatch.setattr("pyro_vae.data.images.free_memory", lambda device: 0)
     streamed = train("streamed", *flags).read_trace()
     assert [row[:9] for row in streamed] == [row[:9] for row in expected]  # all but the time
 
@@ -133,7 +133,7 @@ def test_what_is_too_large_for_the_device_goes_there_batch_by_batch(tmp_path, mo
         split = replace(split, pixels=np.array(split.pixels))
     elif kind == "tensor":
         split = replace(split, pixels=torch.from_numpy(np.array(split.pixels[split.rows])), rows=None)
-    monkeypatch.setattr("pyro_vae.data.images._free_memory", lambda device: 0)
+    monkeypatch.setattr("pyro_vae.data.images.free_memory", lambda device: 0)
     split = split.on(device)
     assert isinstance(split.pixels, np.ndarray)
     busy = torch.randn(2000, 2000, device=device)
