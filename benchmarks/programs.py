@@ -1,143 +1,132 @@
 """Programs of Pyro's kinds: whether this project's SVI gives the losses of ``pyro.infer.SVI``, and how much faster.
 
-    python -m benchmarks.programs [NAME ...] [--engine compiled] [--steps 20] [--rounds 15]
+    python -m benchmarks.programs                       all of them, and a section of RESULTS.md
+    python -m benchmarks.programs NAME ... [--engine captured] [--steps 20] [--rounds 15]
 
-Both arms run in one process on one thread, step by step in turn; a speed is the median over the rounds of the ratio of
-processor times side by side. The losses are compared at every step from one seed, the parameters after the last.
+All is done on one thread and one core. Losses are compared at each of the first steps from one
+seed, parameters after the last. Then Pyro's SVI, Pyro's with ``Jit*_ELBO``, this project's, and NumPyro's jitted
+``update`` take turns, ten steps each, round after round; a time is the median over the rounds of the median processor
+time of a step, and a ratio the median of the ratios of a round. NumPyro draws other random numbers: a pair starts from
+the same parameters, and the mean losses of the second halves of some runs must agree within their errors.
 """
 
 import argparse
+import gc
+import json
+import os
 import statistics
-import time
 import warnings
-from typing import Any, NamedTuple
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
-import pyro
-import pyro.infer
 import torch
 
-from benchmarks import program_classics, program_networks
-from benchmarks.program_case import PROGRAMS, Make
-from pyro_vae import SVI
-from pyro_vae.engine import CaptureError
+from benchmarks import program_aside, program_aside_networks, program_classics, program_large, program_networks
+from benchmarks.program_arms import Arm, compare, jitted, start_of
+from benchmarks.program_case import PROGRAMS
+from benchmarks.program_tables import show
+from benchmarks.results import machine, write_section
 
-__all__ = ["PROGRAMS", "compare", "program_classics", "program_networks"]
+SUITE = program_classics, program_large, program_networks, program_aside, program_aside_networks
 
-
-class Arm:
-    """One SVI on a program, with a param store and random numbers of its own."""
-
-    def __init__(self, make: Make, kind: Any, **options: Any):
-        self.state, self.noise = {"params": {}, "constraints": {}}, torch.get_rng_state()
-        with self:
-            pyro.set_rng_seed(1)
-            self.case = make()
-            model, guide, optim, loss, _ = self.case
-            self.svi = kind(model, guide, optim, loss, **options)
-        self.spent: list[float] = []
-
-    def __enter__(self) -> None:
-        store = pyro.get_param_store()
-        self._tables = store._params, store._param_to_name, store._constraints
-        own = getattr(self, "tables", ({}, {}, {}))
-        store._params, store._param_to_name, store._constraints = own
-        self._outer = torch.get_rng_state()
-        torch.set_rng_state(self.noise)
-
-    def __exit__(self, *_: object) -> None:
-        store = pyro.get_param_store()
-        self.tables = store._params, store._param_to_name, store._constraints
-        store._params, store._param_to_name, store._constraints = self._tables
-        self.noise = torch.get_rng_state()
-        torch.set_rng_state(self._outer)
-
-    def step(self) -> float:
-        with self:
-            began = time.process_time()
-            loss = self.svi.step(*self.case.args)
-            self.spent.append(time.process_time() - began)
-        return loss
+RUNS, RUN_STEPS = 4, 200  #: of each side of a pair
 
 
-class Found(NamedTuple):
-    """What a program showed.
+def pairs() -> dict[str, Any]:
+    """The programs that are written in NumPyro, too; none where it is not installed."""
+    if find_spec("numpyro") is None:
+        return {}
+    from benchmarks import numpyro_arm, numpyro_classics, numpyro_networks
 
-    Attributes:
-        loss: the largest relative difference of a loss.
-        parameters: the largest difference of a parameter, relative to the largest entry of its tensor.
-        eager: milliseconds of a step of Pyro's.
-        speed: how many times faster.
-        ready: seconds to the graph.
-        refusal: why there is none.
-    """
-
-    loss: float
-    parameters: float
-    eager: float
-    speed: float
-    ready: float
-    refusal: str = ""
+    assert numpyro_classics
+    assert numpyro_networks
+    return numpyro_arm.PAIRS
 
 
-def compare(make: Make, engine: str, steps: int, rounds: int) -> Found:
-    """A program under both SVIs."""
-    pyros, ours = Arm(make, pyro.infer.SVI), Arm(make, SVI, engine=engine)
-    worst, began = 0.0, time.perf_counter()
-    ready = 0.0
-    for i in range(steps):
-        expected = pyros.step()
-        try:
-            found = ours.step()
-        except CaptureError as error:
-            return Found(worst, 0.0, statistics.median(pyros.spent) * 1e3, 1.0, 0.0, str(error))
-        ready = time.perf_counter() - began if i == 1 else ready
-        if abs(expected) != float("inf"):
-            worst = max(worst, abs(found - expected) / max(1.0, abs(expected)))
-    apart = [
-        float((b - a).abs().max() / (a.abs().max() + 1e-3))
-        for a, b in ((p.detach(), ours.tables[0][name].detach()) for name, p in pyros.tables[0].items())
-    ]
-    ratios, times = [], []
+def measure(name: str, engine: str, steps: int, rounds: int) -> dict[str, Any]:
+    """All that is measured of a program."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found, pyros, ours = compare(PROGRAMS[name], engine, steps, amplify=True)
+    record: dict[str, Any] = {"name": name, "engine": engine, **found._asdict()}
+    record["uncompiled"] = next((m for w in warned if "Inductor did not" in (m := str(w.message))), "")
+    warnings.simplefilter("ignore")
+    if found.refusal:
+        return record
+    arms: dict[str, Any] = {"pyro": pyros, "ours": ours}
+    try:
+        arms["jit"] = Arm(PROGRAMS[name], jitted)
+        for _ in range(3):
+            arms["jit"].step()
+    except Exception as error:  # whatever tracing meets
+        record["no_jit"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
+        arms.pop("jit", None)
+    if name in pairs():
+        arms["numpyro"], record["pair"] = beside_numpyro(name, ours)
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # what was built before is not walked through in the steps
+    record["ms"] = {arm: [] for arm in arms}
     for _ in range(rounds):
-        turn = []
-        for arm in (pyros, ours):
-            arm.spent.clear()
-            for _ in range(10):
-                arm.step()
-            turn.append(statistics.median(arm.spent))
-        ratios.append(turn[0] / turn[1])
-        times.append(turn[0])
-    speed, eager = (statistics.median(ratios), statistics.median(times)) if rounds else (float("nan"),) * 2
-    return Found(worst, max(apart, default=0.0), eager * 1e3, speed, ready)
+        for arm, svi in arms.items():
+            record["ms"][arm].append(statistics.median(svi.steps(10)) * 1e3)
+    return record
+
+
+def beside_numpyro(name: str, ours: Arm) -> tuple[Any, dict[str, list[float]]]:
+    """NumPyro's arm, and the mean losses of the second halves of runs from the same start."""
+    from benchmarks.numpyro_arm import NumPyroArm
+
+    start = start_of(PROGRAMS[name])
+    theirs = NumPyroArm(name, {key: value.numpy() for key, value in start.items()})
+    means: dict[str, list[float]] = {"ours": [], "numpyro": []}
+    for seed in range(RUNS):
+        ours.restart(start, seed)
+        theirs.restart(seed)
+        for arm, svi in (("ours", ours), ("numpyro", theirs)):
+            losses = [svi.step() for _ in range(RUN_STEPS)]
+            means[arm].append(statistics.fmean(losses[RUN_STEPS // 2 :]))
+    return theirs, means
+
+
+def on_one_core() -> None:
+    """Keep this process and its threads on one core."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", default=sorted(PROGRAMS))
+    parser.add_argument("names", nargs="*", help="programs; all of them by default")
     parser.add_argument("--engine", default="compiled", choices=["captured", "compiled"])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--records", type=Path, help="a file of one line a program; what is there is not run again")
+    parser.add_argument("--write", action="store_true", help="write the section of RESULTS.md for some programs, too")
     options = parser.parse_args()
+    known = []
+    if options.records and options.records.exists():
+        known = [json.loads(line) for line in options.records.read_text(encoding="utf-8").splitlines()]
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    speeds = []
-    print("| program | loss | parameters | Pyro, ms a step | times faster | ready, s |\n" + "| --- |" + " --- |" * 5)
-    for name in options.names:
-        found = compare(PROGRAMS[name], options.engine, options.steps, options.rounds)
-        if found.refusal:
-            print(f"| {name} | refused: {found.refusal[:150]} | | | | |", flush=True)
+    on_one_core()
+    wanted = options.names or sorted(PROGRAMS)
+    if unknown := set(wanted) - PROGRAMS.keys():
+        parser.error(f"no program {', '.join(sorted(unknown))}; there are {', '.join(sorted(PROGRAMS))}")
+    for name in wanted:
+        if any(record["name"] == name for record in known):
             continue
-        speeds.append(found.speed)
-        print(
-            f"| {name} | {found.loss:.0e} | {found.parameters:.0e} | {found.eager:.2f} | {found.speed:.1f}"
-            f" | {found.ready:.1f} |",
-            flush=True,
-        )
-    if speeds:
-        print(
-            f"\n{len(speeds)} of {len(options.names)} captured; {statistics.median(speeds):.1f} times faster (median)."
-        )
+        record = measure(name, options.engine, options.steps, options.rounds)
+        known.append(record)
+        print(json.dumps(record), flush=True)
+        if options.records:
+            with options.records.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+    body = show([record for record in known if record["name"] in wanted], machine(1))
+    print(body)
+    if not options.names or options.write:
+        write_section("programs", "Pyro's SVI, compiled: programs of many kinds", body)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ reaches the dispatcher. Three steps: :func:`rehearse` runs the program as it is,
 :class:`~pyro_vae.engine.graph.Graph` runs what was written.
 """
 
-import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pyro_vae.engine.arguments import Arguments, put_together
 from pyro_vae.engine.blame import CaptureError, SiteRecorder, refusal
 from pyro_vae.engine.numbers import Numbers, placed
-from pyro_vae.engine.origins import COPIES, Origins
+from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.owner import Bound, NotBound
 from pyro_vae.engine.program import Pass, Program, leaves
+from pyro_vae.engine.rewrite import drop_checks, drop_unused, lift, stay_on_device, without_last
 from pyro_vae.engine.static import answered
 from pyro_vae.engine.surroundings import Slot, Walk
 from pyro_vae.engine.untouched import Changes, untouched
@@ -37,6 +37,8 @@ class Call:
         args, kwargs: of the step.
         arguments: the same, taken apart; the last of its numbers are those of handlers around the step.
         handlers: the places of these.
+        guarded: whether a step whose loss is no number is to move nothing.
+        validated: whether one with a sample outside its support is such a step, where the user validates.
     """
 
     program: Program
@@ -45,6 +47,8 @@ class Call:
     kwargs: dict[str, Any]
     arguments: Arguments
     handlers: list[Slot] = field(default_factory=list)
+    guarded: bool = False
+    validated: bool = True
 
 
 @dataclass
@@ -80,6 +84,7 @@ class Traced:
         sites: the names of the sites.
         guards: tensors whose values are part of the graph, with their versions.
         bound: the optimizer, where its step is part of the graph.
+        buffers: what else the graph writes to of the program's own.
     """
 
     module: fx.GraphModule
@@ -89,6 +94,7 @@ class Traced:
     sites: list[str]
     guards: list[tuple[Tensor, int]]
     bound: Bound | None
+    buffers: list[Tensor]
     used: list[int] = field(default_factory=list)
 
 
@@ -144,8 +150,10 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
         now = numbers.of(call.arguments.numbers, scalars)
         args, kwargs = put_together(call.args, call.kwargs, iter(given), iter(now))
         around = now[len(now) - len(call.handlers) :]
-        with origins, answered(), numbers.live(scalars), placed(call.handlers, around), recorder:
-            done = call.program(args, kwargs)
+        with origins, answered() as asked, numbers.live(scalars), placed(call.handlers, around), recorder:
+            done = call.program(args, kwargs, validate=call.guarded and call.validated)
+        if call.guarded:
+            done, sound = _checked(done, [t for t in asked if origins.origin(t) != ()])
         box.append(Layout(done, with_gradients=bound is None))
         if bound is not None:
             with torch.no_grad():
@@ -153,7 +161,7 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
                 if [id(p) for p, _ in present] != [id(e.parameter) for e in bound.entries]:
                     raise NotBound
                 with origins:
-                    bound.move([g for _, g in present])
+                    bound.move([g for _, g in present], sound if call.guarded else None)
         return [*box[0].take(), *(total for _, total in recorder.sums)]
 
     # the names under which the pass ran are those of the objects, so that what it changes is told by name
@@ -172,14 +180,26 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
     constants += lift(module, after=len(constants))
     sites = [name for name, _ in recorder.sums]
     guards = [(t, v) for t, v in origins.guards.values()]
-    traced = Traced(module, constants, numbers, box[0], sites, guards, bound)
+    moved = set() if bound is None else {id(t) for t in (*bound.tensors(), *(e.parameter for e in bound.entries))}
+    buffers = [t for t, _ in origins.written if id(t) not in moved]
+    traced = Traced(module, constants, numbers, box[0], sites, guards, bound, buffers)
     if any(t.is_cuda for t in constants):
         drop_checks(module)
         stay_on_device(module, origins)
     _drop_unused(traced)
+    _refuse_carried(traced, changes)
     for node in module.graph.nodes:
         node.meta.clear()  # what was seen while tracing; a compiler fills in its own
     return traced
+
+
+def _checked(done: Pass, asked: Sequence[Tensor]) -> tuple[Pass, Tensor]:
+    """A pass whose record is NaN where its loss is or something that was asked is false; and whether neither is."""
+    with torch.no_grad():
+        sound = ~done.record[0].isnan()
+        for inside in asked:
+            sound = sound & inside.to(sound.device)
+        return done._replace(record=torch.where(sound, done.record, torch.nan)), sound
 
 
 def _moving(call: Call, constants: Sequence[Tensor], bound: Bound | None) -> list[Tensor]:
@@ -192,89 +212,22 @@ def _moving(call: Call, constants: Sequence[Tensor], bound: Bound | None) -> lis
 
 def _drop_unused(traced: Traced) -> None:
     """Leave out the inputs that the graph does not read."""
-    graph = traced.module.graph
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    count = len(traced.constants)
-    kept = [tensor for node, tensor in zip(inputs, traced.constants, strict=False) if node.users]
-    traced.used = [i - count for i, node in enumerate(inputs) if i >= count and node.users]
-    for node in inputs:
-        if not node.users:
-            graph.erase_node(node)
-    traced.constants = kept
-    traced.module.recompile()
+    count, read = len(traced.constants), drop_unused(traced.module)
+    traced.constants = [traced.constants[i] for i in read if i < count]
+    traced.used = [i - count for i in read if i >= count]
+
+
+def _refuse_carried(traced: Traced, changes: Changes) -> None:
+    """Refuse what each pass assigns anew and the next pass reads: a graph would read what was there at capture."""
+    read = {id(t) for t in traced.constants}
+    for slot, old in changes.moved:
+        if id(old) in read:
+            raise CaptureError(
+                f"no static graph: {slot.path} is assigned in each pass and read by the next one; change the tensor in"
+                " place, as with copy_()"
+            )
 
 
 def without_sites(traced: Traced) -> fx.GraphModule:
     """The graph without the sums over the sites: what a step runs."""
-    if not traced.sites:
-        return traced.module
-    graph = copy.deepcopy(traced.module.graph)
-    (output,) = (node for node in graph.nodes if node.op == "output")
-    output.args = (output.args[0][: -len(traced.sites)],)
-    eliminate(graph)
-    return fx.GraphModule(traced.module, graph)
-
-
-def eliminate(graph: fx.Graph) -> None:
-    """Drop what no output depends on; random draws stay, for they move the generator."""
-
-    def stays(node: fx.Node) -> bool:
-        return node.is_impure() or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
-
-    graph.eliminate_dead_code(stays)
-
-
-def lift(module: fx.GraphModule, after: int) -> list[Tensor]:
-    """Turn the tensors that the graph holds as attributes into inputs, following the first ``after``; returns them.
-
-    A compiler may fold an attribute into its code, and would keep the value at capture.
-    """
-    graph = module.graph
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    next_input = inputs[after] if after < len(inputs) else next(n for n in graph.nodes if n.op != "placeholder")
-    lifted: dict[str, fx.Node] = {}
-    for node in list(graph.nodes):
-        if node.op == "get_attr":
-            if node.target not in lifted:
-                with graph.inserting_before(next_input):
-                    lifted[node.target] = graph.placeholder(node.target)
-                lifted[node.target].meta["val"] = getattr(module, node.target)
-            node.replace_all_uses_with(lifted[node.target])
-            graph.erase_node(node)
-    tensors = [getattr(module, name) for name in lifted]
-    for name in lifted:
-        delattr(module, name)
-    eliminate(graph)
-    module.recompile()
-    return tensors
-
-
-def drop_checks(module: fx.GraphModule) -> None:
-    """Take out the checks of decompositions (a Cholesky's, say), which wait for the device to hear its verdict.
-
-    Where one fails, eager stops at once, and the graph goes on with what the library left.
-    """
-    for node in list(module.graph.nodes):
-        if node.target is torch.ops.aten._linalg_check_errors.default:
-            module.graph.erase_node(node)
-    module.recompile()
-
-
-def stay_on_device(module: fx.GraphModule, origins: Origins) -> None:
-    """Refuse a graph of CUDA operations that also works on the host, where a CUDA graph would not repeat it.
-
-    A single number of the host's may be an operand, for it goes with the launch, if it is written in the program: any
-    other would stay what it was when the graph was recorded. A copy of it to the device waits.
-    """
-    for node in module.graph.nodes:
-        values = [a.meta.get("val") for a in node.all_input_nodes] + [node.meta.get("val")]
-        seen = [v for v in values if isinstance(v, Tensor)]
-        copies = node.target in COPIES and len({v.device.type for v in seen}) > 1
-        if node.op == "call_function" and (copies or any(v.dim() and v.device.type == "cpu" for v in seen)):
-            where = origins.transfers[0] if origins.transfers else "an unknown line"
-            raise CaptureError(f"no static graph on the device: {where}: {node.target} works on the host")
-    if origins.foreign:
-        raise CaptureError(
-            f"no static graph on the device: {origins.foreign[0]}: the graph would keep the value that a tensor on the "
-            "host (a random one, or one from outside the program) has now; put it on the device"
-        )
+    return without_last(traced.module, len(traced.sites))

@@ -1,12 +1,15 @@
 """The steps of a program as graphs: one for each kind of call, looked up before each step."""
 
+import math
 import warnings
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_vae.engine.arguments import Arguments, Same, take_apart
 from pyro_vae.engine.blame import CaptureError
@@ -26,6 +29,8 @@ class Owner(Protocol):
 
     #: whether the first call of a kind is to be the program's own step, in which it makes its parameters
     first_by_itself: bool
+    #: whether steps without a sound loss are left to the program, which raises or warns, and moves what it moves
+    guarded: bool
 
     def bind(self, done: Pass) -> Bound | None:
         """What of a step can be part of a graph; None where the owner steps beside it."""
@@ -45,9 +50,12 @@ class Entry:
     run: Callable[[Arguments], Pass]
     moves: bool
     numbers: list[tuple[int, Any]]
+    validates: bool | None  #: whether the user validates distributions, where that is part of the graph
 
     def fits(self, arguments: Arguments) -> bool:
         """Whether a call of this kind may run the graph."""
+        if self.validates is not None and self.validates is not Distribution._validate_args:
+            return False
         given = arguments.numbers
         for i, value in self.numbers:
             new = given[i]
@@ -113,7 +121,9 @@ class Captured:
         due = self.audit and self.steps > 0 and self.steps + 1 & self.steps == 0
         if entry is not None and not due and self._ready(entry):
             return self._take(entry, arguments)
-        call = Call(self.program, self._rooted(arguments), args, kwargs, arguments, handlers[1] if handlers else [])
+        places = handlers[1] if handlers else []
+        roots = self._rooted(arguments)
+        call = Call(self.program, roots, args, kwargs, arguments, places, self.owner.guarded)
         if entry is not None and due:
             entry.graph.check(call, rehearse(call))
             if self._ready(entry):
@@ -127,9 +137,20 @@ class Captured:
         """Whether the optimizer still fits the graph; if so, the graph takes its current rates."""
         return entry.graph.bound is None or entry.graph.bound.ready()
 
-    def _take(self, entry: Entry, arguments: Arguments) -> Pass:
+    def _take(self, entry: Entry, arguments: Arguments) -> Pass | None:
+        """Run a graph; None where its step was not sound, with everything as it was before."""
         self.steps += 1
+        if not self.owner.guarded:
+            return self.owner.step(entry.run(arguments)) if not entry.moves else entry.run(arguments)
+        noise, buffers = torch.get_rng_state(), [t.clone() for t in entry.graph.traced.buffers]
         done = entry.run(arguments)
+        if done.record.is_cpu and math.isnan(done.loss()):  # a device's number is not waited for
+            torch.set_rng_state(noise)
+            for buffer, old in zip(entry.graph.traced.buffers, buffers, strict=True):
+                buffer.copy_(old)
+            if entry.graph.bound is not None:
+                entry.graph.bound.untick()
+            return None
         return done if entry.moves else self.owner.step(done)
 
     def _rooted(self, arguments: Arguments) -> dict[str, Any]:
@@ -190,13 +211,18 @@ class Captured:
     ) -> Entry:
         like = next((p for p in rehearsal.done.parameters), rehearsal.done.record)
         numbers = Numbers(lifted[0], [*self.always, *lifted[1]], like)
-        traced = trace(call, rehearsal.walk, numbers, bound)
+        try:
+            traced = trace(call, rehearsal.walk, numbers, bound)
+        except CaptureError:
+            if not call.guarded:
+                raise  # else something may have been asked by validation alone
+            traced = trace(replace(call, validated=False), rehearsal.walk, numbers, bound)
         graph = Graph(traced, rehearsal.walk, [slot for slot, _ in rehearsal.changes.moved])
         graph.check(call, rehearsal)
         run = self.finish(graph, call.arguments)
         static = [(i, v) for i, v in enumerate(call.arguments.numbers) if i not in lifted[0]]
         moves = bound is not None or bool(getattr(run, "moves", False))
-        return Entry(graph, run or graph, moves, static)
+        return Entry(graph, run or graph, moves, static, Distribution._validate_args if call.guarded else None)
 
 
 def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[Slot]]:

@@ -75,6 +75,8 @@ class Origins(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.refuse and kwargs.get("generator") is not None:
+            raise NotStatic("a generator of the program's own is drawn from: use torch's own generator")
         given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         fixed = func in _LITERALS or func._schema.name in _BY_SHAPE
         origin = () if fixed else self._combined(given)

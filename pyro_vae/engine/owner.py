@@ -53,6 +53,7 @@ class Bound:
             names = [name for name in entry.group if name != "params"]
             get = itemgetter(*names)
             self._checks.append((entry, get, get(entry.group), names))
+        self._before: list[tuple[dict, dict]] = []
         self._ticks = [(e.rule.tick, e.group, e.state) for e in self.entries if e.rule.tick is not None]
         self.values = torch.tensor(self._numbers(), dtype=torch.float64)
 
@@ -63,8 +64,10 @@ class Bound:
         """What a step reads and writes besides parameters and gradients."""
         return [self.values, *(t for e in self.entries for t in e.tensors())]
 
-    def move(self, gradients: Sequence[Tensor]) -> None:
-        """The step, in place; a graph is made of what it does."""
+    def move(self, gradients: Sequence[Tensor], sound: Tensor | None = None) -> None:
+        """The step, in place; a graph is made of what it does. Where ``sound`` is false, nothing moves."""
+        held = [t for e in self.entries for t in (e.parameter, *e.tensors())]
+        kept = [] if sound is None else [t.clone() for t in held]
         start = 0
         for entry, gradient in zip(self.entries, gradients, strict=True):
             count = len(entry.rule.numbers(entry.group, entry.state))
@@ -74,6 +77,9 @@ class Bound:
             state = dict(zip(names, entry.tensors(), strict=True))
             gradient = _clipped(gradient, entry.clip)
             entry.rule.move(entry.parameter, gradient, state, numbers, entry.group)
+        if sound is not None:
+            for tensor, old in zip(held, kept, strict=True):
+                tensor.copy_(torch.where(sound, tensor, old))
 
     def ready(self) -> bool:
         """Whether a graph still fits; puts the current rates into :attr:`values`. Call it once before each step."""
@@ -88,11 +94,18 @@ class Bound:
                         return False
                 moved = True
                 self._checks[i] = entry, get, found, names
+        self._before = [(dict(group), dict(state)) for _, group, state in self._ticks]
         for tick, group, state in self._ticks:
             tick(group, state)
         if moved:
             self.values.copy_(torch.tensor(self._numbers(), dtype=torch.float64))
         return True
+
+    def untick(self) -> None:
+        """Put back what :meth:`ready` moved of the optimizer's Python numbers."""
+        for (_, group, state), (own, its) in zip(self._ticks, self._before, strict=True):
+            group.update(own)
+            state.update(its)
 
 
 def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
@@ -146,6 +159,7 @@ class PyroOwner:
     """
 
     first_by_itself = True
+    guarded = True
 
     def __init__(self, optim: PyroOptim):
         self.optim = optim

@@ -9,13 +9,14 @@ from typing import Any
 import pyro
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.overrides import TorchFunctionMode
 
 _PYRO = str(Path(pyro.__file__).parent)
 _INFER, _SPLINE = f"{_PYRO}/infer/", f"{_PYRO}/distributions/transforms/spline.py"
 _UTIL, _INFER_UTIL, _DISTRIBUTIONS_UTIL = f"{_PYRO}/util.py", f"{_PYRO}/infer/util.py", f"{_PYRO}/distributions/util.py"
-_VALIDATION = str(Path(sys.modules[Distribution.__module__].__file__ or ""))
+_DISTRIBUTIONS = Path(sys.modules[Distribution.__module__].__file__ or "").parent
+_VALIDATION = {str(_DISTRIBUTIONS / f"{name}.py") for name in ("distribution", "constraints", "uniform")}
 
 
 class PyroAnswers(TorchFunctionMode):
@@ -45,7 +46,7 @@ def _item(file: str, args: Any) -> Any:
 
 
 def _bool(file: str, args: Any) -> bool | None:
-    if file == _VALIDATION:
+    if file in _VALIDATION:
         return True
     return False if file in (_UTIL, _INFER_UTIL) else None
 
@@ -77,20 +78,47 @@ _ANSWERS: dict[Any, Callable[[str, Any], Any]] = {
 }
 
 
-@contextmanager
-def answered() -> Iterator[None]:
-    """Within it, Pyro asks no number of a tensor, no distribution validates its samples, and recurrent layers run as
-    operations that can be traced."""
+def _is_real(support: Any) -> bool:
+    """Whether any number but NaN lies in a support; NaN shows in the loss."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real
 
-    def accept(self: Distribution, value: Any) -> None:
+
+def supported(distribution: Distribution, value: Any) -> Tensor | None:
+    """Whether a value lies in a distribution's support, as a scalar on the device; None where all values do."""
+    try:
+        support = distribution.support
+    except (NotImplementedError, AttributeError):
         return None
+    if support is None or _is_real(support) or not isinstance(value, Tensor):
+        return None
+    inside = support.check(value)
+    # not all(): Inductor's loop over a minimum of floats uses vectors
+    return inside.to(torch.float32).amin() > 0 if inside.numel() else None
+
+
+@contextmanager
+def answered() -> Iterator[list[Tensor]]:
+    """Within it, Pyro asks no number of a tensor, and recurrent layers run as operations that can be traced.
+
+    Yields:
+        what the distributions that validate their samples would have asked, to be asked later: whether each sample lies
+        in the support.
+    """
+    asked: list[Tensor] = []
+
+    def note(self: Distribution, value: Any) -> None:
+        inside = supported(self, value)
+        if inside is not None:
+            asked.append(inside)
 
     old = Distribution._validate_sample
-    Distribution._validate_sample = accept  # type: ignore[method-assign]
+    Distribution._validate_sample = note  # type: ignore[method-assign]
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.backends.mkldnn.flags(enabled=False))  # its LSTM keeps no workspace for a graph
             stack.enter_context(PyroAnswers())
-            yield
+            yield asked
     finally:
         Distribution._validate_sample = old  # type: ignore[method-assign]

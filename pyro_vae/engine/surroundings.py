@@ -100,6 +100,8 @@ class Walk:
 
     def _module(self, module: nn.Module, path: str) -> None:
         self.modules.append(module)
+        if isinstance(module, torch.jit.ScriptModule):  # its attributes are TorchScript's
+            return
         own = vars(module)
         foreign = type(module).__module__.startswith("torch.")
         names = [k for k in own if k not in _HOOKS and not (foreign and k != "p")]

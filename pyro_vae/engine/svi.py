@@ -161,7 +161,7 @@ class SVI(pyro.infer.SVI):
             return super().step(*args, **kwargs)
         if done.losses is not None:
             return tuple(part.item() for part in done.losses)
-        loss = done.record[0].item()
+        loss = done.loss()
         if loss != loss:
             self._explain(args, kwargs)
         return loss

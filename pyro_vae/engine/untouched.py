@@ -76,7 +76,7 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
 
 
 def _parameters(before: Walk, params: dict[str, Any]) -> list[torch.Tensor]:
-    found = [*params.values(), *(p for m in before.modules for p in vars(m)["_parameters"].values() if p is not None)]
+    found = [*params.values(), *(p for m in before.modules for p in m._parameters.values() if p is not None)]
     return list({id(p): p for p in found}.values())
 
 

@@ -153,6 +153,7 @@ class TorchOwner:
     """
 
     first_by_itself = False
+    guarded = False
 
     def __init__(self, optimizer: Optimizer, average: Average | None = None):
         self.optimizer, self.average = optimizer, average

@@ -10,8 +10,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from guides import GUIDES, MLPEncoder
 from pyro_vae import objectives
 from pyro_vae.engine import SVI, CaptureError, StepOptions
-from pyro_vae.engine.capture import drop_checks, lift, stay_on_device
 from pyro_vae.engine.origins import Origins
+from pyro_vae.engine.rewrite import drop_checks, lift, stay_on_device
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
 

@@ -203,6 +203,23 @@ def test_r9_a_loss_function():
     arms(lambda: (model, guide, adam(), negative))
 
 
+def test_r9_a_sparse_gradient_is_refused_in_words():
+    table = nn.Embedding(5, 1, sparse=True)
+
+    def looked_up(x):
+        pyro.module("table", table)
+        mean = pyro.sample("mean", dist.Normal(table(torch.arange(40) % 5)[:, 0], 1.0).to_event(1))
+        pyro.sample("x", dist.Normal(mean, 1.0).to_event(1), obs=x)
+
+    def guess(x):
+        pyro.sample("mean", dist.Normal(pyro.param("loc", torch.zeros(40)), 1.0).to_event(1))
+
+    svi = SVI(looked_up, guess, pyro.optim.SGD({"lr": 0.01}), Trace_ELBO(), engine="captured")
+    svi.step(X)
+    with pytest.raises(CaptureError, match=r"a gradient is sparse; use nn.Embedding\(..., sparse=False\)"):
+        svi.step(X)
+
+
 LOSSES = {
     "TraceTailAdaptive_ELBO": {"num_particles": 4, "vectorize_particles": True},
     "RenyiELBO": {"num_particles": 4, "vectorize_particles": True},

@@ -130,18 +130,84 @@ def test_s16_the_rows_of_a_subsample_reach_an_optimizer_that_asks_for_them():
     arms(lambda: (local, amortized, pyro.optim.DCTAdam({"lr": 0.05, "subsample_aware": True}), Trace_ELBO()))
 
 
-def test_s17_a_loss_that_is_no_number_is_pyros_error_or_warning():
-    def flips(x):
-        p = pyro.param("p", torch.tensor(0.5), constraint=dist.constraints.unit_interval)
-        with pyro.plate("data", len(x)):
-            pyro.sample("x", dist.Bernoulli(p), obs=x)
+class Waits(nn.Module):
+    """Waiting times, with a buffer that each step moves, and an argument that may make the loss NaN."""
 
-    coins = torch.ones(8)
-    svi = SVI(flips, lambda x: None, adam(), Trace_ELBO(), engine="captured")
-    for _ in range(3):
-        svi.step(coins)
-    with pytest.raises(ValueError, match=r"support|constraint"):
-        svi.step(coins * torch.nan)
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+    def model(self, x, by=1.0):
+        pyro.module("waits", self)
+        rate = pyro.param("rate", torch.tensor(1.0), constraint=dist.constraints.positive)
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(self.norm(x[:, None]).squeeze(-1), 1.0))
+            pyro.sample("x", dist.Exponential(rate), obs=x)
+        pyro.factor("odd", torch.tensor(0.0) * by)
+
+    def guide(self, x, by=1.0):
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(pyro.param("loc", torch.tensor(0.0)), 1.0))
+
+
+@pytest.mark.parametrize("name", ["Adam", "ClippedAdam", "Adamax"])
+def test_s17_a_value_outside_the_support_is_pyros_error_before_anything_moves(name):
+    """Its loss is finite; Adamax steps beside the graph."""
+    nets, times = [], X.abs() + 0.1
+
+    def make():
+        nets.append(Waits())
+        options = {"lr": 0.05, **({"lrd": 0.9} if name[0] == "C" else {})}
+        return nets[-1].model, nets[-1].guide, getattr(pyro.optim, name)(options), Trace_ELBO()
+
+    def drive(svi, _, i):
+        if i in (5, 6, 10):
+            with pytest.raises(ValueError, match=r"(?s)site 'x'.*GreaterThanEq"):
+                svi.step(-times)
+            return torch.rand(()).item()  # the state of the random numbers is Pyro's
+        return svi.step(times)
+
+    svi = arms(make, drive=drive)
+    assert len(svi._captured.graphs) == 1
+    for a, b in zip(nets[0].buffers(), nets[1].buffers(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_s17_a_loss_that_is_no_number_is_pyros_warning_and_step():
+    times = X.abs() + 0.1
+
+    def drive(svi, _, i):
+        with pyro.validation_enabled(False):
+            if i == 5:
+                with pytest.warns(UserWarning, match="NaN: loss"):
+                    assert svi.step(times, torch.tensor(torch.nan)) != 0.0
+                return 0.0
+            return svi.step(times, torch.tensor(1.0))
+
+    def make():
+        net = Waits()
+        return net.model, net.guide, adam(), Trace_ELBO()
+
+    arms(make, drive=drive)
+
+
+def test_s17_validation_is_the_users():
+    """A value outside the support is no error where validation is off, and is one again where it is on."""
+    times = X.abs() + 0.1
+
+    def drive(svi, _, i):
+        with pyro.validation_enabled(i < 3 or i > 7):
+            if i > 7:
+                with pytest.raises(ValueError, match="site 'x'"):
+                    svi.step(-times)
+                return 0.0
+            return svi.step(times if i < 3 else -times)
+
+    def make():
+        net = Waits()
+        return net.model, net.guide, adam(), Trace_ELBO()
+
+    arms(make, drive=drive)
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "ClippedAdam", "RMSprop"])
