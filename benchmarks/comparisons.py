@@ -1,9 +1,13 @@
 """What the statistics of ``compare`` claim of simulated grids: coverage, family-wise error and power.
 
-python -m benchmarks.comparisons [--times 500]
+python -m benchmarks.comparisons [--times 500] [--arms 4 13] [--out runs/comparisons]
+
+A row that is there is not made again.
 """
 
 import argparse
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +15,7 @@ import numpy as np
 from benchmarks.results import machine, table, write_section
 from pyro_vae.compare.pooling import Claim, pool, spreads
 from pyro_vae.compare.statistics import Interval, Shared, difference
+from pyro_vae.files import read_text, write_atomic
 
 
 class World(NamedTuple):
@@ -125,24 +130,36 @@ def in_words(found: dict[str, Claims], times: int) -> str:
     )
 
 
+def made(world: World, times: int, out: Path) -> Claims:
+    """The claims of a world, kept in a file of its own."""
+    path = out / f"{'-'.join(f'{value:g}' for value in world)}-{times}.json"
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(compared(world, times, np.random.default_rng(0))._asdict()))
+    return Claims(**json.loads(read_text(path)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=500)
-    times = parser.parse_args().times
-    found = {}
-    for arms in (4, 13):
+    parser.add_argument("--times", type=int, default=500, help="simulated grids of each row")
+    parser.add_argument("--arms", type=int, nargs="+", default=[4, 13])
+    parser.add_argument("--out", type=Path, default=Path("runs/comparisons"), help="where rows are kept")
+    options = parser.parse_args()
+    times, found = options.times, {}
+    for arms in options.arms:
         kinds = {"": (1.0, 1), ", one with 4 times the spread": (4.0, 1), ", the baseline with 4 times": (4.0, 0)}
         for words, (wild, which) in kinds.items():
-            world = World(arms, 3, 0.2, 0.6, 100, 1.0, wild, which)
-            found[f"{arms} arms{words}"] = compared(world, times, np.random.default_rng(0))
-            print(f"{arms} arms{words}:", *(share(value, times) for value in found[f"{arms} arms{words}"]), flush=True)
+            name = f"{arms} arms{words}"
+            found[name] = made(World(arms, 3, 0.2, 0.6, 100, 1.0, wild, which), times, options.out)
+            print(f"{name}:", *(share(value, times) for value in found[name]), flush=True)
     rows = [[name, *(share(value, times) for value in claims)] for name, claims in found.items()]
     columns = ["grid", "all intervals cover", "a null difference shown", "power at 1 nat", "power, each pair by itself"]
     columns += ["power, all taken as alike", "a null difference shown, all taken as alike"]
     write_section(
         "comparisons",
         "What the statistics of compare claim",
-        f"`python -m benchmarks.comparisons --times {times}` on {machine()}.\n\n"
+        f"`python -m benchmarks.comparisons --times {times} --arms {' '.join(map(str, options.arms))}` on"
+        f" {machine()}.\n\n"
         f"{times} simulated grids a row: three seeds, a run's mean with a standard deviation of 0.2 nats, an arm's own"
         " effect on an image with 0.6, 100 images, intervals of 95 % that hold together; the last arm is 1 nat better"
         " than the baseline and the others are as good. Shares of grids, ± their standard error.\n\n"

@@ -70,12 +70,15 @@ def test_the_fitted_gaussian_is_the_exact_posterior():
     torch.testing.assert_close(fitted.elbo, model.log_evidence(x), atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("latent_dim", [4, 20])
-def test_it_is_the_quadrature_of_a_posterior_that_is_no_gaussian(latent_dim, monkeypatch):
+@pytest.mark.parametrize(("latent_dim", "at_most"), [(4, 0.02), (20, 0.03), (50, 0.04)])
+def test_it_is_the_quadrature_of_a_posterior_that_is_no_gaussian(latent_dim, at_most, monkeypatch):
+    """Skewed, heavy-tailed and short-tailed dimensions under a rotation: a sum of one-dimensional quadratures."""
     model = Rotated(latent_dim)
     found = log_evidence(model, None, images(30))
+    off = (found.per_image - model.truth()) / found.per_image_error
     assert found.value == pytest.approx(model.truth(), abs=3 * found.sampling_error)
-    assert found.sampling_error < 0.03
+    assert found.sampling_error < at_most
+    assert (off.abs() < 2).double().mean() >= 0.8  # 95 % of thirty, within three standard errors
     # importance sampling from the same base is off by far more: the annealing is what does it
     monkeypatch.setattr("pyro_vae.estimators.pilot.FACTORS", (1,))
     one = log_evidence(model, None, images(30), Evidence(annealing=Annealing(16, 1, 5, 0.9, 2)))
