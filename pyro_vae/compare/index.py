@@ -34,7 +34,9 @@ def write_index(folder: Path) -> Path:
         (page / "index.html").read_text(encoding="utf-8")
     )
     css = Markup((page / "report.css").read_text(encoding="utf-8"))
-    text = template.render(css=css, folder=folder.name or str(folder), rows=[_row(path, folder) for path in newest])
+    text = template.render(
+        css=css, folder=folder.resolve().name or str(folder), rows=[_row(path, folder) for path in newest]
+    )
     write_atomic(folder / "index.html", text)
     return folder / "index.html"
 

@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
     def place(self, arm: str) -> str:
         """The place of an arm, in a word or two."""
-        if arm == self.leader:
+        if arm == self.leader and self.against:
             return "highest of one seed" if self.seeds == 1 else "leads" if self.tied + self.undecided else "best"
         if self.seeds == 1 and arm in self.against:
             return "one seed: open"

@@ -63,6 +63,12 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
+def _joined(parts: Sequence[str]) -> str:
+    """Parts of a sentence that have commas of their own; of many, the first and how many more there are."""
+    more = [f"{len(parts) - MOST_NAMED} more arms in the report"] if len(parts) > MOST_NAMED + 1 else []
+    return "; ".join([*parts[:MOST_NAMED], *more] if more else parts)
+
+
 def _headline(found: Verdict) -> str:
     leader = found.leader
     if leader is None:
@@ -131,7 +137,7 @@ def _from_where(found: Verdict, reports: Mapping[str, ArmReport]) -> list[str]:
         for arm, source in parts.items()
     ]
     images = next(iter(parts.values())).images
-    return [f"ELBO less {found.leader}'s, on the {images} images with a measured gap: {'; '.join(words[:MOST_NAMED])}."]
+    return [f"ELBO minus {found.leader}'s, on the {images} images with a measured gap: {_joined(words)}."]
 
 
 def _lost(reports: Mapping[str, ArmReport]) -> list[str]:
@@ -159,8 +165,8 @@ def _evidence(reports: Mapping[str, ArmReport]) -> list[str]:
     if not found:
         return []
     images = next(iter(found.values())).figures["log_evidence"].images
-    words = [_evidence_of(arm, report) for arm, report in list(found.items())[:MOST_NAMED]]
-    return [f"log p(x) of the first {images:,} test images: {'; '.join(words)}."]
+    words = [_evidence_of(arm, report) for arm, report in found.items()]
+    return [f"log p(x) of the first {images:,} test images: {_joined(words)}."]
 
 
 def _evidence_of(arm: str, report: ArmReport) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.estimators import active_units, elbo
 from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import batch_seed
+from pyro_vae.trackers import OWN
 
 QUICK = ["--epochs", "2", "--measures", "elbo"]
 
@@ -135,6 +137,38 @@ def test_asked_again_it_trains_nothing_and_says_the_same(grid, tmp_path, monkeyp
     # a further seed and a further guide are all that is added
     grid("--guides", "MeanField,FullRank", "--seeds", "3", *QUICK)
     assert trained == ["FullRank-seed0", "FullRank-seed1", "MeanField-seed2", "FullRank-seed2"]
+
+
+class Noted:
+    """A tracker that keeps what it is told."""
+
+    told: ClassVar[list] = []
+
+    def start(self, name, options, resumed):
+        self.name = name
+        self.told.append((name, options["guide"]))
+        return name
+
+    def log(self, step, values):
+        self.told.append((self.name, values["test/elbo"]))
+
+    def finish(self, values, files):
+        self.told.append((self.name, values["test_elbo"]))
+
+
+def test_every_run_is_told_to_the_tracker_and_the_same_runs_need_none(grid, tmp_path, monkeypatch):
+    monkeypatch.setitem(OWN, "noted", Noted)
+    words = ["--guides", "MeanField,FullRank", "--seeds", "1", *QUICK]
+    grid(*words, "--tracker", "noted")
+    for name in ("MeanField-seed0", "FullRank-seed0"):
+        folder = RunFolder(tmp_path / "out" / "runs" / name)
+        elbos = [row.elbo for row in folder.read_trace() if row.split == "test"]
+        ended = folder.read_metrics()["test_elbo"]["value"]
+        told = [what for run, what in Noted.told if run == name]
+        assert told == [name.partition("-")[0], *elbos, ended]
+    trained = counted(monkeypatch)
+    grid(*words)
+    assert trained == []
 
 
 def test_a_failed_run_is_reported_and_the_rest_goes_on(grid, tmp_path, capsys):

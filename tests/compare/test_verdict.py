@@ -71,6 +71,19 @@ def test_how_sure_names_the_smallest_difference_and_the_seeds_for_the_one_seen()
     assert f"--seeds {found.against[other].more_seeds}." in said[1]
 
 
+def test_of_many_arms_the_sentences_name_some_and_say_how_many_more():
+    rng = np.random.default_rng(8)
+    reports = {
+        f"arm{i}": report(f"arm{i}", rng.normal(-90, 5, (2, 30)), rng.uniform(0, 3, (2, 2, 8))) for i in range(12)
+    }
+    found = verdict(reports, 0.95)
+    said = answers(found, reports, 0.95)
+    assert "6 more" in said.headline
+    assert "6 more arms in the report" in said.why[0]
+    assert "7 more" in said.why[1]
+    assert verdict({"arm0": reports["arm0"]}, 0.95).place("arm0") == "not compared"
+
+
 def test_cost_is_in_core_hours_and_never_in_seconds():
     reports = arms(np.random.default_rng(6), {"a": 0.0, "b": 0.0})
     [line] = answers(verdict(reports, 0.95), reports, 0.95).cost
