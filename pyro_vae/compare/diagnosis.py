@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_vae.compare.analysis import ArmReport
-from pyro_vae.compare.tidy import measured
 from pyro_vae.tables import figure
 
 
@@ -34,16 +33,20 @@ def _short(value: float) -> str:
     return f"{value:.2g}"
 
 
-#: by the figure of ``evaluate``, measured on test or on simulated images
+#: by the estimate of ``evaluate``, made on test or on simulated images
 SIGNS = {
     "unreliable": Sign("images with k-hat above 0.7", "k-hat", "0%", _percent),
     "kl_to_q": Sign("KL(p || q), nats", "KL(p || q)", "0"),
-    "coverage_50": Sign("coverage error of q's densest half", "coverage", "0"),
-    "coverage_90": Sign("coverage error of q's densest 90%", "coverage", "0"),
-    "outside": Sign("posterior's mass outside q's 99.9%", "coverage", "0"),
-    "scales": Sign("log of q's sd over the posterior's", "coverage", "0"),
-    "c2st": Sign("a classifier tells q from p", "coverage", "0.50"),
-    "calibration": Sign("p-value of calibration", "calibration", "not small", _short),
+    "mass_90": Sign("posterior's mass in q's densest 90%", "coverage", "90%", _percent),
+    "coverage_90": Sign("distance from 90%, image by image", "coverage", "0"),
+    "mean_error": Sign("means off, in posterior sd", "moments", "0"),
+    "log_scale_ratio": Sign("log of q's sd over the posterior's", "moments", "0"),
+    "correlation_error": Sign("correlations off", "moments", "0"),
+    "c2st": Sign("a classifier tells q from p", "classifier", "0.50"),
+    "calibration": Sign("p of uniform ranks", "calibration", "not small", _short),
+    "dimensions_p": Sign("p of ranks, ECDF", "calibration", "not small", _short),
+    "tarp_p": Sign("p of TARP", "calibration", "not small", _short),
+    "expected_coverage_90": Sign("expected coverage at 90%", "calibration", "90%", _percent),
     "active_directions": Sign("directions of z in use", "directions", "", lambda value: f"{value:.1f}"),
 }
 
@@ -62,16 +65,31 @@ class Table(NamedTuple):
 
 def diagnose(reports: Mapping[str, ArmReport]) -> Table:
     """The table of the arms that have finished runs; without columns where nothing was measured."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for arm, report in reports.items():
-        of_arm = found.setdefault(arm, {})
-        for result in report.results.values():
-            for split, name, estimate in measured(result):
-                if name in SIGNS and split != "train" and np.isfinite(estimate.value):
-                    of_arm.setdefault(name, []).append(estimate.value)
+    found = {arm: _values(report) for arm, report in reports.items() if report.results}
     shown = [name for name in SIGNS if any(name in of_arm for of_arm in found.values())]
     rows = {arm: [_cell(SIGNS[name], of_arm.get(name, [])) for name in shown] for arm, of_arm in found.items()}
-    return Table([SIGNS[name] for name in shown], {arm: row for arm, row in rows.items() if reports[arm].results})
+    return Table([SIGNS[name] for name in shown], rows)
+
+
+def judged(reports: Mapping[str, ArmReport]) -> dict[str, str]:
+    """What each arm's q misses of the true posterior, in words; none where it was not measured."""
+    found = {arm: _values(report) for arm, report in reports.items()}
+    words = {}
+    for arm, values in found.items():
+        if {"mass_90", "kl_to_q"} <= values.keys():
+            mass, missed = (float(np.mean(values[name])) for name in ("mass_90", "kl_to_q"))
+            words[arm] = f"{arm} {_percent(mass)} (KL(p || q) = {figure(missed)} nats)"
+    return words
+
+
+def _values(report: ArmReport) -> dict[str, list[float]]:
+    """For each sign its values, one a seed."""
+    values: dict[str, list[float]] = {}
+    for result in report.results.values():
+        for split, name, estimate in result.measured():
+            if name in SIGNS and split != "train" and np.isfinite(estimate.value):
+                values.setdefault(name, []).append(estimate.value)
+    return values
 
 
 def _cell(sign: Sign, values: list[float]) -> str:

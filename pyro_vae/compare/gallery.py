@@ -16,8 +16,11 @@ from pyro_vae.compare.analysis import ArmReport
 OF_METRICS = {
     "k_hat": ("k-hat of each image", "Histogram of the images' k-hat"),
     "active_units": ("Latent dimensions in use", "Activity of each latent dimension"),
+    "true_posterior": ("The true posterior", "What q(z|x) misses of the true posterior, image by image"),
+    "planes": ("Planes of z", "q(z|x) beside the true posterior, in the plane where they differ most"),
     "calibration": ("Calibration", "Ranks of the true z among draws of q"),
-    "posterior": ("Posterior", "q(z|x) beside the true posterior of test images"),
+    "ranks": ("Ranks and coverage", "Ranks with their bands and expected coverage"),
+    "predictive": ("Predictive checks", "Statistics of the model's images beside those of the data"),
 }
 ELSEWHERE = ("trace", "inference_gap")  #: the report draws these from the numbers
 LEAST = 0.02  #: a block of images covers this part of a picture

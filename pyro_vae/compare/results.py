@@ -1,6 +1,6 @@
 """The results of finished runs: metrics of each image from their folders, and the cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import numpy as np
 
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
+from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.evaluate.ledger import Ledger, entry_of, joined
 from pyro_vae.evaluate.report import worth
 from pyro_vae.metrics import compared
@@ -40,6 +41,13 @@ class Result:
         units = self.metrics.get("evaluation", {}).get("test", {}).get("units", {})
         found = units.get("figures", {}).get("active_directions")
         return found["value"] if found else None
+
+    def measured(self) -> Iterator[tuple[str, str, Estimate]]:
+        """Every estimate that ``evaluate`` has made of the run: on which images, its name, and the estimate."""
+        for split, entries in self.metrics.get("evaluation", {}).items():
+            for record in entries.values():
+                for name, found in entry_of(record).estimates.items():
+                    yield split, name, found
 
     @property
     def certified(self) -> str:

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from pyro_vae.compare.record import Comparison
 from pyro_vae.compare.results import Cost, Result, hours_of
-from pyro_vae.estimators.estimate import Estimate
-from pyro_vae.evaluate.ledger import entry_of
 
 
 class Row(NamedTuple):
@@ -40,7 +38,7 @@ def rows(comparison: Comparison) -> Iterator[Row]:
     for arm, report in comparison.reports.items():
         for result in report.results.values():
             head = Row(arm, result.trial.seed, result.trial.name, "", "", 0.0, None, "", None, None, None, "counted")
-            for split, name, found in measured(result):
+            for split, name, found in result.measured():
                 yield head._replace(
                     split=split,
                     figure=name,
@@ -63,14 +61,6 @@ def _spent(result: Result, cost: Cost | None) -> Iterator[tuple[str, float, str]
     if cost is not None:
         yield "guide_parameters", cost.guide_parameters, "parameters"
         yield "model_parameters", cost.model_parameters, "parameters"
-
-
-def measured(result: Result) -> Iterator[tuple[str, str, Estimate]]:
-    """Every figure of a run that ``evaluate`` has measured: on which images, its name, and the figure."""
-    for split, entries in result.metrics.get("evaluation", {}).items():
-        for record in entries.values():
-            for name, found in entry_of(record).estimates.items():
-                yield split, name, found
 
 
 def as_csv(comparison: Comparison) -> str:

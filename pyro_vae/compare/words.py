@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pyro_vae.compare.analysis import ArmReport
+from pyro_vae.compare.diagnosis import judged
 from pyro_vae.compare.pooling import MOST_SEEDS
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.statistics import Interval
@@ -117,7 +118,7 @@ def difference_words(found: Interval) -> str:
 
 
 def _why(found: Verdict, reports: Mapping[str, ArmReport]) -> list[str]:
-    return [*_from_where(found, reports), *_lost(reports), *_evidence(reports)]
+    return [*_from_where(found, reports), *_lost(reports), *_missed(reports), *_evidence(reports)]
 
 
 def _from_where(found: Verdict, reports: Mapping[str, ArmReport]) -> list[str]:
@@ -157,6 +158,12 @@ def _lost(reports: Mapping[str, ArmReport]) -> list[str]:
     where = {True: "family", False: "encoder"}
     cure = f", so more is to be won by the {where[larger.pop()]}" if len(larger) == 1 else ""
     return [f"Nats lost to the true posterior (the inference gap): {listed(words)}{cure}."]
+
+
+def _missed(reports: Mapping[str, ArmReport]) -> list[str]:
+    """What the guides miss of the true posterior, in one sentence; none where it was not measured."""
+    parts = list(judged(reports).values())
+    return [f"Of the true posterior, q's densest 90% hold: {_joined(parts)}."] if parts else []
 
 
 def _evidence(reports: Mapping[str, ArmReport]) -> list[str]:
