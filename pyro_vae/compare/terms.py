@@ -31,8 +31,8 @@ TERMS = {
     "k-hat": "The shape of the tail of the weights p(x, z) / q(z|x). Above 0.7 q misses so much of the posterior that"
     " numbers from these weights cannot be trusted.",
     "KL(p || q)": "The divergence of q from the true posterior p, nats: large where q misses what p has. 0 is perfect.",
-    "coverage": "The mass of the true posterior in the densest region of q. In a region with 90% of q's mass it is 90% if"
-    " q is right, less where q is too narrow or elsewhere.",
+    "coverage": "The mass of the true posterior in the densest region of q. In a region with 90% of q's mass it is"
+    " 90% if q is right, less where q is too narrow or elsewhere.",
     "moments": "q's means, standard deviations and correlations against those of draws of the true posterior.",
     "classifier": "How often a classifier is right that tells draws of q from draws of the true posterior: 0.5 where it"
     " cannot, 1 where it always can.",
