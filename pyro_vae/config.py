@@ -64,7 +64,7 @@ class Config:
         engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled if the run is
             long enough to repay the compilation, else eager.
         precision: of the networks' matrix products; everything else is float32.
-        tracker: also tell the run's numbers to a tracker: mlflow (:mod:`pyro_vae.trackers`).
+        tracker: tell the run's numbers to it as well. Another package declares its own (:mod:`pyro_vae.trackers`).
         out: the run folder; by default runs/DATA-GUIDE-NUMBER, with each option that is not the default:
             runs/digits-IAF-IWAE5-1.
     """
