@@ -133,10 +133,16 @@ class Program:
                 parameters = tuple(self.parameters)
                 loss, gradients = self._by_parameters(parameters, args, kwargs)
         with torch.no_grad():
-            return self.summed_up(loss, parameters, gradients)
+            return self.summed_up(loss, parameters, gradients, len(args[0]) if self.per_image else None)
 
-    def summed_up(self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients) -> Pass:
-        """What a pass is, from its loss and its gradients, which are clipped here."""
+    def summed_up(
+        self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients, images: int | None = None
+    ) -> Pass:
+        """What a pass is, from its loss and its gradients, which are clipped here.
+
+        ``images`` is how many the loss is a mean over; a plate of the model's that subsamples has fewer rows, and each
+        counts as several.
+        """
         losses = tuple(torch.as_tensor(part).detach() for part in loss) if isinstance(loss, tuple) else None
         total = torch.as_tensor(loss if losses is None else sum(losses)).detach()
         gradients = tuple(laid_out(g, p) for g, p in zip(gradients, parameters, strict=True))
@@ -144,6 +150,8 @@ class Program:
         terms = getattr(self.elbo, "terms", None)
         nan = torch.full_like(norm, torch.nan)
         means = [nan, nan] if terms is None else [terms.log_likelihood.mean(), terms.kl.mean()]
+        if terms is not None and images is not None and (rows := terms.log_likelihood.shape[-1]) != images:
+            means = [mean * (rows / images) for mean in means]
         record = torch.stack([total.to(norm.device), *means, norm])
         subsamples = tuple(dict(getattr(p, "_pyro_subsample", {})) for p in parameters)
         return Pass(record, terms, gradients, parameters, losses, subsamples)

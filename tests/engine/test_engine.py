@@ -15,8 +15,9 @@ from engine_cases import anneal, captured_step, images, run, vae
 from pyro.infer import TraceGraph_ELBO
 from torch import nn
 
-from pyro_vae.engine import SVI, StepRecord
+from pyro_vae.engine import SVI, StepOptions, StepRecord
 from pyro_vae.engine.update import fuse, hyperparameters
+from pyro_vae.objectives import Trace_ELBO
 from pyro_vae.optim import make_optimizer
 from pyro_vae.runs import RunFolder
 
@@ -114,6 +115,35 @@ def test_the_record_is_the_elbo_of_the_step():
     moved = torch.cat([(p - b).flatten() for p, b in zip(svi.program.parameters, before, strict=True)])
     torch.testing.assert_close(moved.norm(), torch.tensor(1e-2 * 1e-3), rtol=1e-3, atol=0)
     assert record.grad_norm > 1e-3
+
+
+@pytest.mark.parametrize("engine", ["eager", "captured"])
+def test_the_record_is_per_image_where_the_models_own_plate_subsamples(engine):
+    """Each of the plate's 8 rows counts as 5 of the 40 images in the loss, and as one in the mean."""
+    x, weight = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) + 4, nn.Parameter(torch.ones(3))
+
+    def model(x):
+        with pyro.plate("data", len(x), subsample_size=8) as rows:
+            z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z * weight, 1.0).to_event(1), obs=x[rows])
+
+    def guide(x):
+        with pyro.plate("data", len(x), subsample_size=8):
+            pyro.sample("z", dist.Normal(weight, 0.5).expand([8, 3]).to_event(1))
+
+    sgd = torch.optim.SGD([weight], lr=0.0)
+    svi = SVI(model, guide, sgd, Trace_ELBO(), engine=engine, options=StepOptions(per_image=True))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        record = svi.step_record(x)
+        torch.manual_seed(seed)
+        guided = pyro.poutine.trace(guide).get_trace(x)
+        rows, z = guided.nodes["data"]["value"], guided.nodes["z"]["value"]
+        log_likelihood = dist.Normal(z * weight, 1.0).log_prob(x[rows]).sum(-1).mean()
+        kl = (dist.Normal(weight, 0.5).log_prob(z) - dist.Normal(0.0, 1.0).log_prob(z)).sum(-1).mean()
+        torch.testing.assert_close(record.log_likelihood, log_likelihood.detach())
+        torch.testing.assert_close(record.kl, kl.detach())
+        torch.testing.assert_close(record.loss, (kl - log_likelihood).detach())
 
 
 def regression_model(x, y):
