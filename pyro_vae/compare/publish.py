@@ -13,7 +13,6 @@ from pyro_vae.compare.tidy import as_csv
 from pyro_vae.compare.verdict import verdict
 from pyro_vae.compare.words import answers
 from pyro_vae.drawing import Drawing
-from pyro_vae.errors import InputError
 from pyro_vae.files import write_atomic
 
 PART = 0.05  #: of the time that the report may take while runs go on
@@ -80,8 +79,8 @@ class Publisher:
         if not last and (not self.written or (time.monotonic() - self.written) * PART > self.took):
             try:
                 self.write()
-            except (InputError, OSError) as error:  # the runs go on; at the end it is an error
-                self.say(f"no report yet: {error}")
+            except Exception as error:  # hours of training go on; at the end the same is an error
+                self.say(f"no report yet: {' '.join(str(error).split())[:300] or type(error).__name__}")
 
     def write(self) -> Comparison | None:
         """Write the files; None, and nothing written, where no run has finished."""

@@ -1,19 +1,23 @@
 """Where the numbers of a run are kept besides its folder: ``--tracker NAME``.
 
-A tracker is a class with the three methods of :class:`~pyro_vae.trackers.base.Tracker`. This package has one for
-MLflow; other packages declare theirs in the entry-point group ``pyro_vae.trackers``.
+A tracker is a class with the three methods of :class:`~pyro_vae.trackers.base.Tracker`, in a file here by whose
+name the option knows it. Other packages declare theirs in the entry-point group ``pyro_vae.trackers``.
 """
 
 from collections.abc import Callable
 
 from pyro_vae.errors import InputError
 from pyro_vae.explain import nearest
-from pyro_vae.plugs import declared
+from pyro_vae.plugs import declared, members
 from pyro_vae.trackers.base import Options, Tracker
 from pyro_vae.trackers.mlflow import MLflow
 
-#: the trackers of this package, by the name of the option
-OWN: dict[str, Callable[[], Tracker]] = {"mlflow": MLflow}
+#: the trackers of this package, by the name of their file
+OWN: dict[str, Callable[[], Tracker]] = {
+    file.rpartition(".")[2]: one
+    for file, one in members(__name__)
+    if isinstance(one, type) and one.__module__ == file and one is not Tracker and issubclass(one, Tracker)
+}
 
 
 def trackers() -> dict[str, Callable[[], Tracker]]:

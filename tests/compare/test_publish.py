@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from comparisons import SMALL, in_this_process
 
-from pyro_vae.compare import processes
+from pyro_vae.compare import processes, publish
 from pyro_vae.compare.command import main
 from pyro_vae.errors import InputError, Stopped
 
@@ -62,6 +62,23 @@ def test_ctrl_c_before_a_run_has_finished_says_so(tmp_path, monkeypatch, capsys)
         main([*WORDS, "--out", str(tmp_path / "out")])
     assert "report.html" not in capsys.readouterr().err
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_report_that_cannot_be_written_yet_ends_no_run(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def fails_once(plan, comparison, write=publish.write):
+        calls.append(len(comparison.waiting))
+        if len(calls) == 1:
+            raise RuntimeError("no room\nfor it")
+        write(plan, comparison)
+
+    monkeypatch.setattr(processes, "run_in_processes", in_this_process)
+    monkeypatch.setattr(publish, "write", fails_once)
+    main([*WORDS, "--out", str(tmp_path / "out")])
+    assert calls == [3, 2, 0] or calls == [3, 2, 1, 0]
+    assert "no report yet: no room for it" in capsys.readouterr().out
+    assert "4 of 4 runs finished" in (tmp_path / "out" / "report.html").read_text()
 
 
 class Links(HTMLParser):
