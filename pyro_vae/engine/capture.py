@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
+from pyro.ops.provenance import detach_provenance
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -195,11 +196,12 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
 
 def _checked(done: Pass, asked: Sequence[Tensor]) -> tuple[Pass, Tensor]:
     """A pass whose record is NaN where its loss is or something that was asked is false; and whether neither is."""
-    with torch.no_grad():
-        sound = ~done.record[0].isnan()
+    with torch.no_grad():  # a wrapper that tells where a value comes from would not be written down
+        record = detach_provenance(done.record)
+        sound = ~record[0].isnan()
         for inside in asked:
-            sound = sound & inside.to(sound.device)
-        return done._replace(record=torch.where(sound, done.record, torch.nan)), sound
+            sound = sound & detach_provenance(inside).to(sound.device)
+        return done._replace(record=torch.where(sound, record, torch.nan)), sound
 
 
 def _moving(call: Call, constants: Sequence[Tensor], bound: Bound | None) -> list[Tensor]:

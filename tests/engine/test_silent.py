@@ -191,6 +191,22 @@ def test_s17_a_loss_that_is_no_number_is_pyros_warning_and_step():
     arms(make, drive=drive)
 
 
+def test_s17_values_that_carry_their_provenance():
+    """TraceGraph_ELBO wraps what a discrete latent makes; a wrapper that is not taken off would be a constant."""
+
+    def flips(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Normal(pyro.sample("which", dist.Bernoulli(0.5)), 1.0), obs=x)
+
+    def guess(x):
+        value = pyro.param("value", torch.tensor(-1.0)).expand(40)
+        p = pyro.param("p", torch.tensor(0.3), constraint=dist.constraints.unit_interval)
+        with pyro.plate("data", len(x)):
+            pyro.sample("which", dist.Bernoulli(p), infer={"baseline": {"baseline_value": value}})
+
+    arms(lambda: (flips, guess, adam(), TraceGraph_ELBO()))
+
+
 def test_s17_validation_is_the_users():
     """A value outside the support is no error where validation is off, and is one again where it is on."""
     times = X.abs() + 0.1
