@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ GRID = ["--guides", "MeanField,FullRank", "--seeds", "2", "--workers", "2", "--m
 OF_THE_CLOCK = ("environment", "cost", "gain_per_hour")
 CLOCK = ("seconds", "images_per_second")
 
+SHARES = {"svi": 0.4, "evaluate": 0.4, "compare": 0.2}  #: of the kills; svi is resumed by --resume
+
 Main = Callable[[list[str]], Any]
 
 
@@ -56,6 +59,9 @@ def life(main: Main, argv: list[str], where: Path, seconds: float | None) -> int
         except SystemExit as end:
             sys.stdout.flush()
             os._exit(end.code if isinstance(end.code, int) else 1)
+        except BaseException:  # nothing of the parent's work may go on in the child
+            traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
     until = None if seconds is None else time.monotonic() + seconds
     while True:
@@ -129,7 +135,7 @@ def kill(work: Work, kills: int, root: Path, moments: random.Random) -> int:
     expected, seconds = work.undisturbed(root / "whole")
     where, lost, done, ends = work.fresh(root / "killed"), 0, 0, 0
     while done < kills:
-        code = life(work.main, work.step(where), where, moments.uniform(0.02, max(0.4, seconds / 2)))
+        code = life(work.main, work.step(where), where, moments.uniform(0.02, max(0.4, seconds)))
         try:
             readable(where)
         except Exception as error:
@@ -168,7 +174,7 @@ def works(root: Path) -> list[Work]:
         return without_clock(json.loads((where / "c" / "comparison.json").read_text()))
 
     return [
-        Work("svi and --resume", svi.main, bare, train_or_resume, lambda where: numbers(where / "r")),
+        Work("svi", svi.main, bare, train_or_resume, lambda where: numbers(where / "r")),
         Work("evaluate", evaluate.main, trained, lambda _: ["r", *MEASURES], lambda where: numbers(where / "r")),
         Work("compare", compare.main, bare, lambda _: [*GRID, *OPTIONS], comparison),
     ]
@@ -181,11 +187,14 @@ def main() -> None:
         "--kills", type=int, default=200, help="in all: two fifths of svi, two of evaluate, one of compare"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--only", choices=[*SHARES], help="kill one kind of work")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         lost = 0
-        for work, share in zip(works(Path(name)), (0.4, 0.4, 0.2), strict=True):
-            lost += kill(work, round(share * given.kills), Path(name), random.Random(given.seed))
+        for work in works(Path(name)):
+            share = SHARES[work.name] if given.only is None else float(given.only == work.name)
+            if share:
+                lost += kill(work, round(share * given.kills), Path(name), random.Random(given.seed))
     sys.exit(f"{lost} lost" if lost else 0)
 
 

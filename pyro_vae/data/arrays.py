@@ -37,10 +37,13 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
             if not isinstance(loaded, np.ndarray):
                 raise ValueError("it is no array but a zip file, whose name must end in .npz")
         return ArrayFile(as_images(loaded, layout, str(path)))
-    with _damage(path), np.load(path, allow_pickle=False) as archive:
+    with _damage(path), open(path, "rb") as file:
+        archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("it is no zip file of arrays, and its name must end in .npy if it is one array")
         arrays = {name: archive[name] for name in _wanted(archive, path)}
+        if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+            raise ValueError(f"its member {strange[0]!r} is no array")
     if "x_train" not in arrays or "x_test" not in arrays:
         x, y = (next((arrays[key] for key in keys if key in arrays), None) for keys in (_IMAGES, _LABELS))
         if x is None:
