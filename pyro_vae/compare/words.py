@@ -54,14 +54,16 @@ def answers(found: Verdict, reports: Mapping[str, ArmReport], confidence: float,
     )
 
 
-def listed(names: Sequence[str], last: str = "and") -> str:
-    """Names in a sentence.
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence; between semicolons where they have commas of their own.
 
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
+    >>> listed(["a", "b", "c"]), listed(["IAF, lr=0.1", "IAF, lr=1"])
+    ('a, b and c', 'IAF, lr=0.1; IAF, lr=1')
     """
+    if any("," in name for name in names):
+        return _joined(names)
     names = [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED + 1 else list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _joined(parts: Sequence[str]) -> str:
@@ -91,7 +93,7 @@ def _which(found: Verdict, reports: Mapping[str, ArmReport], confidence: float) 
         return []
     if found.seeds == 1:
         elbos = {arm: reports[arm].figures["elbo"].value for arm in (leader, *found.against)}
-        order = [f"{arm} {figure(elbos[arm])}" for arm in sorted(elbos, key=lambda arm: -elbos[arm])]
+        order = [f"{arm} ({figure(elbos[arm])})" for arm in sorted(elbos, key=lambda arm: -elbos[arm])]
         lines.append(f"ELBO of this seed, in nats per image: {listed(order)}. Another seed may turn the order.")
     over = f"over {next(iter(found.against.values())).images:,} images" if found.against else ""
     if found.behind:
@@ -228,6 +230,6 @@ def _cost(reports: Mapping[str, ArmReport]) -> list[str]:
     first = next(iter(costs.values()))
     words = []
     for arm, cost in costs.items():
-        times = "" if cost is first or not first.hours else f" ({cost.hours / first.hours:.2g} times)"
-        words.append(f"{arm} {cost.hours:.2g}{times}")
+        times = "" if cost is first or not first.hours else f", {cost.hours / first.hours:.2g} times"
+        words.append(f"{arm} ({cost.hours:.2g}{times})")
     return [f"{first.unit.capitalize().replace('Gpu', 'GPU')}s of training, a run: {listed(words)}."]
