@@ -1,7 +1,7 @@
 """The inference gap, log p(x) - elbo, split into what the family lacks and what amortization loses."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pyro
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate, log_mean
+from pyro_vae.estimators.family import copies, each_with_its_own
 from pyro_vae.estimators.importance import unreliable
 from pyro_vae.estimators.sampling import NotDefined, Progress, images_at_once, require, silent
 from pyro_vae.estimators.scoring import require_log_joint
@@ -42,8 +43,20 @@ class LocalOptimization:
             raise ValueError(f"all must be positive and max_steps at least check_every: {self}")
 
 
-def log_weight(model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: int) -> Tensor:
-    """log p(x, z) - log q(z; lambda) at draws of q: ``(num_samples, N)``, nats, with its gradient in lambda."""
+Values = dict[str, Tensor]  #: lambda, and the networks where they are free; each with a row for each image
+
+
+def log_weight(
+    model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: int, networks: Values | None = None
+) -> Tensor:
+    """log p(x, z) - log q(z; lambda) at draws of q: ``(num_samples, N)``, nats, with its gradient in lambda.
+
+    Args:
+        networks: each image's own copy of the guide's networks, ``(N, ...)`` each; its gradient is taken, too.
+    """
+    if networks:
+        z, log_q = each_with_its_own(guide, networks, lam, num_samples)
+        return model.log_joint(x, z) - log_q
     q = guide.posterior(lam)
     if not q.has_rsample:
         name = type(guide).__name__
@@ -53,11 +66,19 @@ def log_weight(model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: 
 
 
 class Optimum(NamedTuple):
-    """The best lambda found for each image, ``(N, P)``, the steps it took, ``(N,)``, and whether it came to rest."""
+    """The best posterior found for each image.
+
+    Attributes:
+        lam: variational parameters ``(N, P)``, or what :func:`optimize_posterior` has found.
+        steps: that it took, ``(N,)``.
+        settled: whether it came to rest, ``(N,)``.
+        networks: each image's own networks, ``(N, ...)`` each, where they were free; otherwise empty.
+    """
 
     lam: Tensor
     steps: Tensor
     settled: Tensor
+    networks: Values = {}  # noqa: RUF012 (never changed)
 
 
 def optimize_posterior(
@@ -67,18 +88,21 @@ def optimize_posterior(
     settings: LocalOptimization = LocalOptimization(),
     seed: int = 0,
     progress: Progress = silent,
+    networks: Literal["frozen", "free"] = "frozen",
 ) -> Optimum:
-    r"""The family's best posterior for each image: Adam on lambda from ``guide.amortize(x)``, weights held fixed.
+    r"""The family's best posterior for each image: Adam on lambda from ``guide.amortize(x)``.
 
-    What ``posterior`` itself learned, such as the networks of a flow, stays; lambda alone moves. An image that is done
-    takes no further part, so that the cost is that of the images which still gain.
+    An image that is done takes no further part, so that the cost is that of the images which still gain.
 
     Args:
         x: images ``(N, *image_shape)``.
         seed: of the draws.
+        networks: "frozen", where what ``posterior`` itself has learned, such as the networks of a flow, stays, and
+            lambda alone moves; "free", where each image has its own copy of them, which moves too. The first is the
+            best that this guide could do with another encoder; the second is the family's best.
 
     Raises:
-        NotDefined: where the guide has no density.
+        NotDefined: where the guide has no density, or has no networks to free.
 
     References:
         Cremer, Li & Duvenaud 2018, Inference Suboptimality in Variational Autoencoders, section 4 and appendix.
@@ -90,28 +114,38 @@ def optimize_posterior(
         images = x[rows]
         require_log_joint(model, images, "the best posterior of the family", guide)
         with torch.no_grad():
-            first = guide.amortize(images)
+            first = {"lam": guide.amortize(images)}
         with seeded(own), pyro.validation_enabled(False):
+            if networks == "free":
+                first |= copies(guide, first["lam"])
             parts.append(_optimize(model, guide, images, first, settings))
-    return Optimum(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    steps, settled = (torch.cat(column) for column in ([p.steps for p in parts], [p.settled for p in parts]))
+    found = {name: torch.cat([part.networks[name] for part in parts]) for name in parts[0].networks}
+    return Optimum(torch.cat([part.lam for part in parts]), steps, settled, found)
 
 
-def _optimize(model: Model, guide: Guide, x: Tensor, first: Tensor, settings: LocalOptimization) -> Optimum:
+def _optimize(model: Model, guide: Guide, x: Tensor, first: Values, settings: LocalOptimization) -> Optimum:
     n = len(x)
-    best_lam, best = first.clone(), torch.full((n,), -torch.inf, device=x.device)
+    found, best = {name: value.clone() for name, value in first.items()}, torch.full((n,), -torch.inf, device=x.device)
     since, steps = torch.zeros(2, n, dtype=torch.long, device=x.device)
     active = torch.arange(n, device=x.device)
-    lam = first.clone().requires_grad_()
-    adam = torch.optim.Adam([lam], lr=settings.lr)
+    values = {name: value.clone().requires_grad_() for name, value in first.items()}
+    adam = torch.optim.Adam(values.values(), lr=settings.lr)
     for _ in range(settings.max_steps // settings.check_every):
         mean = torch.zeros(len(active), device=x.device)
         for _ in range(settings.check_every):
-            bound = log_weight(model, guide, x[active], lam, settings.num_samples).mean(0)
-            (lam.grad,) = torch.autograd.grad(-bound.sum(), lam)
+            lam, *_ = values.values()
+            own = {name: value for name, value in values.items() if name != "lam"}
+            bound = log_weight(model, guide, x[active], lam, settings.num_samples, own).mean(0)
+            gradients = torch.autograd.grad(-bound.sum(), list(values.values()))
+            for value, gradient in zip(values.values(), gradients, strict=True):
+                value.grad = gradient
             adam.step()
             mean += bound.detach() / settings.check_every
         gained = mean > best[active]
-        best_lam[active] = torch.where(gained[:, None], lam.detach(), best_lam[active])
+        for name, value in values.items():
+            better = gained.view(-1, *[1] * (value.dim() - 1))
+            found[name][active] = torch.where(better, value.detach(), found[name][active])
         best[active] = torch.where(gained, mean, best[active])
         since[active] = torch.where(gained, 0, since[active] + 1)
         steps[active] += settings.check_every
@@ -120,17 +154,17 @@ def _optimize(model: Model, guide: Guide, x: Tensor, first: Tensor, settings: Lo
             active = active[going]
             if not len(active):
                 break
-            lam, adam = _keep(lam, adam, going, settings.lr)
-    return Optimum(best_lam, steps, since >= settings.patience)
+            values, adam = _keep(values, adam, going, settings.lr)
+    return Optimum(found.pop("lam"), steps, since >= settings.patience, found)
 
 
-def _keep(lam: Tensor, adam: torch.optim.Adam, rows: Tensor, lr: float) -> tuple[Tensor, torch.optim.Adam]:
+def _keep(values: Values, adam: torch.optim.Adam, rows: Tensor, lr: float) -> tuple[Values, torch.optim.Adam]:
     """The remaining rows with their Adam moments; dropping rows is exact because Adam is elementwise."""
-    state = adam.state[lam]
-    lam = lam.detach()[rows].requires_grad_()
-    adam = torch.optim.Adam([lam], lr=lr)
-    adam.state[lam] = {k: v[rows] if v.dim() else v for k, v in state.items()}
-    return lam, adam
+    kept = {name: value.detach()[rows].requires_grad_() for name, value in values.items()}
+    fresh = torch.optim.Adam(kept.values(), lr=lr)
+    for name, value in kept.items():
+        fresh.state[value] = {k: v[rows] if v.dim() else v for k, v in adam.state[values[name]].items()}
+    return kept, fresh
 
 
 class LocalBounds(NamedTuple):
@@ -142,7 +176,13 @@ class LocalBounds(NamedTuple):
 
 @torch.no_grad()
 def bounds_at(
-    model: Model, guide: Guide, x: Tensor, lam: Tensor, num_samples: int = 1000, chunk: int = 50, seed: int = 0
+    model: Model,
+    guide: Guide,
+    x: Tensor,
+    lam: Tensor | Optimum,
+    num_samples: int = 1000,
+    chunk: int = 50,
+    seed: int = 0,
 ) -> LocalBounds:
     """The ELBO and the importance-weighted bound of ``guide.posterior(lam)`` for each image, by fresh draws.
 
@@ -151,7 +191,7 @@ def bounds_at(
 
     Args:
         x: images ``(N, *image_shape)``.
-        lam: variational parameters ``(N, P)``.
+        lam: variational parameters ``(N, P)``, or what :func:`optimize_posterior` has found.
         num_samples: draws of z for each image, K of the importance-weighted bound.
         chunk: draws scored at once.
 
@@ -160,12 +200,14 @@ def bounds_at(
     """
     require(guide, "the ELBO")
     log_weights = []
+    lam, networks = (lam.lam, lam.networks) if isinstance(lam, Optimum) else (lam, {})
     size = images_at_once(x, chunk)
     for part, own in batches(len(x), size, seed):
         require_log_joint(model, x[part], "the ELBO of q*", guide)
+        copied = {name: value[part] for name, value in networks.items()}
         with seeded(own), pyro.validation_enabled(False):
             draws = [
-                log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done)).double()
+                log_weight(model, guide, x[part], lam[part], min(chunk, num_samples - done), copied).double()
                 for done in range(0, num_samples, chunk)
             ]
         log_weights.append(torch.cat(draws))
