@@ -46,7 +46,7 @@ class Judgement(Metric):
         return {**asdict(self), **asdict(options.evidence)}
 
     def images(self, options: Options) -> int | None:
-        return self.count if options.images is None else min(self.count, options.images)
+        return min(count for count in (self.count, options.gap_images, options.images) if count is not None)
 
     def measure(self, task: Task) -> Finding:
         model, guide = task.run.model, task.run.guide
