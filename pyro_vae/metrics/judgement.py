@@ -75,6 +75,7 @@ class Judgement(Metric):
             faults.append(f"its scales are {abs(ratio):.0%} too {'narrow' if ratio < 0 else 'wide'} (in logarithms)")
         if found["correlation_error"].value > 0.1:
             faults.append(f"its correlations are off by {found['correlation_error'].value:.2f}")
-        why = f" {', and '.join(faults)}." if faults else " no moment of it is far off, so that its shape is."
+        listed = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
+        why = f" {listed}." if faults else " no moment of it is far off, so that its shape is."
         missed = f"(KL(p || q) = {found['kl_to_q'].value:.2f} nats)"
         return [f"q's 90 % regions hold {mass:.0%} of the true posterior {missed}:{why}"]

@@ -14,13 +14,34 @@ from pyro_vae.metrics import Options
 
 def found(metric, error=0.1, samples=2000, estimator="", **values):
     estimates = {name: Estimate(value, error, estimator, samples, 100) for name, value in values.items()}
-    source = "simulated" if metric == "calibration" else "test"
+    source = "simulated" if metric in ("calibration", "ranks") else "test"
     return {source: {metric: Entry({}, 0.0, estimates, None)}}
 
 
 def gap(inference, approximation, amortization, settled=1.0):
     parts = {"approximation_gap": approximation, "amortization_gap": amortization}
     return found("gap", inference_gap=inference, **parts, settled=settled)
+
+
+def judged(mass=0.9, mean=0.0, ratio=0.0, correlation=0.0, c2st=0.5):
+    values = {"coverage_90": abs(mass - 0.9), "mass_90": mass, "c2st": c2st, "kl_to_q": 1.5}
+    errors = {"mean_error": mean, "log_scale_ratio": ratio, "correlation_error": correlation}
+    return found("judgement", **values, **errors)
+
+
+def ranked(plain, knowing, coverage=0.9):
+    p_values = {"dimensions_p": plain, "densities_p": plain, "tarp_p": knowing, "quantities_p": knowing}
+    return found("ranks", **p_values, expected_coverage_90=coverage)
+
+
+def predicted(p, rough):
+    names = ("mean", "spread")
+    return found(
+        "predictive",
+        prior_predictive_p=p,
+        prior_unusual_roughness=rough,
+        **dict.fromkeys([f"prior_unusual_{n}" for n in names], 0.1),
+    )
 
 
 both = found("importance", unreliable=0.9)
@@ -47,6 +68,25 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         ),
         (found("calibration", calibration=0.001), "not calibrated .p = 0.001."),
         (found("calibration", calibration=0.5), "no error of the posterior's calibration is shown"),
+        (judged(), "cannot be told from the true posterior"),
+        (judged(0.3, ratio=-0.69, c2st=0.7), "hold 30% of the true .* 1.50 nats.: its scales are 69% too narrow"),
+        (
+            judged(0.6, mean=1.5, correlation=0.3),
+            "off by 1.5 posterior .* deviations and its correlations are off by 0.30",
+        ),
+        (judged(0.8, c2st=0.6), "no moment of it is far off"),
+        (ranked(0.5, 0.5), "ranks, coverage and TARP show no error of q"),
+        (ranked(0.5, 1e-9), "q does not use all that the image says of z"),
+        (ranked(1e-9, 1e-9, 0.4), "for 40% of simulated images: q is overconfident"),
+        (ranked(1e-9, 1e-9, 0.97), "for 97% of simulated images: q is too wide"),
+        (found("ranks", dimensions_p=1e-9, tarp_p=0.5, quantities_p=0.5), "a test fails"),
+        (predicted(0.5, 0.1), "the model's images are like the data"),
+        (predicted(1e-9, 0.4), "most in roughness: 40% of test images"),
+        (
+            found("free_gap", networks_gain=0.6, approximation_gap_free=0.9),
+            "gains 0.60 nats: the family itself loses 0.90",
+        ),
+        (found("free_gap", networks_gain=0.1, approximation_gap_free=0.9), "the split of the gap holds for the family"),
     ],
 )
 def test_each_metric_has_its_sentences(measured, words):
@@ -72,6 +112,7 @@ def test_overfitting_is_said_where_it_is_beyond_its_error():
 
 
 def test_what_is_unremarkable_or_unknown_is_not_said():
+    assert sentences(found("free_gap", networks_gain=0.0, approximation_gap_free=0.9)) == []
     assert sentences(found("units", collapsed=0.0, active_units=3.0, active_directions=3.0)) == []
     assert sentences(found("mmd", mmd=3.0)) == []
     assert sentences(found("of_another_package", mmd=3.0)) == []
