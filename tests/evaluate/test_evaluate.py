@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 import pyro_vae
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
-from pyro_vae.estimators import Annealing, Estimate, Evidence, GaussianFit, LocalOptimization, Search, elbo, iwae
+from pyro_vae.estimators import Annealing, Draws, Estimate, Evidence, GaussianFit, LocalOptimization, Search, elbo, iwae
 from pyro_vae.evaluate import evaluate, main
 from pyro_vae.metrics import OWN, Options
 from pyro_vae.seeds import batch_seed
@@ -40,6 +41,14 @@ QUICK = Options(
     gradient_images=10,
     gradient_repeats=6,
 )
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    """What draws of the true posterior are worth is tested where they are made; here a few of them do."""
+    for metric in ("judgement", "planes"):
+        few = partial(Draws, chains=8, most_moves=4)
+        monkeypatch.setattr(f"pyro_vae.metrics.{metric}.Draws", few)
 
 
 @pytest.fixture(scope="module")
