@@ -44,11 +44,12 @@ QUICK = Options(
 
 
 @pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
+def _few_draws():
     """What draws of the true posterior are worth is tested where they are made; here a few of them do."""
-    for metric in ("judgement", "planes"):
-        few = partial(Draws, chains=8, most_moves=4)
-        monkeypatch.setattr(f"pyro_vae.metrics.{metric}.Draws", few)
+    with pytest.MonkeyPatch.context() as patch:
+        for metric in ("judgement", "planes"):
+            patch.setattr(f"pyro_vae.metrics.{metric}.Draws", partial(Draws, chains=8, most_moves=4))
+        yield
 
 
 @pytest.fixture(scope="module")
