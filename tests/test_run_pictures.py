@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+import pyro_vae.run_pictures as run_pictures_module
 from pyro_vae import plugs, run_pictures
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.pictures import figure_bytes
@@ -83,3 +84,14 @@ def test_one_of_an_installed_package_is_drawn_and_changes_no_other(train, monkey
 
 
 NOISE = replace(OWN["latent"], name="noise", draw=noisy)
+
+
+def test_large_images_are_shown_smaller_and_others_as_they_are():
+    large = torch.linspace(0, 1, 2 * 3 * 1000 * 600).view(2, 3, 1000, 600)
+    small = run_pictures_module._small(large)
+    assert small.shape == (2, 3, 250, 150)
+    torch.testing.assert_close(small.mean((2, 3)), large.mean((2, 3)))
+    assert run_pictures_module._small(large.view(1, 2, 3, 1000, 600)).shape == (1, 2, 3, 250, 150)
+    assert run_pictures_module._small(torch.rand(1, 1, 2000, 1)).shape == (1, 1, 250, 1)
+    as_it_is = torch.rand(2, 1, 256, 256)
+    assert run_pictures_module._small(as_it_is) is as_it_is
