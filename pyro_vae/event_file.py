@@ -11,8 +11,6 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from pyro_vae.files import make_folder
-
 _number = count()  # of the files of this process
 
 
@@ -20,7 +18,7 @@ class EventFile:
     """Appends summaries to a file of its own in a folder; nothing is written, and no file made, before :meth:`flush`.
 
     Args:
-        folder: where; it is made if it does not exist.
+        folder: where; it exists when events are written.
         purge_step: readers drop the events of earlier files from this step on.
     """
 
@@ -45,11 +43,9 @@ class EventFile:
 
         Raises:
             OSError: if the file cannot be written.
-            InputError: if its folder is a symbolic link.
         """
         if not self.waiting.getvalue():
             return
-        make_folder(self.path.parent)
         with open(self.path, "ab" if self.begun else "xb") as file:
             file.write(self.waiting.getvalue())
         self.begun, self.waiting = True, io.BytesIO()

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.utils.tensorboard.summary import hparams, image, scalar, text
 
 from pyro_vae.event_file import EventFile
+from pyro_vae.files import make_folder
 from pyro_vae.origin import WITHOUT_EFFECT
 from pyro_vae.trace import SPLITS, TraceRow
 
@@ -34,7 +35,7 @@ class Events:
 
     def __init__(self, path: Path, config_text: str, last_step: int | None = None):
         purge = None if last_step is None else last_step + 1
-        self.run = EventFile(path, purge)
+        self.path, self.run = path, EventFile(path, purge)
         self.splits = {split: EventFile(path / split, purge) for split in SPLITS}
         self.pictured = 0
         experiment, start, self.end = hparams(options(config_text), {RESULT: 0.0})
@@ -67,7 +68,10 @@ class Events:
 
         Raises:
             OSError: if a file cannot be written.
+            InputError: if the folder of a split is a symbolic link.
         """
+        for split in self.splits:
+            make_folder(self.path / split)
         for file in (self.run, *self.splits.values()):
             file.flush()
 

@@ -19,6 +19,7 @@ from pyro_vae.files import append_to
 from pyro_vae.metrics import Metric, Options
 from pyro_vae.options import settings_from
 from pyro_vae.runs import RunFolder
+from pyro_vae.training.session import places
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
     where = str(trial.path / "config.yaml")
     saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto", tracker=None).text
     wanted = settings_from(trial.text, trust=True, device="auto", tracker=None)
+    settled = places(wanted.config)
     if wanted.config.likelihood is None:
-        wanted = settings_from(wanted.text, trust=True, likelihood=likelihood)
+        settled["likelihood"] = likelihood
+    wanted = settings_from(wanted.text, trust=True, **settled)
     if saved != wanted.text:
         other = sorted({line.strip() for line in set(saved.splitlines()) ^ set(wanted.text.splitlines())})
         raise InputError(f"{trial.path} was trained with other options ({'; '.join(other)}): choose another --out")

@@ -67,9 +67,7 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
         where = config.data, config.data_root, config.validation, config.layout
         data = workers.in_turn(lambda: load_data(*where, None if quiet or not workers.main else on_stderr))
         # config.yaml has the final values of options that depend on the data or on the working directory.
-        settled: dict[str, Any] = {} if config.data in data_sets() else {"data": str(Path(config.data).resolve())}
-        if config.data_root is not None:
-            settled["data_root"] = str(config.data_root.resolve())
+        settled = places(config)
         if config.likelihood is None:
             settled["likelihood"] = data.likelihood
         settings = settings_from(settings.text, trust=True, **settled)
@@ -80,6 +78,14 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
             folder = workers.on_main(lambda: take(config.out or numbered(Path("runs"), run_name(config)), text, held))
             with _says_how_to_resume(folder, workers):
                 yield open_session(prepared, folder, quiet, origin)
+
+
+def places(config: Config) -> dict[str, Any]:
+    """The data and the folder of data as ``config.yaml`` has them: as whole paths, which hold in any working folder."""
+    found: dict[str, Any] = {} if config.data in data_sets() else {"data": str(Path(config.data).resolve())}
+    if config.data_root is not None:
+        found["data_root"] = str(config.data_root.resolve())
+    return found
 
 
 @contextmanager

@@ -1,10 +1,17 @@
 """compare's exit code tells that runs failed, and that too much was asked for."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from pyro_vae.cli import run_command
 from pyro_vae.compare import command
+from pyro_vae.compare.grid import Trial
+from pyro_vae.compare.work import same_run
 from pyro_vae.errors import InputError
+from pyro_vae.lifecycle import complete
+from pyro_vae.options import settings_from, settings_of
 
 WORDS = ["--guides", "MeanField,FullRank", "--data", "digits"]
 
@@ -30,3 +37,15 @@ def test_more_runs_than_a_comparison_has_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="these lists make 79202 arms"):
         command.main([*WORDS, "--latent-dim", many, "--batch-size", many, "--out", str(tmp_path / "c")])
     assert not (tmp_path / "c").exists()
+
+
+def test_a_comparison_on_a_file_named_from_the_working_folder_goes_on(tmp_path, monkeypatch):
+    """config.yaml has the whole path of the file, and the command line does not."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((40, 4, 4), np.float32))
+    monkeypatch.chdir(tmp_path)
+    text = settings_of({"data": "x.npy", "epochs": 1, "final_samples": 2, "engine": "eager", "device": "cpu"}).text
+    trial = Trial("a", 0, tmp_path / "r", text, "cpu")
+    complete(trial.path, settings_from(text, trust=True), quiet=True)
+    same_run(trial, "Gaussian")
+    with pytest.raises(InputError, match=r"other options \(epochs: 1; epochs: 2\)"):
+        same_run(replace(trial, text=text.replace("epochs: 1", "epochs: 2")), "Gaussian")

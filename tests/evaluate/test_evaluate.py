@@ -269,7 +269,15 @@ def test_bad_input_is_one_clear_line(run, tmp_path):
     assert "(1, 8, 9)" in line_of([run, "--against", tmp_path / "wide.npy"])
     np.save(tmp_path / "bright.npy", 9 * np.random.default_rng(0).random((50, 8, 8)))
     assert "scale them alike" in line_of([run, "--against", tmp_path / "bright.npy"])
-    assert "two images" in line_of([run, "--images", "1", "--only", "units"])
+
+
+def test_what_one_image_does_not_define_is_no_error(run):
+    """Such as a test set of one image has; the other metrics are measured."""
+    main([str(run), "--images", "1", "--only", "elbo,units,aggregate", "--train", "false", "--device", "cpu"])
+    measured = found(run)["test"]
+    assert "two images" in measured["units"]["not_defined"]
+    assert "two images" in measured["aggregate"]["not_defined"]
+    assert measured["elbo"]["figures"]["elbo"]["images"] == 1
 
 
 def test_a_run_without_checkpoint_or_code_is_one_clear_line(run):
