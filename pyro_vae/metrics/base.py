@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
+from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.estimators.sampling import Progress
 from pyro_vae.metrics.options import Options
@@ -154,3 +155,14 @@ class Metric(ABC):
             found: all estimates on test images and on simulated ones, by name.
         """
         return []
+
+
+def require_at_least(metric: Metric, **least: int) -> None:
+    """Refuse options of a metric's own that are too small, in its ``__post_init__``.
+
+    Raises:
+        InputError: names the option.
+    """
+    for option, smallest in least.items():
+        if (value := getattr(metric, option)) < smallest:
+            raise InputError(f"--{metric.name}.{option} is at least {smallest}, not {value}")

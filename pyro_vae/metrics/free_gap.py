@@ -9,7 +9,7 @@ import torch
 from pyro_vae.estimators import Estimate, bounds_at, optimize_posterior, split_gap
 from pyro_vae.estimators.family import has_networks
 from pyro_vae.estimators.sampling import require
-from pyro_vae.metrics.base import Finding, Metric, Task
+from pyro_vae.metrics.base import Finding, Metric, Task, require_at_least
 from pyro_vae.metrics.options import Options
 
 
@@ -35,6 +35,9 @@ class FreeGap(Metric):
     count: int = 10
     num_samples: int = 32
     max_steps: int = 2000
+
+    def __post_init__(self) -> None:
+        require_at_least(self, count=1, num_samples=1, max_steps=1)
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {**asdict(options.local), **asdict(self), "best_samples": options.best_samples}

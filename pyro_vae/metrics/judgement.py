@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.estimators import Draws, Estimate, judge, posterior
 from pyro_vae.estimators.sampling import require
-from pyro_vae.metrics.base import Compared, Finding, Metric, Task
+from pyro_vae.metrics.base import Compared, Finding, Metric, Task, require_at_least
 from pyro_vae.metrics.options import Options
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class Judgement(Metric):
     count: int = 25
     draws: int = 1000
     effective: int = 500
+
+    def __post_init__(self) -> None:
+        require_at_least(self, count=1, draws=2, effective=1)
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {**asdict(self), **asdict(options.evidence)}

@@ -8,7 +8,7 @@ import torch
 
 from pyro_vae.estimators import Draws, Estimate, planes, posterior
 from pyro_vae.estimators.sampling import NotDefined, posterior_draws
-from pyro_vae.metrics.base import Finding, Metric, Task
+from pyro_vae.metrics.base import Finding, Metric, Task, require_at_least
 from pyro_vae.metrics.options import Options
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class Planes(Metric):
 
     count: int = 6
     draws: int = 1000
+
+    def __post_init__(self) -> None:
+        require_at_least(self, count=1, draws=10)
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {**asdict(self), **asdict(options.evidence)}

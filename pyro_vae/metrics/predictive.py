@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyro_vae.estimators import Estimate, PredictiveCheck, posterior_check, prior_check
 from pyro_vae.estimators.predictive import QUANTITIES, TAIL
 from pyro_vae.estimators.uniformity import rank_test
-from pyro_vae.metrics.base import Finding, Metric, Task
+from pyro_vae.metrics.base import Finding, Metric, Task, require_at_least
 from pyro_vae.metrics.options import Options
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Predictive(Metric):
 
     count: int = 200
     draws: int = 99
+
+    def __post_init__(self) -> None:
+        require_at_least(self, count=1, draws=1)
 
     def images(self, options: Options) -> int | None:
         return self.count if options.images is None else min(self.count, options.images)

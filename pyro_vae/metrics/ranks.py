@@ -21,7 +21,7 @@ from pyro_vae.estimators import (
 )
 from pyro_vae.estimators.ranks import Quantity
 from pyro_vae.estimators.uniformity import rank_test
-from pyro_vae.metrics.base import Finding, Metric, Task
+from pyro_vae.metrics.base import Finding, Metric, Task, require_at_least
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,6 +52,9 @@ class Ranks(Metric):
     simulations: int = 500
     draws: int = 199
     quantity: str = ""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, simulations=10, draws=1)
 
     def measure(self, task: Task) -> Finding:
         model, guide = task.run.model, task.run.guide

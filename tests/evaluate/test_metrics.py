@@ -272,3 +272,12 @@ def test_help_has_a_line_for_each(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     for name, metric in OWN.items():
         assert f"{name} {headline(metric)}" in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "least"),
+    [("judgement.count", 1), ("planes.draws", 10), ("ranks.simulations", 10), ("predictive.count", 1)],
+)
+def test_an_own_option_that_is_too_small_is_one_line(option, least, tmp_path):
+    with pytest.raises(InputError, match=f"--{option} is at least {least}, not 0"):
+        main([str(tmp_path), f"--{option}", "0"])
