@@ -31,6 +31,8 @@ def build(
         num_classes: the number of labels; unused by a model that ignores them.
         num_images: the number of training images; None if weights are loaded later.
     """
+    if config.program is not None:
+        return _own_pair(config.program, config.seed, image_shape, num_images)
     assert config.likelihood is not None, "the likelihood is settled when the data are known"
     with forked():
         torch.manual_seed(random_seed(config.seed, "prior"))
@@ -54,6 +56,22 @@ def build(
     return model, guide
 
 
+def _own_pair(program: str, seed: int, image_shape: Shape, num_images: int | None) -> tuple[Model, Guide]:
+    from pyro_vae.programs import named_pair  # whose imports --help does not need
+
+    with forked():
+        torch.manual_seed(random_seed(seed, "program"))
+        model, guide = named_pair(program, image_shape)
+    if num_images is not None:
+        model.set_num_images(num_images)
+    return model, guide
+
+
+def needs_likelihood(config: Config) -> bool:
+    """Whether the likelihood is still to be chosen, to suit the data."""
+    return config.likelihood is None and config.program is None
+
+
 def likelihood_of(model: Model) -> Likelihood | None:
     """The model's likelihood; None for the user's own model without one."""
     likelihood = getattr(model, "likelihood", None)
@@ -62,6 +80,10 @@ def likelihood_of(model: Model) -> Likelihood | None:
 
 def sees_binary(config: Config, model: Model) -> bool:
     """Whether the likelihood sees zeros and ones drawn from gray values."""
+    return config.binarize == "dynamic" or (config.binarize == "auto" and observes_binary(model))
+
+
+def observes_binary(model: Model) -> bool:
+    """Whether what the model observes is zeros and ones."""
     likelihood = likelihood_of(model)
-    binary = likelihood is not None and likelihood.binary
-    return config.binarize == "dynamic" or (config.binarize == "auto" and binary)
+    return likelihood.binary if likelihood is not None else bool(getattr(model, "sees_binary", False))

@@ -1,5 +1,6 @@
 """The options of a run: one dataclass, whose types make the flags of the command (:mod:`pyro_vae.options`)."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ class Config:
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
             each seed; by default all of them.
         labelled_batch_size: images with a label that join each minibatch if some labels are hidden.
+        program: MODULE:NAME of your own Pyro pair of model and guide; called without arguments, it gives (model, guide)
+            or an object with both methods, in the place of model, decoder, likelihood, prior, encoder and guide.
         model: the generative story.
         decoder: the network from z to the likelihood's parameters.
         likelihood: p(x|z); by default it suits the data.
@@ -76,6 +79,7 @@ class Config:
     binarize: Literal["auto", "dynamic", "none"] = "auto"
     labels: int | None = None
     labelled_batch_size: int = 20
+    program: str | None = None
     model: Callable[[Decoder, Likelihood, Prior], Model] = models.VAE
     decoder: Callable[[int, Shape], Decoder] = models.MLPDecoder
     likelihood: Callable[[Shape], Likelihood] | None = None
@@ -128,10 +132,22 @@ class Config:
         lr_schedule(self.lr_schedule)  # raises where there is none
         if self.tracker is not None:
             tracker_class(self.tracker)
+        if self.program is not None:
+            self._check_program(self.program)
         for option, kind in KINDS.items():
             factory = getattr(self, option)
             if factory is not None:
                 check_kind(option, kind, class_of(factory))
+
+    def _check_program(self, program: str) -> None:
+        if not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", program):
+            raise InputError(f"--program is MODULE:NAME, such as my_module:make, and not {program!r}")
+        for name in ("model", "decoder", "likelihood", "prior", "encoder", "guide", "latent_dim", "labels"):
+            given, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+            if (class_of(given) if callable(given) else given) is not default and given != default:
+                raise InputError(
+                    f"--program {program} has its own model and guide: leave out --{name.replace('_', '-')}"
+                )
 
 
 KINDS: dict[str, type] = {

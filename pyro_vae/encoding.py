@@ -17,6 +17,7 @@ from torch.distributions import Distribution
 from guides import Guide
 from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.build import likelihood_of, sees_binary
+from pyro_vae.data import images_of
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
@@ -44,8 +45,8 @@ def features(
 
     Args:
         run: a run folder, or the result of :func:`pyro_vae.load`.
-        x: images ``(N, *image_shape)``, a tensor or an array: stored as the training images were, or floating-point
-            pixels on the scale that training saw.
+        x: images ``(N, *image_shape)``, a tensor, an array or other data in memory, as for :func:`pyro_vae.train`:
+            stored as the training images were, or floating-point pixels on the scale that training saw.
         statistic: "mean", "std" or "samples".
         num_samples: samples of z for each image; by default 1 for "samples", 256 to estimate a moment.
         posterior: "amortized", the guide's q(z|x); "optimised", its family's best q for each image; "exact", p(z|x)
@@ -94,7 +95,8 @@ class Source:
         """
         part = self.images[rows]
         part = part.detach() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
-        x = part.to(torch.float32) / self.divisor
+        x = part.to(torch.float32)
+        x = x if self.divisor == 1 else x / self.divisor
         if not x.isfinite().all():
             raise InputError("x holds NaN or infinite values")
         least, most = x.min().item(), x.max().item()
@@ -113,7 +115,7 @@ def _of_run(x: Any, run: Run) -> Source:
     Raises:
         InputError: if the scale of their numbers is unknown.
     """
-    images = x if isinstance(x, Tensor) else np.asarray(x)
+    images = images_of(x, tuple(run.model.image_shape))
     kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
     likelihood, stored = likelihood_of(run.model), run.stored
     bounds = (-math.inf, math.inf) if likelihood is None or likelihood.pixel_range is None else likelihood.pixel_range

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
+from pyro_vae.data import MEMORY, InMemory, is_in_memory
 from pyro_vae.errors import speaking_python
 from pyro_vae.options import Settings, settings_from, settings_of
 from pyro_vae.plain import plain
@@ -24,7 +25,9 @@ def train(
         trust: the file ``config`` may name any code, which runs (SECURITY.md).
         config: a file of options that the others override.
         options: the fields of :class:`~pyro_vae.config.Config`. A class is given by its name, by its import path, or
-            as ``{"class_path": ..., "init_args": {...}}``.
+            as ``{"class_path": ..., "init_args": {...}}``. ``data`` may be the data themselves: an array, a tensor, a
+            data frame, images and labels, a torch data set or its loader (:mod:`pyro_vae.data.memory`). The run keeps
+            their fingerprint and not themselves.
 
     Returns:
         The model, the guide, the configuration and the folder, with the best weights.
@@ -34,7 +37,14 @@ def train(
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
-    return _trained(settings_of({**({} if config is None else {"config": config}), **options}, trust), quiet)
+    plain, given = _apart({**({} if config is None else {"config": config}), **options})
+    return _trained(settings_of(plain, trust), quiet, given)
+
+
+def _apart(options: dict[str, Any]) -> tuple[dict[str, Any], InMemory | None]:
+    """Options that can be written down, and the data where they are in memory."""
+    data = options.get("data")
+    return ({**options, "data": MEMORY}, data) if is_in_memory(data) else (options, None)
 
 
 @speaking_python()
@@ -45,6 +55,7 @@ def resume(
     device: str | None = None,
     quiet: bool = False,
     trust: bool = False,
+    data: InMemory | None = None,
 ) -> Run:
     """Resume a run where it stopped; the result is bitwise that of an uninterrupted run.
 
@@ -57,13 +68,15 @@ def resume(
         device: by default the run's own.
         quiet: as for :func:`train`.
         trust: as for :func:`pyro_vae.load`.
+        data: of a run whose data are in memory; they must be those that it began with.
 
     Raises:
-        InputError: if the folder is no run, is damaged, or already has more epochs.
+        InputError: if the folder is no run, is damaged, its data are others or are not given, or it already has more
+            epochs.
     """
     changes = {"--epochs": epochs, "--device": device}
     words = [word for option, value in changes.items() if value is not None for word in (option, str(plain(value)))]
-    return _resumed(Path(folder), words, quiet, trust)
+    return _resumed(Path(folder), words, quiet, trust, data)
 
 
 @speaking_python()
@@ -83,26 +96,29 @@ def train_or_resume(
     Raises:
         InputError: as :func:`train` and :func:`resume` do.
     """
-    return load(complete(Path(folder), settings_of(dict(options)), quiet, trust).path, trust=trust)
+    plain, given = _apart(dict(options))
+    return load(complete(Path(folder), settings_of(plain), quiet, trust, given).path, trust=trust)
 
 
-def complete(folder: Path, settings: Settings, quiet: bool = False, trust: bool = False) -> RunFolder:
+def complete(
+    folder: Path, settings: Settings, quiet: bool = False, trust: bool = False, given: InMemory | None = None
+) -> RunFolder:
     """:func:`train_or_resume` from settings."""
     run = RunFolder(folder)
     if not (folder / "config.yaml").exists():
-        _trained(settings_from(settings.text, trust=True, out=str(folder)), quiet)
+        _trained(settings_from(settings.text, trust=True, out=str(folder)), quiet, given)
     elif not run.read_metrics().get("finished"):
-        _resumed(folder, (), quiet, trust)
+        _resumed(folder, (), quiet, trust, given)
     return run
 
 
-def _trained(settings: Settings, quiet: bool) -> Run:
-    with begin(settings, quiet) as session:
+def _trained(settings: Settings, quiet: bool, given: InMemory | None = None) -> Run:
+    with begin(settings, quiet, given) as session:
         fit(*session)
     return load(session.recorder.folder.path, trust=True)
 
 
-def _resumed(folder: Path, changes: Sequence[str], quiet: bool = False, trust: bool = False) -> Run:
-    with reopen(folder, changes, quiet, trust) as session:
+def _resumed(folder: Path, changes: Sequence[str], quiet: bool, trust: bool, given: InMemory | None = None) -> Run:
+    with reopen(folder, changes, quiet, trust, given) as session:
         fit(*session)
     return load(folder, trust=trust)

@@ -12,6 +12,8 @@ def run_name(config: Config) -> str:
     >>> run_name(Config())
     'digits-MeanField'
     """
+    if config.program is not None:
+        return f"{Path(config.data).resolve().stem}-{config.program.rpartition(':')[2]}"
     default = Config()
 
     def chosen(option: str) -> list[str]:

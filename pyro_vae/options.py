@@ -24,7 +24,7 @@ from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
 from pyro_vae.plugs import installed
 from pyro_vae.trackers import trackers
-from pyro_vae.trust import check_names, check_places, concrete, own_names
+from pyro_vae.trust import PROGRAM, check_names, check_places, concrete, own_names
 from pyro_vae.yaml_table import MAX_LETTERS, read_table
 
 
@@ -138,7 +138,7 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
         check_places(table, file, trust, list(given))
     beneath = _in_one_line(lambda: parser.parse_object(table), parser)
     namespace = _in_one_line(lambda: parser.parse_object(plain(given), beneath), parser)
-    _own(namespace, [table], own_names({k: v for k, v in given.items() if k in KINDS}))
+    _own(namespace, [table], own_names({k: v for k, v in given.items() if k in (*KINDS, PROGRAM)}))
     if given.get("data_root") is not None:
         remember_folder(Path(given["data_root"]))
     return settle(parser, namespace)
@@ -170,7 +170,7 @@ def _own(namespace: Namespace, tables: Iterable[Mapping[str, Any]], typed: Colle
     if not all(option in namespace for option in KINDS):
         return  # a command without options of classes
     check_kinds(namespace)
-    chosen = {option: _plain(namespace[option]) for option in KINDS}
+    chosen = {option: _plain(namespace[option]) for option in (*KINDS, PROGRAM)}
     by_files = set().union(*(own_names(table) for table in tables))
     remember(name for name in own_names(chosen) if name not in by_files or name in typed)
 
@@ -194,9 +194,9 @@ def _class_paths(words: Sequence[str]) -> set[str]:
     of_class = False
     for word in words:
         if word.startswith("--"):
-            of_class = word[2:].partition("=")[0].partition(".")[0] in KINDS
+            of_class = word[2:].partition("=")[0].partition(".")[0] in (*KINDS, PROGRAM)
         if of_class:
-            found |= set(re.findall(r"[^\W\d]\w*(?:\.\w+)+", word.removeprefix("--")))
+            found |= {n.replace(":", ".") for n in re.findall(r"[^\W\d]\w*(?:[.:]\w+)+", word.removeprefix("--"))}
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypedDict
 
 from guides import Encoder, Guide
 from pyro_vae.data.layout import Layout
+from pyro_vae.data.memory import InMemory
 from pyro_vae.engine import EngineName
 from pyro_vae.engine.precision import Precision
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
@@ -22,13 +23,14 @@ class RunOptions(TypedDict, total=False):
     A class is given by its name, by its import path, as ``{"class_path": ..., "init_args": {...}}``, or itself.
     """
 
-    data: str
+    data: str | InMemory
     data_root: Path | str | None
     validation: int | None
     layout: Layout
     binarize: Literal["auto", "dynamic", "none"]
     labels: int | None
     labelled_batch_size: int
+    program: str | None
     model: Named | type[Model]
     decoder: Named | type[Decoder]
     likelihood: Named | type[Likelihood] | None

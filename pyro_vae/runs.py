@@ -70,7 +70,7 @@ def about(run: Run) -> dict[str, str]:
         "data": run.config.data,
         "model": type(run.model).__name__,
         "guide": type(run.guide).__name__,
-        "latent_dim": str(run.config.latent_dim),
+        "latent_dim": str(run.model.latent_dim),
         "test ELBO": good,
         "folder": str(run.folder.path),
     }

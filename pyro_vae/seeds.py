@@ -9,7 +9,7 @@ import torch
 from pyro_vae.defaults import torch_defaults
 
 #: the streams of random numbers of a run
-STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior")
+STREAMS = ("decoder", "encoder", "guide", "order", "binarize", "sample", "labels", "prior", "program")
 
 
 def random_seed(seed: int, stream: str, epoch: int = 0, rank: int = 0) -> int:

@@ -17,6 +17,7 @@ from pyro_vae.plugs import can_be_chosen, installed
 
 #: by module: a class from elsewhere is not this project's, whatever its name
 _PROJECT = ("guides.", "pyro_vae.")
+PROGRAM = "program"  #: the option that names a function, as MODULE:NAME
 ALLOW = "if the code is yours or you trust it, add --trust (trust=True in Python)"
 
 
@@ -56,7 +57,9 @@ def named(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for option, value in table.items():
         if "." in option or option == "config":
             raise InputError(f"the key {option!r} has no place in a file of options: write its value as a table")
-        if option in KINDS and isinstance(value, str):
+        if option == PROGRAM and isinstance(value, str):
+            yield option, value.replace(":", ".")
+        elif option in KINDS and isinstance(value, str):
             yield option, value
         elif not isinstance(value, str):
             yield from ((option, name) for name in _below(value))

@@ -30,8 +30,10 @@ PACKAGES = (
 )
 
 USER_CODE = """
+import numpy as np
 import pyro_vae
 import guides
+import torch
 from guides import GUIDES, IAF, Guide, MeanField, MLPEncoder
 from pyro_vae.models import PRIORS, Gaussian, MixturePrior, Prior
 from pyro_vae.models.priors import StandardNormal
@@ -49,6 +51,21 @@ own = pyro_vae.train(guide=MeanField, decoder={"class_path": "MLPDecoder", "init
 again = pyro_vae.load("runs/iaf")
 log_joint = again.model.log_joint
 z = pyro_vae.features(again, [[0.0]], "mean")
+
+
+def program(x: torch.Tensor) -> None: ...
+
+
+pair = pyro_vae.wrap(program, program)
+model, own_guide = pair
+found = pair.evaluate(torch.ones(3, 2), metrics=["elbo"], quiet=True)
+value: float = found["elbo"].value
+bounds: list[float] = pair.train(np.ones((3, 2)), epochs=1)
+in_memory = pyro_vae.train(data=np.ones((30, 4, 4)), program="my_module:make")
+later = pyro_vae.resume("runs/iaf", data=torch.ones(30, 4, 4))
+pyro_vae.wrap(program)  # error
+pair.evaluate()  # error
+pyro_vae.train(data=3)  # error
 pyro_vae.train(gide="IAF")  # error
 pyro_vae.train(latent_dim="five")  # error
 pyro_vae.train(engine="fast")  # error
@@ -105,7 +122,7 @@ def test_options_of_train_are_the_fields_of_config():
 
 def test_plain_options_have_the_types_of_config():
     config, options = typing.get_type_hints(Config), typing.get_type_hints(RunOptions)
-    paths = {"data_root", "out"}  # a string will do from Python
+    paths = {"data_root", "out", "data"}  # from Python a string will do, or the data themselves
     plain = [name for name in config if "Callable" not in str(config[name]) and name not in paths]
     assert {name: options[name] for name in plain} == {name: config[name] for name in plain}
 

@@ -42,7 +42,9 @@ class Choice(NamedTuple):
         return words
 
     def label(self) -> str:
-        """The name of the choice: a class by its name, any other value with its option."""
+        """The name of the choice: a class or a program by its name, any other value with its option."""
+        if self.option == "program":
+            return self.value.rpartition(":")[2]
         if re.match(r"[A-Za-z_][\w.]*(\(.*\))?$", self.value) and "." not in self.option:
             path, bracket, rest = self.value.partition("(")
             return path.rpartition(".")[2] + bracket + rest

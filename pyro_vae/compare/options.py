@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
+from pyro_vae.build import needs_likelihood
 from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.grid import MOST, Arm, Trial, expand, find_arm
 from pyro_vae.compare.verdict import MARGIN
@@ -186,7 +187,7 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
     binary = {}
     for arm, settings in settled.items():
         config = settings.config
-        if config.likelihood is None:
+        if needs_likelihood(config):
             config = settings_from(settings.text, trust=True, likelihood=data.likelihood).config
         binary[arm] = prepare(config, data).binarizer.binary
     if len(set(binary.values())) > 1:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from pyro_vae.build import needs_likelihood
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
 from pyro_vae.files import append_to
@@ -117,7 +118,7 @@ def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
     saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto", tracker=None).text
     wanted = settings_from(trial.text, trust=True, device="auto", tracker=None)
     settled = places(wanted.config)
-    if wanted.config.likelihood is None:
+    if needs_likelihood(wanted.config):
         settled["likelihood"] = likelihood
     wanted = settings_from(wanted.text, trust=True, **settled)
     if saved != wanted.text:

@@ -22,22 +22,27 @@ from pyro_vae.data.batches import Batch, Batches
 from pyro_vae.data.images import Binarizer, DataSet, Images, Stored, binarize, rows_at_once
 from pyro_vae.data.labels import few, hide_labels, join_labelled
 from pyro_vae.data.layout import Layout
+from pyro_vae.data.memory import MEMORY, InMemory, images_of, is_in_memory
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.sources import is_array_file, load_data
 
 __all__ = [
+    "MEMORY",
     "Batch",
     "Batches",
     "Binarizer",
     "DataSet",
     "Images",
+    "InMemory",
     "Layout",
     "Stored",
     "binarize",
     "data_sets",
     "few",
     "hide_labels",
+    "images_of",
     "is_array_file",
+    "is_in_memory",
     "join_labelled",
     "load_data",
     "rows_at_once",

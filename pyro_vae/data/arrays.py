@@ -1,6 +1,6 @@
 """Images in a ``.npy`` or ``.npz`` file, with the file's labels and splits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,17 +44,29 @@ def read_arrays(path: Path, layout: str) -> ArrayFile:
         arrays = {name: archive[name] for name in _wanted(archive, path)}
         if strange := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
             raise ValueError(f"its member {strange[0]!r} is no array")
+    return of_arrays(arrays, layout, str(path))
+
+
+def of_arrays(arrays: Mapping[str, np.ndarray], layout: str, name: str) -> ArrayFile:
+    """The images of arrays that are called as in a ``.npz`` file.
+
+    Args:
+        name: of the arrays in an error.
+
+    Raises:
+        InputError: if they are not images and labels.
+    """
     if "x_train" not in arrays or "x_test" not in arrays:
         x, y = (next((arrays[key] for key in keys if key in arrays), None) for keys in (_IMAGES, _LABELS))
         if x is None:
             held = ", ".join(arrays)[:200] or "nothing"
-            raise InputError(f"{path} holds {held}; the images must be called x or images")
-        return ArrayFile(_labelled([x], [y], layout, str(path))[0])
+            raise InputError(f"{name} holds {held}; the images must be called x or images")
+        return ArrayFile(_labelled([x], [y], layout, name)[0])
     parts = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
     xs, ys = [arrays[f"x_{part}"] for part in parts], [arrays.get(f"y_{part}") for part in parts]
-    train, *validation, test = _labelled(xs, ys, layout, str(path))
+    train, *validation, test = _labelled(xs, ys, layout, name)
     if len({(part.image_shape, part.pixels.dtype) for part in (train, *validation, test)}) > 1:
-        raise InputError(f"{path}: its splits hold images of different shapes or types")
+        raise InputError(f"{name}: its splits hold images of different shapes or types")
     return ArrayFile(splits=(train, validation[0] if validation else None, test))
 
 

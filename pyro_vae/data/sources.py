@@ -3,14 +3,16 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from pyro_vae.data.arrays import read_arrays
+from pyro_vae.data.arrays import ArrayFile, of_arrays, read_arrays
 from pyro_vae.data.folder import read_folder
 from pyro_vae.data.images import DataSet, Images, described
 from pyro_vae.data.layout import Layout
+from pyro_vae.data.memory import MEMORY, arrays_of
 from pyro_vae.data.remembered import identity
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.splits import Splits, split
@@ -33,8 +35,9 @@ def load_data(
     validation: int | None = None,
     layout: Layout = "auto",
     say: Callable[[str], None] | None = None,
+    given: Any = None,
 ) -> DataSet:
-    """The data set of this name, or the one in this file or folder.
+    """The data set of this name, or the one in this file or folder, or the one in memory.
 
     Args:
         name: of :func:`~pyro_vae.data.sets.data_sets`, or the path of a ``.npy`` or ``.npz`` file or of a folder of
@@ -45,23 +48,30 @@ def load_data(
         layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
             reads it from the shape.
         say: takes a line about reading that takes long; None says nothing.
+        given: data in memory (:mod:`pyro_vae.data.memory`), which stand for those of this name.
 
     Raises:
-        InputError: if there is no such data, the download fails, or its images are not fit to train on.
+        InputError: if there is no such data, or they were in memory and are not given, the download fails, or its
+            images are not fit to train on.
     """
     root = default_root() if root is None else root
     array = is_array_file(name)
-    if layout != "auto" and not array:
+    if name == MEMORY and given is None:
+        raise InputError("these data were in memory: give them again from Python, by data=")
+    if layout != "auto" and not array and given is None:
         raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
     known, key = data_sets(), None
-    if name in known:
+    if given is not None:
+        train, held_out, test = _array_splits(of_arrays(arrays_of(given), layout, name), name)
+        likelihood = _suits(train)
+    elif name in known:
         (train, held_out, test), likelihood = known[name].read(root), known[name].likelihood
     elif Path(name).is_dir():
         images, key = read_folder(Path(name), say)
         train, held_out, test = split(images, name)
         likelihood = _suits(train)
     elif array:
-        train, held_out, test = _array_splits(Path(name), layout)
+        train, held_out, test = _array_splits(read_arrays(Path(name), layout), name)
         key = identity(Path(name), [layout])
         likelihood = _suits(train)
     else:
@@ -91,12 +101,12 @@ def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
     return Images(train.pixels, train.divisor, labels, rows, classes=train.classes), kept
 
 
-def _array_splits(path: Path, layout: str) -> Splits:
-    """The file's own splits if they have Keras' names (x_train, y_train, x_test, ...); otherwise they are made here."""
-    images, splits = read_arrays(path, layout)
+def _array_splits(found: ArrayFile, name: str) -> Splits:
+    """The arrays' own splits if they have Keras' names (x_train, y_train, x_test, ...); otherwise they are made."""
+    images, splits = found
     if splits is None:
         assert images is not None
-        return split(images, str(path))
+        return split(images, name)
     train, validation, test = splits
     if validation is None:
         rows = np.arange(len(train))

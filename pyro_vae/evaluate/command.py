@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyro_vae.command_line import CommandParser
+from pyro_vae.data import InMemory
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.engine.precision import exact
@@ -37,6 +38,7 @@ def evaluate(
     device: str = "auto",
     quiet: bool = False,
     trust: bool = False,
+    data: InMemory | None = None,
 ) -> list[Findings]:
     """Measure runs, write their ``metrics.json`` and pictures, and print one table.
 
@@ -53,6 +55,7 @@ def evaluate(
         device: auto takes CUDA where there is one.
         quiet: show neither progress nor table.
         trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
+        data: of runs that were trained on data in memory; they must be the same.
 
     Raises:
         InputError: where a folder is no run, has no checkpoint, names code that is gone, or the data are not those
@@ -62,7 +65,7 @@ def evaluate(
     options = complete(plain(options or Options()), where)
     chosen = choose(metrics)
     check_least(options, chosen.values())
-    request = Request(options, chosen, train, against, data_root, where)
+    request = Request(options, chosen, train, against, data_root, where, data)
     runs = run_folders(runs)
     loaded = [load(path, checkpoint, where, trust) for path in runs]
     for run in loaded:
@@ -100,7 +103,7 @@ def command_parser(only: Sequence[str] = ()) -> CommandParser:
     parser.add_argument("runs", nargs="+", type=Path, metavar="DIR", help="run folders")
     parser.add_argument("--only", metavar="A,B", help="which metrics, by name or import path")
     parser.add_class_arguments(Options, as_group=False)
-    parser.add_function_arguments(evaluate, skip={"runs", "options", "metrics", "trust"}, as_group=False)
+    parser.add_function_arguments(evaluate, skip={"runs", "options", "metrics", "trust", "data"}, as_group=False)
     add_options(parser, only)
     add_trust(parser)
     parser.epilog_lines = [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.build import sees_binary
-from pyro_vae.data import Binarizer, DataSet, Images, Layout, is_array_file, load_data
+from pyro_vae.data import Binarizer, DataSet, Images, InMemory, Layout, is_array_file, load_data
 from pyro_vae.data.fingerprint import check_same
 from pyro_vae.drawing import Drawing
 from pyro_vae.errors import InputError
@@ -32,6 +32,7 @@ class Request:
         train: the metrics of training images too.
         against: another data set or file.
         data_root: where the data sets are; None for where they were when the run was trained.
+        given: data in memory, of runs that were trained on such.
     """
 
     options: Options
@@ -40,6 +41,7 @@ class Request:
     against: str | None
     data_root: Path | None
     device: torch.device
+    given: InMemory | None = None
 
     @property
     def table(self) -> dict[str, Metric]:
@@ -60,7 +62,7 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     config, options = run.config, request.options
     root = request.data_root or config.data_root
     say = None if watch.console.quiet else on_stderr
-    data = load_data(config.data, root, config.validation, config.layout, say)
+    data = load_data(config.data, root, config.validation, config.layout, say, request.given)
     check_same(data, run.data, run.folder.path)
     others = None if request.against is None else _others(request.against, root, data, config.layout)
     binarizer = Binarizer(sees_binary(config, run.model))

@@ -5,6 +5,7 @@
 and back, ``family`` reads the variational parameters, and ``parts`` puts these together.
 """
 
+from pyro_vae.programs.named import named_pair
 from pyro_vae.programs.parts import ProgramGuide, ProgramModel, parts_of
 
-__all__ = ["ProgramGuide", "ProgramModel", "parts_of"]
+__all__ = ["ProgramGuide", "ProgramModel", "named_pair", "parts_of"]

@@ -17,7 +17,7 @@ from pyro_vae.programs.coordinates import Site, transform_of
 from pyro_vae.programs.family import Arguments, Family, Unreadable, arguments_of
 from pyro_vae.programs.rows import alone
 from pyro_vae.programs.weights import Program, Weights
-from pyro_vae.seeds import seeded
+from pyro_vae.seeds import forked
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def look(model: Program, guide: Program, weights: Weights, x: Tensor) -> tuple[L
     """
     few = x[torch.arange(3, device=x.device) % len(x)]
     passes = _Passes(model, guide, weights)
-    with poutine.block(), alone(), seeded(0), pyro.validation_enabled(False), weights.first() as params:
-        guide_trace = passes.guide(few)
+    with poutine.block(), alone(), forked(), pyro.validation_enabled(False), weights.first() as params:
+        guide_trace = passes.guide(few)  # what pyro.param draws to begin with is drawn from the caller's seed
         of_guide = dict(params)
         params.clear()
         model_trace = passes.model(few, guide_trace)

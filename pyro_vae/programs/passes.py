@@ -32,16 +32,21 @@ class Part(nn.Module):
             module._apply(fn)
         return super()._apply(fn, recurse)
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self._others()}
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, value in self._others():
+            destination[f"{prefix}other.{name}"] = value if keep_vars else value.detach()
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        own = dict(self._others())
-        if own.keys() != state.keys():
-            raise RuntimeError("the modules of the program have other buffers")
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        missing = args[2]
         with torch.no_grad():
-            for name, value in state.items():
-                own[name].copy_(value)
+            for name, value in self._others():
+                key = f"{prefix}other.{name}"
+                if key in state_dict:
+                    value.copy_(state_dict.pop(key))
+                else:
+                    missing.append(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _others(self) -> Iterable[tuple[str, Tensor]]:
         """Buffers, and parameters that no statement of Pyro names, which Pyro leaves as they are."""

@@ -8,7 +8,7 @@ import pyro
 import torch
 
 from guides import Guide
-from pyro_vae.build import labels_of, likelihood_of
+from pyro_vae.build import labels_of, likelihood_of, observes_binary
 from pyro_vae.config import KINDS, Config, class_of
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.data.images import free_memory
@@ -21,9 +21,8 @@ from pyro_vae.seeds import seeded
 
 def bounds_nothing(model: Model, data: DataSet, binarizer: Binarizer) -> bool:
     """Whether a likelihood of zeros and ones sees gray values, for which it is not a density."""
-    likelihood = likelihood_of(model)
     gray = str(data.train.pixels.dtype) not in ("bool", "torch.bool")  # NumPy's and torch's
-    return likelihood is not None and likelihood.binary and gray and not binarizer.binary
+    return observes_binary(model) and gray and not binarizer.binary
 
 
 def check_numbers(config: Config, data: DataSet, device: torch.device, workers: Workers) -> None:

@@ -84,8 +84,9 @@ class Recorder:
         shape = "x".join(map(str, run.data.image_shape))
         data = f"{run.data.name}: {len(run.data.train):,} training images of {shape}"
         names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
+        names = names if config.program is None else f"program {config.program}"
         folder = f"run folder {self.folder.path}"
-        return f"{data}; {names}, latent_dim {config.latent_dim}; {run.device}, engine {config.engine}; {folder}"
+        return f"{data}; {names}, latent_dim {run.model.latent_dim}; {run.device}, engine {config.engine}; {folder}"
 
     def step(self, engine: str) -> None:
         """One more step is done, by this engine."""

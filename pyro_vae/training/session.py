@@ -1,7 +1,7 @@
 """Starts or resumes a run: from options or a folder to a session that can be trained."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from pyro_vae.build import needs_likelihood
 from pyro_vae.config import Config
-from pyro_vae.data import DataSet, data_sets, load_data
+from pyro_vae.data import MEMORY, DataSet, InMemory, data_sets, load_data
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.names import run_name
@@ -56,19 +57,22 @@ def open_session(
 
 
 @contextmanager
-def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
+def begin(settings: Settings, quiet: bool = False, given: InMemory | None = None) -> Iterator[Session]:
     """A new run. In this context an interrupt says how to resume it.
+
+    Args:
+        given: its data, where they are in memory.
 
     Raises:
         InputError: if the options cannot work, before anything is written.
     """
     with join() as workers:
         config = settings.config
-        where = config.data, config.data_root, config.validation, config.layout
-        data = workers.in_turn(lambda: load_data(*where, None if quiet or not workers.main else on_stderr))
+        say = None if quiet or not workers.main else on_stderr
+        data = workers.in_turn(lambda: _data(config, say, given))
         # config.yaml has the final values of options that depend on the data or on the working directory.
         settled = places(config)
-        if config.likelihood is None:
+        if needs_likelihood(config):
             settled["likelihood"] = data.likelihood
         settings = settings_from(settings.text, trust=True, **settled)
         prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
@@ -82,14 +86,25 @@ def begin(settings: Settings, quiet: bool = False) -> Iterator[Session]:
 
 def places(config: Config) -> dict[str, Any]:
     """The data and the folder of data as ``config.yaml`` has them: as whole paths, which hold in any working folder."""
-    found: dict[str, Any] = {} if config.data in data_sets() else {"data": str(Path(config.data).resolve())}
+    named = config.data == MEMORY or config.data in data_sets()
+    found: dict[str, Any] = {} if named else {"data": str(Path(config.data).resolve())}
     if config.data_root is not None:
         found["data_root"] = str(config.data_root.resolve())
     return found
 
 
+def _data(config: Config, say: Callable[[str], None] | None, given: InMemory | None) -> DataSet:
+    return load_data(config.data, config.data_root, config.validation, config.layout, say, given)
+
+
 @contextmanager
-def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: bool = False) -> Iterator[Session]:
+def reopen(
+    path: Path,
+    changes: Sequence[str] = (),
+    quiet: bool = False,
+    trust: bool = False,
+    given: InMemory | None = None,
+) -> Iterator[Session]:
     """The run in a folder, from its present state; only the options epochs and device may change.
 
     Args:
@@ -97,6 +112,7 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         changes: words of the command line, such as ``["--epochs", "400"]``.
         quiet: see :class:`~pyro_vae.training.recorder.Recorder`.
         trust: as for :func:`pyro_vae.load`.
+        given: its data, where they are in memory.
 
     Raises:
         InputError: if the folder is no run, is damaged, names code that is not trusted, or other options are changed.
@@ -106,7 +122,8 @@ def reopen(path: Path, changes: Sequence[str] = (), quiet: bool = False, trust: 
         with ExitStack() as held:
             workers.on_main(lambda: hold(folder, held))
             trusted = trust or "--trust" in changes
-            prepared, origin, text = workers.in_turn(lambda: _prepared_again(folder, changes, workers, trusted, quiet))
+            again = _Again(folder, changes, trusted, quiet, given)
+            prepared, origin, text = workers.in_turn(lambda: _prepared_again(again, workers))
             with _says_how_to_resume(folder, workers):
                 session = open_session(prepared, folder, quiet, origin)
                 if workers.main:  # only now is it known that everything fits
@@ -119,17 +136,26 @@ def _headed(text: str, workers: Workers) -> str:
     return text if workers.size == 1 else f"# {workers.command} -m pyro_vae.svi --config config.yaml\n{text}"
 
 
-def _prepared_again(
-    folder: RunFolder, changes: Sequence[str], workers: Workers, trust: bool, quiet: bool
-) -> tuple[Prepared, dict[str, Any], str]:
+class _Again(NamedTuple):
+    """A run to go on with, as the caller asks for it."""
+
+    folder: RunFolder
+    changes: Sequence[str]
+    trust: bool
+    quiet: bool
+    given: InMemory | None
+
+
+def _prepared_again(again: _Again, workers: Workers) -> tuple[Prepared, dict[str, Any], str]:
     """The run in a folder, prepared, and the options with the changes, as text."""
+    folder, changes, trust = again.folder, again.changes, again.trust
     text, where = folder.config_text(), str(folder.path / "config.yaml")
     saved = settings_from(text, trust, where)
     parser = make_parser()
-    given = parse_arguments(parser, list(changes), beneath=read_table(text, where))
-    if given.out is not None:
+    words = parse_arguments(parser, list(changes), beneath=read_table(text, where))
+    if words.out is not None:
         raise InputError("--resume continues in the run's own folder, so it cannot be combined with --out")
-    settings = settle(parser, given)
+    settings = settle(parser, words)
     allowed: dict[str, Any] = {"epochs": settings.config.epochs, "device": settings.config.device}
     if settings_from(saved.text, trust, **allowed).text != settings.text:
         raise InputError("--resume takes its options from the run; only --epochs and --device may be changed")
@@ -138,8 +164,8 @@ def _prepared_again(
     config = settings.config
     if (note := check_data_root(config.data_root, where, trust)) and workers.main:
         print(printable(note), file=sys.stderr)
-    say = None if quiet or not workers.main else on_stderr
-    data = load_data(config.data, config.data_root, config.validation, config.layout, say)
+    say = None if again.quiet or not workers.main else on_stderr
+    data = _data(config, say, again.given)
     origin = check_belongs(folder, data, settings.text)
     return prepare(config, data, workers), origin, settings.text
 
