@@ -1,7 +1,10 @@
 """What the benchmarks compute of their own."""
 
+from typing import NamedTuple
+
 import numpy as np
 
+from benchmarks.evidence import in_words as evidence_in_words
 from benchmarks.nested import intervals
 
 
@@ -27,3 +30,32 @@ def test_a_large_difference_is_shown_and_a_small_one_is_not():
     low, high = ends(intervals(gains)[4])
     assert low > 0
     assert high - low < 12
+
+
+def test_the_sentences_of_the_evidence_are_those_of_its_numbers():
+    """IAF is above by its bound and below by log p(x); the certificate of one guide is too wide."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(-95, 5, (1, 50))
+
+    class Fake(NamedTuple):
+        guide: str
+        values: dict
+        certified_to: float
+        folders: tuple = ("one",)
+
+        def per_image(self, figure):
+            return common + self.values[figure] + rng.normal(0, 0.01, (1, 50))
+
+    guides = [
+        Fake("MeanField", {"log p(x)": 0.0, "IWAE_5000": -1.0, "ELBO": -5.0}, 0.05),
+        Fake("IAF", {"log p(x)": -0.5, "IWAE_5000": -0.5, "ELBO": -3.0}, 0.2),
+    ]
+    words = " ".join(evidence_in_words(guides, guides[0]))
+    assert "By log p(x) the order is MeanField, IAF. By IWAE_5000 the order is IAF, MeanField." in words
+    assert "ELBO turns 1 of 1 pairs round: MeanField - IAF -2.0" in words
+    assert "(both shown)" in words
+    assert (
+        "IAF: ELBO +2.00, the sum of the model's gain in log p(x), -0.50 (lower), and of inference's, +2.50." in words
+    )
+    assert "at most 0.1 nats for all but IAF." in words
+    assert words.endswith("One seed: all this is of these very trainings; another seed may turn any of it round.")
