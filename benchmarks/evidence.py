@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100, help="paired test images")
     parser.add_argument("--simulated", type=int, default=100, help="images of the certificate")
     parser.add_argument("--repetitions", type=int, default=50, help="on the digits, of each image with a grid")
-    parser.add_argument("--on-mnist", type=int, default=20, help="on MNIST, of each image with a grid")
+    parser.add_argument("--on-mnist", type=int, default=20, help="on MNIST, of each image with a grid; 0: none")
     options = parser.parse_args()
     guides = [measured(guide, options) for guide in options.guides]
     baseline = guides[0]
@@ -197,7 +197,7 @@ def main() -> None:
         "evidence",
         "log p(x) on MNIST, certified",
         f"`python -m benchmarks.evidence --data-root DIR --guides {' '.join(options.guides)} --epochs {options.epochs}"
-        f" --seeds {options.seeds} --images {options.images}` on {machine()}.\n\n"
+        f" --seeds {options.seeds} --images {options.images} --on-mnist {options.on_mnist}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20, {options.epochs} epochs, {_seeds(options.seeds)}, the first"
         f" {options.images:,} test images in one draw of the binarisation; nats per image, ± one standard error over"
         " images, nearly all of it common to the rows. [ ]: 95 % intervals of the paired difference that hold together"
