@@ -1,4 +1,4 @@
-"""How a step of SVI runs: the same numbers, at the price of the step's own arithmetic.
+"""The engines that run a step of SVI: the same numbers, at the cost of the step's arithmetic alone.
 
 =============  =====================================================================================================
 ``eager``      the program runs through Pyro and Python at every step
@@ -8,9 +8,9 @@
 ``auto``       the fastest of these that suits the device, the program and the length of the run
 =============  =====================================================================================================
 
-:class:`SVI` takes them by name, for any Pyro program. Which parts of the project are captured is in CAPTURE.md beside
-this file. Each engine has a place between the gradients and a torch optimizer where several processes average them
-(:mod:`pyro_vae.engine.parallel`).
+:class:`SVI` takes an engine by name, for any Pyro program. CAPTURE.md beside this file lists the parts of the project
+that are captured. With a torch optimizer, every engine can average the gradients of several processes before the
+optimizer's step (:mod:`pyro_vae.engine.parallel`).
 """
 
 from pyro_vae.engine.blame import CaptureError

@@ -1,4 +1,4 @@
-"""The arguments of a step: what of them a graph takes as inputs, and what makes it another graph."""
+"""The arguments of a step: some are inputs of a graph, the others decide which graph runs."""
 
 import copy
 import functools
@@ -17,7 +17,7 @@ _PLAIN = (str, bytes, bool, type(None), complex)
 
 
 class Same:
-    """An object as a key: equal to itself alone. The object is held, so that no other one takes its place."""
+    """An object as a key, equal only to itself. The key holds the object, so that no other object gets its id."""
 
     __slots__ = ("held",)
 
@@ -35,11 +35,11 @@ class Arguments(NamedTuple):
     """The arguments of one call, taken apart.
 
     Attributes:
-        kind: what two calls must share to share a graph: structure, shapes, strides, types and devices of tensors,
-            strings, arrays of NumPy by their content, and other objects by identity.
+        kind: two calls with equal kinds may share a graph. It holds the structure, the shapes, strides, types and
+            devices of tensors, strings, NumPy arrays by their content, and other objects by identity.
         tensors: in the graph's order.
-        numbers: the integers and floats, which are part of a graph until they change.
-        objects: what was kept by identity.
+        numbers: the integers and floats. A graph holds them as constants until they change.
+        objects: the objects that the kind compares by identity.
     """
 
     kind: Hashable
@@ -79,7 +79,7 @@ def _kind(value: Any, found: Arguments) -> Hashable:
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]] | None:
-    """The named parts of a container or of an object that holds data; None for what is opaque."""
+    """The named parts of a container or of an object that holds data; None for any other object."""
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
     if isinstance(value, dict):
@@ -103,7 +103,7 @@ def _holds_data(value: Any) -> bool:
 def put_together(
     args: tuple, kwargs: dict[str, Any], tensors: Iterator[Tensor], numbers: Iterator[Any]
 ) -> tuple[tuple, dict[str, Any]]:
-    """The arguments again, with other tensors and numbers in place of their own; the caller's are not changed."""
+    """Copies of the arguments with other tensors and numbers; the caller's arguments stay unchanged."""
 
     def rebuilt(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -138,5 +138,5 @@ def _with_parts(value: Any, parts: list[tuple[Any, Any]]) -> Any:
         func, args, keywords = (part for _, part in parts)
         return functools.partial(func, *args, **keywords)
     new = copy.copy(value)
-    new.__dict__.update(parts)  # a frozen dataclass is one whose __setattr__ refuses
+    new.__dict__.update(parts)  # because the __setattr__ of a frozen dataclass refuses
     return new

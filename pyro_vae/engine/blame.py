@@ -1,4 +1,4 @@
-"""Where in the user's program a line stands, and what to write in its place."""
+"""The line of the user's program that cannot be captured, and what to write instead."""
 
 import traceback
 from pathlib import Path
@@ -13,7 +13,7 @@ from pyro_vae.errors import InputError
 _TORCH, _PYRO = (str(Path(module.__file__ or "").parent) for module in (torch, pyro))
 _LIBRARIES = [_TORCH, _PYRO, str(Path(__file__).parent)]
 
-#: what to write in place of an operation that has no static graph
+#: what to write instead of an operation that has no static graph
 ADVICE = {
     "_local_scalar_dense": "choose with torch.where, or give the number as an argument of the step",
     "is_nonzero": "choose with torch.where, or give the number as an argument of the step",
@@ -26,15 +26,16 @@ ADVICE = {
 
 
 class CaptureError(InputError, RuntimeError):
-    """The program has no static graph. The message names the sample site, the line of the user's code, and a mend."""
+    """The program has no static graph. The message names the sample site, the line of the user's code, and a remedy."""
 
 
 class NotStatic(RuntimeError):
-    """What one operation would need to know of its data before it runs.
+    """An operation depends on the values of its data, so it has no static graph.
 
     Args:
-        reason: for the reader.
-        name: of the operation. Pyro repeats errors by their text alone.
+        reason: the sentence for the user.
+        name: of the operation; :data:`ADVICE` is looked up by it. It has a default, because Pyro raises a copy of an
+            error with its text alone.
     """
 
     def __init__(self, reason: str, name: str = ""):
@@ -43,7 +44,7 @@ class NotStatic(RuntimeError):
 
 
 def blame(stack: traceback.StackSummary) -> str:
-    """The innermost line of a stack that is the user's; else Pyro's; else any."""
+    """The innermost line of a stack in the user's code; if there is none, in Pyro's; else in any code."""
     frames = [f for f in stack if not f.filename.startswith("<")]
     own = [f for f in frames if not any(f.filename.startswith(library) for library in _LIBRARIES)]
     pyros = [f for f in frames if f.filename.startswith(_PYRO)]
@@ -54,7 +55,7 @@ def blame(stack: traceback.StackSummary) -> str:
 
 
 def refusal(error: BaseException, site: str | None) -> CaptureError:
-    """What the user reads of an error while tracing, in one line."""
+    """The error for the user, in one line, from an error while tracing."""
     while isinstance(error.__cause__, type(error)):  # Pyro repeats an error with the shapes of the sites
         error = error.__cause__
     where = blame(traceback.extract_tb(error.__traceback__))
@@ -65,13 +66,16 @@ def refusal(error: BaseException, site: str | None) -> CaptureError:
 
 
 class SiteRecorder(Messenger):
-    """Keeps, for each sample site of a pass in order, its name and a sum over its value and its distribution.
+    """Keeps the name of each sample site of a pass, in order, and a sum over its value and its distribution.
 
-    Two passes from the same random state that differ have a first site whose sums differ.
+    The sums of two passes from the same random state show the first site where the passes differ.
+
+    Args:
+        sums: whether to keep names and sums; if not, only ``last``.
 
     Attributes:
         sums: a name and a scalar tensor for each site.
-        last: the site that was sampled last, or None.
+        last: the name of the site that was sampled last, or None.
     """
 
     def __init__(self, sums: bool = True):

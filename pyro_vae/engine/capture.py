@@ -1,8 +1,8 @@
-"""A Pyro step as a graph of tensor operations, with Pyro, autograd and Python gone from it.
+"""A Pyro step as a graph of tensor operations, without Pyro, autograd and Python.
 
-``make_fx`` runs the step once, through Pyro's handlers and through autograd, and writes down each ATen operation that
-reaches the dispatcher. Three steps: :func:`rehearse` runs the program as it is, :func:`trace` writes it down, and
-:class:`~pyro_vae.engine.graph.Graph` runs what was written.
+``make_fx`` runs the step once, through Pyro's handlers and through autograd, and records each ATen operation that
+reaches the dispatcher. There are three stages: :func:`rehearse` runs the program eagerly, :func:`trace` records it, and
+:class:`~pyro_vae.engine.graph.Graph` runs the recorded operations.
 """
 
 import warnings
@@ -30,16 +30,16 @@ from pyro_vae.engine.untouched import Changes, untouched
 
 @dataclass
 class Call:
-    """One call of a program: what is traced, and compared.
+    """One call of a program, to trace it or to compare it with its graph.
 
     Attributes:
         program: the step's arithmetic.
         roots: the objects that the program consists of, by name.
         args, kwargs: of the step.
-        arguments: the same, taken apart; the last of its numbers are those of handlers around the step.
-        handlers: the places of these.
-        guarded: whether a step whose loss is no number is to move nothing.
-        validated: whether one with a sample outside its support is such a step, where the user validates.
+        arguments: the same, taken apart; the last of its numbers are those of Pyro's handlers around the step.
+        handlers: the places of these last numbers.
+        guarded: whether a step with a NaN loss moves nothing.
+        validated: whether a step with a sample outside its support also moves nothing, if the user validates.
     """
 
     program: Program
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass
 class Rehearsal:
-    """What a pass of the program computed, and what it did besides."""
+    """The result of an eager pass of the program, and its side effects."""
 
     done: Pass
     sites: list[tuple[str, Tensor]]
@@ -63,7 +63,7 @@ class Rehearsal:
 
 
 def rehearse(call: Call, validate: bool = True) -> Rehearsal:
-    """Run the program eagerly and leave no trace, with the user's validation."""
+    """Run the program eagerly, with the user's validation if ``validate``, and undo all side effects."""
     origins = Origins(refuse=False)
     with untouched(call.roots, origins) as (walk, changes), SiteRecorder() as recorder, origins:
         done = call.program(call.args, call.kwargs, validate=validate)
@@ -72,20 +72,20 @@ def rehearse(call: Call, validate: bool = True) -> Rehearsal:
 
 @dataclass
 class Traced:
-    """A step as it was written down.
+    """A recorded step.
 
     Attributes:
         module: the graph; its inputs are ``constants``, then the numbers, then the tensors of the batch. Its outputs
             are those of the pass, then the sums over the sites.
         constants: the tensors that the program reads besides its batch (parameters, buffers, data it closes over, the
-            optimizer's state); they are the program's own, so that a change of theirs is seen by the next run.
-        numbers: what is an input as a number.
-        used: which of the numbers and of the batch the graph reads.
-        layout: how the outputs are a :class:`Pass` again.
-        sites: the names of the sites.
+            optimizer's state). They are not copies, so the next run sees their changes.
+        numbers: the numbers that are inputs.
+        used: the places of the inputs that the graph reads, among the numbers and then the batch.
+        layout: makes a :class:`Pass` from the outputs.
+        sites: the names of the sample sites.
         guards: tensors whose values are part of the graph, with their versions.
-        bound: the optimizer, where its step is part of the graph.
-        buffers: what else the graph writes to of the program's own.
+        bound: the optimizer if its step is part of the graph, else None.
+        buffers: the program's other tensors that the graph writes to.
     """
 
     module: fx.GraphModule
@@ -100,7 +100,7 @@ class Traced:
 
 
 class Layout:
-    """How a :class:`Pass` is a list of tensors, and the list a pass again."""
+    """Converts a :class:`Pass` to a list of tensors and back."""
 
     def __init__(self, done: Pass, with_gradients: bool):
         shown = done if with_gradients else done._replace(gradients=(None,) * len(done.gradients))
@@ -110,11 +110,11 @@ class Layout:
         self.held = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         self.is_tensor = [isinstance(leaf, Tensor) for leaf in leaves]
         self.tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        alone = sum(self.is_tensor) == 1  # as in a step with the optimizer in it, of an ELBO without terms
+        alone = sum(self.is_tensor) == 1  # if the graph holds the optimizer's step and the ELBO keeps no terms
         self._alone = shown._replace(record=None) if alone else None  # type: ignore[arg-type]
 
     def take(self) -> list[Tensor]:
-        """The tensors of the pass, once."""
+        """The tensors of the pass; the second call returns an empty list."""
         tensors, self.tensors = self.tensors, []
         return tensors
 
@@ -128,12 +128,13 @@ class Layout:
 
 
 def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Traced:
-    """Write a call down; no trace of it is left.
+    """Record a call, and undo all its side effects.
 
     Raises:
-        CaptureError: where the program's operations depend on its data.
+        CaptureError: if the program's operations depend on its data.
+        NotBound: if ``bound`` has other parameters than those with a gradient in this pass.
     """
-    batch = [t.detach() for t in call.arguments.tensors]  # each by itself, or one given twice would be one input
+    batch = [t.detach() for t in call.arguments.tensors]  # separate tensors: one that is given twice is two inputs
     known = {id(t): t for t in leaves()}
     known |= {id(t): t for m in walk.modules for h in (m._parameters, m._buffers) for t in h.values() if t is not None}
     known |= {id(t): t for t in call.program.parameters or ()}
@@ -165,11 +166,11 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
                     bound.move([g for _, g in present], sound if call.guarded else None)
         return [*box[0].take(), *(total for _, total in recorder.sums)]
 
-    # the names under which the pass ran are those of the objects, so that what it changes is told by name
+    # the roots give names to the objects, so that a message can name what the pass changes
     with untouched(call.roots, origins) as (_, changes), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the program warns of was heard in the first pass
+        warnings.simplefilter("ignore")  # the rehearsal has shown the program's warnings
         try:
-            # CUDA's backward pass would otherwise run in a thread that has no part in tracing.
+            # Otherwise CUDA's backward pass runs in another thread, which make_fx does not trace.
             with torch.autograd.set_multithreading_enabled(False):
                 module = make_fx(step)(*constants, *numbers.tensors, *batch)
         except (NotBound, KeyboardInterrupt):
@@ -190,13 +191,13 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
     _drop_unused(traced)
     _refuse_carried(traced, changes)
     for node in module.graph.nodes:
-        node.meta.clear()  # what was seen while tracing; a compiler fills in its own
+        node.meta.clear()  # of this tracing; a compiler fills in its own
     return traced
 
 
 def _checked(done: Pass, asked: Sequence[Tensor]) -> tuple[Pass, Tensor]:
-    """A pass whose record is NaN where its loss is or something that was asked is false; and whether neither is."""
-    with torch.no_grad():  # a wrapper that tells where a value comes from would not be written down
+    """The pass, with a NaN record if its loss is NaN or an element of ``asked`` is false; and whether it is sound."""
+    with torch.no_grad():  # make_fx does not record operations on Pyro's provenance wrappers
         record = detach_provenance(done.record)
         sound = ~record[0].isnan()
         for inside in asked:
@@ -205,7 +206,7 @@ def _checked(done: Pass, asked: Sequence[Tensor]) -> tuple[Pass, Tensor]:
 
 
 def _moving(call: Call, constants: Sequence[Tensor], bound: Bound | None) -> list[Tensor]:
-    """The constants that a step moves: what depends on them changes from step to step."""
+    """The constants that a step moves: values that depend on them change from step to step."""
     if call.program.parameters is not None:
         return list(call.program.parameters)
     held = [] if bound is None else bound.tensors()
@@ -220,7 +221,7 @@ def _drop_unused(traced: Traced) -> None:
 
 
 def _refuse_carried(traced: Traced, changes: Changes) -> None:
-    """Refuse what each pass assigns anew and the next pass reads: a graph would read what was there at capture."""
+    """Refuse a tensor that each pass assigns and the next pass reads: a graph would always read the first one."""
     read = {id(t) for t in traced.constants}
     for slot, old in changes.moved:
         if id(old) in read:
@@ -231,5 +232,5 @@ def _refuse_carried(traced: Traced, changes: Changes) -> None:
 
 
 def without_sites(traced: Traced) -> fx.GraphModule:
-    """The graph without the sums over the sites: what a step runs."""
+    """The graph without the sums over the sites; a step runs this one."""
     return without_last(traced.module, len(traced.sites))

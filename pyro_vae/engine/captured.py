@@ -1,4 +1,4 @@
-"""The steps of a program as graphs: one for each kind of call, looked up before each step."""
+"""The steps of a program as graphs, one for each kind of call."""
 
 import math
 import warnings
@@ -20,20 +20,20 @@ from pyro_vae.engine.owner import Bound, NotBound
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.surroundings import Slot, Walk, Watch, walk
 
-#: graphs that one engine keeps; a program that is called with more kinds of batches than this is not static
+#: the number of graphs that one engine keeps; further kinds of calls run eagerly
 MAX_GRAPHS = 8
 
 
 class Owner(Protocol):
-    """Whoever moves the parameters."""
+    """The optimizer of the parameters, in one of two forms."""
 
-    #: whether the first call of a kind is to be the program's own step, in which it makes its parameters
+    #: whether the first call of a kind is an eager step, in which the program makes its parameters
     first_by_itself: bool
-    #: whether steps without a sound loss are left to the program, which raises or warns, and moves what it moves
+    #: whether Pyro repeats a step that is not sound, with its own error or warning
     guarded: bool
 
     def bind(self, done: Pass) -> Bound | None:
-        """What of a step can be part of a graph; None where the owner steps beside it."""
+        """The optimizer's step as part of a graph; None if the owner steps outside the graph."""
 
     def step(self, done: Pass) -> Pass:
         """Move the parameters by the gradients of a pass; returns the pass that moved them."""
@@ -44,13 +44,19 @@ Finish = Callable[[Graph, Arguments], Callable[[Arguments], Pass] | None]
 
 @dataclass
 class Entry:
-    """A graph and the numbers among the arguments that it holds as they were."""
+    """A graph, and the numbers of the arguments that it holds as constants.
+
+    Attributes:
+        run: does the step.
+        moves: whether ``run`` also moves the parameters.
+        numbers: the place and value of each constant number.
+    """
 
     graph: Graph
     run: Callable[[Arguments], Pass]
     moves: bool
     numbers: list[tuple[int, Any]]
-    validates: bool | None  #: whether the user validates distributions, where that is part of the graph
+    validates: bool | None  #: the user's choice to validate distributions, if the graph depends on it
 
     def fits(self, arguments: Arguments) -> bool:
         """Whether a call of this kind may run the graph."""
@@ -66,11 +72,11 @@ class Entry:
 
 @dataclass
 class Seen:
-    """What was there at the last call of a kind: where it differs from now, a number is an input."""
+    """The numbers at the last call of a kind. One that has changed since then becomes an input."""
 
     numbers: list[Any]
     watch: Watch
-    fixed: set[Any] = field(default_factory=set)  #: places and indices whose numbers the trace does not take as inputs
+    fixed: set[Any] = field(default_factory=set)  #: places and indices of numbers that must stay constants
 
 
 class Captured:
@@ -79,9 +85,9 @@ class Captured:
     Args:
         program: the step's arithmetic.
         roots: the objects that the program consists of, by name.
-        owner: what moves the parameters.
-        finish: makes of a new graph what runs, or returns None for the graph itself.
-        audit: whether the program runs beside the graph at steps 2, 4, 8 and so on, and has to agree.
+        owner: moves the parameters.
+        finish: prepares a new graph and returns the function that runs it, or None for the graph itself.
+        audit: whether to run the program beside the graph at steps 2, 4, 8 and so on, and compare them.
         inputs: places whose numbers are inputs from the start.
     """
 
@@ -107,11 +113,11 @@ class Captured:
         return [entry.graph for entries in self.entries.values() for entry in entries]
 
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
-        """One step; None where the program is to take it by itself.
+        """One step; None if the caller must take it eagerly.
 
         Raises:
-            CaptureError: where the program is not static.
-            AuditError: where the graph no longer does what the program does.
+            CaptureError: if the program is not static.
+            AuditError: if the graph no longer computes the program's numbers.
         """
         arguments = take_apart(args, kwargs)
         handlers = _with_handlers(arguments) if _PYRO_STACK else None
@@ -138,13 +144,13 @@ class Captured:
         return entry.graph.bound is None or entry.graph.bound.ready()
 
     def _take(self, entry: Entry, arguments: Arguments) -> Pass | None:
-        """Run a graph; None where its step was not sound, with everything as it was before."""
+        """Run a graph. If its step is not sound, restore everything and return None."""
         self.steps += 1
         if not self.owner.guarded:
             return self.owner.step(entry.run(arguments)) if not entry.moves else entry.run(arguments)
         noise, buffers = torch.get_rng_state(), [t.clone() for t in entry.graph.traced.buffers]
         done = entry.run(arguments)
-        if done.record.is_cpu and math.isnan(done.loss()):  # a device's number is not waited for
+        if done.record.is_cpu and math.isnan(done.loss()):  # do not wait for a device
             torch.set_rng_state(noise)
             for buffer, old in zip(entry.graph.traced.buffers, buffers, strict=True):
                 buffer.copy_(old)
@@ -164,7 +170,7 @@ class Captured:
             return None
         if len(self.graphs) >= MAX_GRAPHS:
             if not self._full:
-                warnings.warn(f"the calls were of {MAX_GRAPHS} kinds so far; further kinds run eagerly", stacklevel=5)
+                warnings.warn(f"graphs exist for {MAX_GRAPHS} kinds of calls; others run eagerly", stacklevel=5)
             self._full = True
             return None
         try:
@@ -185,7 +191,7 @@ class Captured:
         self.seen[call.arguments.kind] = Seen(list(call.arguments.numbers), Watch(numbers), fixed)
 
     def _capture(self, call: Call, last: Seen | None) -> Entry | None:
-        """A graph for this call; None where the program has to make its parameters first."""
+        """A graph for this call; None if the program must make its parameters first."""
         rehearsal = rehearse(call)
         if rehearsal.changes.created:
             return None
@@ -215,7 +221,7 @@ class Captured:
             traced = trace(call, rehearsal.walk, numbers, bound)
         except CaptureError:
             if not call.guarded:
-                raise  # else something may have been asked by validation alone
+                raise  # a guarded call is traced again without validation, which may be the cause
             traced = trace(replace(call, validated=False), rehearsal.walk, numbers, bound)
         graph = Graph(traced, rehearsal.walk, [slot for slot, _ in rehearsal.changes.moved])
         graph.check(call, rehearsal)
@@ -226,7 +232,7 @@ class Captured:
 
 
 def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[Slot]]:
-    """The numbers that are others than at the last call of this kind: among the arguments, and elsewhere."""
+    """The numbers that changed since the last call of this kind: indices among the arguments, and other places."""
     if last is None:
         return [], []
     pairs = enumerate(zip(arguments.numbers, last.numbers, strict=True))
@@ -240,7 +246,7 @@ def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[S
 
 
 def _with_handlers(arguments: Arguments) -> tuple[Arguments, list[Slot]]:
-    """The arguments with the numbers of Pyro's handlers around the step at their end, and the places of these."""
+    """The arguments, followed by the numbers of Pyro's handlers around the step; and the places of these numbers."""
     found = walk({f"handler {i}": handler for i, handler in enumerate(_PYRO_STACK)})
     numbers = [(s, v) for s, v in found.slots if isinstance(v, (int, float)) and not isinstance(v, bool)]
     others = [(s.path, v if not isinstance(v, Tensor) else Same(v)) for s, v in found.slots if _is_plain(v)]

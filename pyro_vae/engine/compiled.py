@@ -19,15 +19,14 @@ from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.seeds import seeded
 
-# Random numbers come from torch's generator as in eager mode, so that a seed, or a state that was saved, gives the
-# same draws in both.
+# Random numbers come from torch's generator, as in eager mode, so that a seed or a saved state gives the same draws.
 OPTIONS = {"fallback_random": True}
 
 
 def cache_folder() -> Path:
-    """Where Inductor keeps what it compiled: a private folder of this user, one for each machine and version.
+    """The folder of Inductor's compiled code, private to this user.
 
-    Code for another instruction set, version or number of threads is not taken for this one's.
+    Each version of torch, instruction set and number of threads has its own folder, so that none runs another's code.
     """
     isa = torch.backends.cpu.get_cpu_capability().replace(" ", "-")
     kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads"
@@ -35,27 +34,27 @@ def cache_folder() -> Path:
 
 
 def use_cache_folder() -> None:
-    """Let Inductor keep its code in :func:`cache_folder`, unless the user said where."""
+    """Let Inductor keep its code in :func:`cache_folder`, unless the user chose another folder."""
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     if os.environ.get("TORCHINDUCTOR_CACHE_DIR", default_cache_dir()) != default_cache_dir():
-        return  # torch itself sets the variable to its default when it is asked for it
+        return  # torch sets the variable to its default when something asks for the folder
     folder = cache_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-    except OSError:  # a home that cannot be written to: Inductor's own choice stays
+    except OSError:  # the home folder is read-only: keep Inductor's default
         return
     if own:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 class Differs(Exception):
-    """Inductor's code does not compute what the graph does."""
+    """Inductor's code computes other numbers than the graph."""
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    """A copy with the same strides, which Inductor's code counts on."""
+    """A copy with the same strides, because Inductor's code assumes them."""
     tensor = tensor.detach()
     if tensor.layout is not torch.strided:
         return tensor.clone()
@@ -65,10 +64,10 @@ def _copied(tensor: Tensor) -> Tensor:
 
 
 def _check_same(graph: Graph, compiled: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor]) -> None:
-    """Hold one step of Inductor's code against the graph, on copies of its inputs and from one random state.
+    """Compare one step of Inductor's code with the graph, on copies of its inputs and from one random state.
 
     Raises:
-        Differs: where loss or gradient norm is another.
+        Differs: if the losses differ by more than 1e-4, or the gradient norms by more than 2e-3 (relative).
     """
     records = []
     for run in (graph.module, compiled):
@@ -81,8 +80,8 @@ def _check_same(graph: Graph, compiled: Callable[..., Sequence[Tensor]], inputs:
 
 
 def compile_graph(graph: Graph, arguments: Arguments) -> None:
-    """Let Inductor compile a graph; where it cannot (no C++ compiler, say) warn, and leave the graph as it is."""
-    # On a machine with CUDA's tools and no CUDA device, this import would warn that there is none.
+    """Let Inductor compile a graph. If that fails (without a C++ compiler, say), warn and keep the graph uncompiled."""
+    # On a machine with CUDA's tools but no CUDA device, this import warns about the missing device.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     use_cache_folder()
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
@@ -96,10 +95,10 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         # Inductor asks the tracing context for an environment of shapes before it looks into its cache.
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # Inductor's, of PyTorch's own functions
+            warnings.simplefilter("ignore", FutureWarning)  # from Inductor, about PyTorch's own functions
             compiled = inductor(graph.module, inputs, options=OPTIONS)
             _check_same(graph, compiled, inputs)
         graph.run = compiled
-    except Exception as error:  # whatever goes wrong in a compiler, the graph itself still runs
+    except Exception as error:  # the graph runs without the compiler too
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         warnings.warn(f"Inductor did not compile the step, which runs operation by operation: {reason}", stacklevel=2)

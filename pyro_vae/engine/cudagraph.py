@@ -18,27 +18,27 @@ from pyro_vae.engine.update import Rates, TorchOwner, hyperparameters, take_step
 #: the kind of device that records; the tests have a stand-in for it
 DEVICE = "cuda"
 
-#: steps taken launch by launch before recording: libraries choose their kernels, the optimizer makes its state
+#: steps before recording, in which libraries choose their kernels and the optimizer makes its state
 WARM_UP = 3
 
 
 class Replays:
-    """Records what the graphs of a program do, the optimizer's step included, and replays it.
+    """Records the graphs of a program as CUDA graphs, with the optimizer's step if possible, and replays them.
 
-    The batch is copied into the graph's own input. The learning rate and the KL weight are tensors that each step
-    fills from the optimizer and the objective, which keep plain numbers. Noise is fresh, for the device's generator
-    moves its offset at each replay; its state may be saved and restored between steps. An optimizer without a
-    ``capturable`` mode (SGD, Adagrad), or Pyro's, steps beside the graph, and so does any where gradients are averaged
-    over processes. The terms of a step are the graph's own memory, good until the next step; the record is a copy.
+    Each step copies the batch into the graph's input. The learning rate and the KL weight are plain numbers of the
+    optimizer and the objective; each step copies them into tensors. Noise is fresh, because the device's generator
+    moves its offset at each replay; its state may be saved and restored between steps. The optimizer steps outside the
+    graph if it has no ``capturable`` mode (SGD, Adagrad), if it is Pyro's, or if several processes average gradients.
+    The terms of a step lie in the graph's memory and are valid until the next step; the record is a copy.
 
-    The first steps of each kind of batch are real steps without a graph; nothing is rehearsed on the parameters.
+    The first steps of each kind of batch are real steps without a CUDA graph.
 
     Args:
-        owner: what moves the parameters.
-        inductor: whether Inductor fuses the kernels first, which costs its time once.
+        owner: moves the parameters.
+        inductor: whether Inductor compiles the graph first; that costs time once.
 
     Raises:
-        ValueError: where the parameters are not on a CUDA device.
+        ValueError: if the parameters are not on a CUDA device.
     """
 
     def __init__(self, owner: Any, inductor: bool = False):
@@ -50,7 +50,7 @@ class Replays:
             capturable = all("capturable" in group for group in owner.optimizer.param_groups)
             self.whole = capturable and owner.average is None
             self.rates = Rates(owner.optimizer, dtype=torch.float32, device=owner.device)
-            # A state that was loaded lies elsewhere in memory than the one that the graphs write to.
+            # load_state_dict replaces the tensors that the graphs write to.
             owner.optimizer.register_load_state_dict_post_hook(lambda _: self.forget())
 
     @staticmethod
@@ -59,12 +59,12 @@ class Replays:
             raise ValueError(f"a CUDA graph needs parameters on a CUDA device, not on {device}")
 
     def forget(self) -> None:
-        """Record anew at the next steps."""
+        """Drop the CUDA graphs; the next steps warm up and record again."""
         for replay in self.replays:
             replay.recorded, replay.steps = None, 0
 
     def finish(self, graph: Graph, arguments: Arguments) -> "Replay":
-        """What runs in place of a graph."""
+        """The replay that runs instead of a graph."""
         device = next((t.device for t in graph.constants if t.device.type == DEVICE), torch.device("cpu"))
         self._require(device)
         if self.inductor:
@@ -77,10 +77,10 @@ class Replays:
 
 
 class Replay:
-    """One kind of batch.
+    """The CUDA graph of one kind of batch.
 
     Attributes:
-        moves: whether it moves the parameters, too.
+        moves: whether it also moves the parameters.
     """
 
     def __init__(self, replays: Replays, graph: Graph, arguments: Arguments, device: torch.device):
@@ -93,7 +93,7 @@ class Replay:
         self._recorded_with: Any = None
 
     def __call__(self, arguments: Arguments) -> Pass:
-        with torch.cuda.device(self.device):  # whose current stream all engines work on
+        with torch.cuda.device(self.device):  # all engines use the current stream of this device
             return self._run(arguments)
 
     def _run(self, arguments: Arguments) -> Pass:
@@ -118,7 +118,7 @@ class Replay:
             self._record(own)
         self.recorded.replay()
         if self.moves:
-            self.replays.owner.optimizer._opt_called = True  # what a scheduler asks for
+            self.replays.owner.optimizer._opt_called = True  # a scheduler reads it
         return self.done._replace(record=self.done.record.clone())
 
     def _record(self, own: Arguments) -> None:
@@ -131,7 +131,7 @@ class Replay:
         self.recorded = recorded
 
     def work(self, own: Arguments) -> Pass:
-        """What the graph holds."""
+        """One step on the graph's own input; this is recorded."""
         done = self.graph(own)
         if self.moves:
             owner = self.replays.owner
@@ -142,14 +142,14 @@ class Replay:
 
 @contextmanager
 def without_sync() -> Iterator[None]:
-    """Within it, an operation that waits for the device is refused.
+    """In this context, an operation that waits for the device raises a CaptureError.
 
-    It could not be recorded either, but a recording that fails leaves torch's generator and allocator unfit for what
-    follows. The last step without a graph finds it while all is well.
+    Such an operation cannot be recorded, and a failed recording leaves torch's generator and allocator unusable. So the
+    last step before the recording looks for it.
     """
     old = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, that it does not find all of them
+        warnings.simplefilter("ignore")  # torch warns that this mode misses some operations
         torch.cuda.set_sync_debug_mode("error")
     try:
         yield
@@ -163,7 +163,7 @@ def without_sync() -> Iterator[None]:
 
 def make_capturable(optimizer: Optimizer) -> None:
     """Let the optimizer count its steps on the device."""
-    optimizer._warned_capturable_if_run_uncaptured = True  # no need to warn: the first steps are so
+    optimizer._warned_capturable_if_run_uncaptured = True  # the first steps run without a CUDA graph on purpose
     for group in optimizer.param_groups:
         group["capturable"] = True
         for parameter in group["params"]:

@@ -1,4 +1,4 @@
-"""A captured step that runs, and its comparison with the eager one."""
+"""A captured step, and its comparison with the eager step."""
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
@@ -19,19 +19,19 @@ from pyro_vae.errors import InputError
 
 
 class AuditError(InputError, RuntimeError):
-    """The graph no longer computes what the program does. The message names the first sample site that differs."""
+    """The graph no longer computes the program's numbers. The message names the first sample site that differs."""
 
 
 class Graph:
     """One captured step, for one kind of call.
 
     Args:
-        traced: what was written down.
-        walk: what the program depended on then.
-        moved: the places that a pass itself rebinds, which are not watched.
+        traced: the recorded step.
+        walk: everything that the program depended on at capture.
+        moved: the places that a pass itself rebinds; they are not watched.
 
     Attributes:
-        run: what runs: the graph itself, operation by operation, or what a compiler made of it.
+        run: runs the step: the graph itself, operation by operation, or its compiled code.
         module: the graph without the sums over sites.
         watch: the places that the graph depends on.
     """
@@ -61,12 +61,12 @@ class Graph:
         names = pyro.get_param_store()._param_to_name
         stored = [(names[p], p) for p in traced.layout.parameters if p in names]
         self._stored = [name for name, _ in stored], [p for _, p in stored]
-        # Pyro leaves zeros where a parameter has no gradient in a step; before its first gradient there is none
+        # A parameter without a gradient in a step has None before its first gradient, and zeros after it, as in Pyro.
         gradients = traced.layout.gradients
         self._idle = [p for p, g in zip(traced.layout.parameters, gradients, strict=True) if not g]
 
     def holds(self) -> bool:
-        """Whether what the graph depends on is as it was; tensors that were replaced by like ones are taken up."""
+        """Whether the graph still fits its surroundings; it accepts a new tensor of the same kind as the old one."""
         if [t.requires_grad for t in self._leaves] != self._trained:
             return False
         for tensor, version in self._guards:
@@ -80,7 +80,7 @@ class Graph:
         return self.watch.holds() or self._rebound()
 
     def _rebound(self) -> bool:
-        """Take up tensors that were put in the places of constants; False where anything else changed."""
+        """Use the tensors that have replaced constants; False if anything else changed."""
         changes = self.watch.changed()
         if not changes or not self.watch.modes_hold():
             return False
@@ -102,32 +102,32 @@ class Graph:
         return True
 
     def inputs(self, arguments: Arguments) -> list[Tensor]:
-        """What :attr:`run` takes."""
+        """The inputs of :attr:`run`: constants, numbers and the batch."""
         self.numbers.read(arguments.numbers)
         return [*self.constants, *self._scalars, *[arguments.tensors[i] for i in self._batch]]
 
     def outputs(self, arguments: Arguments) -> Sequence[Tensor]:
-        """One step or pass."""
+        """One step, as the outputs of :attr:`run`; without the optimizer's step if the graph does not hold it."""
         with torch.no_grad():
             return self.run(*self.inputs(arguments))
 
     def __call__(self, arguments: Arguments) -> Pass:
-        """The same, as the program's own result."""
+        """One step, as a :class:`Pass`."""
         return self.traced.layout.together(self.outputs(arguments))
 
     def check(self, call: Call, rehearsal: Rehearsal) -> None:
-        """Hold a pass of the graph, operation by operation and without effect, against the program's own.
+        """Compare an uncompiled pass of the graph with the program's pass, and undo its side effects.
 
         Raises:
-            AuditError: where they differ.
-            CaptureError: where the graph does not run.
+            AuditError: if they differ.
+            CaptureError: if the graph does not run.
         """
         origins, inputs = Origins(refuse=False), self.inputs(call.arguments)
         try:
             with untouched(call.roots, origins), origins, torch.no_grad():
                 outputs = self.traced.module(*inputs)
-        except RuntimeError as error:  # an operation that only autograd's own pass may run
-            raise CaptureError(f"no static graph: it does not run: {str(error).splitlines()[0]}") from error
+        except RuntimeError as error:  # some operations run only within autograd's own pass
+            raise CaptureError(f"no static graph: the graph does not run: {str(error).splitlines()[0]}") from error
         count = len(self.traced.sites)
         sums = outputs[len(outputs) - count :]
         record = self.traced.layout.together(outputs[: len(outputs) - count]).record
@@ -135,7 +135,11 @@ class Graph:
 
 
 def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Tensor]]) -> None:
-    """Raise an :class:`AuditError` where a graph's record is not the program's."""
+    """Compare a graph's record with the program's.
+
+    Raises:
+        AuditError: if the losses differ by more than 1e-4, or the gradient norms by more than 2e-3 (relative).
+    """
     expected = rehearsal.done.record
     if same(record[0], expected[0], 1e-4) and same(record[-1], expected[-1], 2e-3):
         return
@@ -152,13 +156,13 @@ def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Ten
                 where = f"the first sample site that differs is {name!r}"
                 break
     raise AuditError(
-        f"the graph and the program differ: {where} ({loss}; {norm}). It depends on something that the graph keeps as"
-        " it was: give it as an argument of the step, or as a tensor that is changed in place, or use engine='eager'"
+        f"the graph and the program differ: {where} ({loss}; {norm}). The program depends on a value that the graph"
+        " does not read: give it as an argument of the step, or change its tensor in place, or use engine='eager'"
     )
 
 
 def same(a: Tensor, b: Tensor, rtol: float) -> bool:
-    """Whether two numbers are the same but for rounding."""
+    """Whether two numbers are equal up to rounding; two NaNs are equal."""
     a, b = a.double().cpu(), b.double().cpu()
     return bool(torch.allclose(a, b, rtol=rtol, atol=rtol * 1e-2, equal_nan=True))
 

@@ -15,9 +15,9 @@ class Numbers:
 
     Args:
         indices: which of the arguments' numbers are inputs.
-        slots: which places outside of the arguments are.
-        like: the type and device of the scalars. Two Python numbers are multiplied in float64 and then rounded; here
-            the first rounding is earlier.
+        slots: the other places whose numbers are inputs.
+        like: a tensor with the type and device of the scalars. Python multiplies two numbers in float64; these scalars
+            are rounded to this type before they are multiplied.
 
     Attributes:
         tensors: the scalars, those of the arguments first.
@@ -30,7 +30,7 @@ class Numbers:
         self._last: list[Any] = [None] * len(self.tensors)
 
     def read(self, numbers: Sequence[Any]) -> None:
-        """Copy the current values."""
+        """Copy the current values to the scalars."""
         values = [numbers[i] for i in self.indices]
         values += [slot.read() for slot in self.slots]
         for i, value in enumerate(values):
@@ -39,20 +39,20 @@ class Numbers:
                 self._last[i] = value
 
     def of(self, numbers: Sequence[Any], scalars: Sequence[Tensor]) -> list[Any]:
-        """The arguments' numbers, with these scalars in the places of those that are inputs."""
+        """The arguments' numbers, with a scalar instead of each number that is an input."""
         found = list(numbers)
         for i, scalar in zip(self.indices, scalars, strict=False):
             found[i] = scalar
         return found
 
     def live(self, scalars: Sequence[Tensor]) -> AbstractContextManager[None]:
-        """Within it, the places hold the scalars."""
+        """In this context, the places hold the scalars."""
         return placed(self.slots, scalars[len(self.indices) :])
 
 
 @contextmanager
 def placed(slots: Sequence[Slot], values: Sequence[Any]) -> Iterator[None]:
-    """Within it, the places hold these values."""
+    """In this context, the places hold these values."""
     old = [slot.read() for slot in slots]
     for slot, value in zip(slots, values, strict=True):
         slot.write(value)

@@ -1,4 +1,4 @@
-"""What the tensors of a pass come from, so that a graph keeps only what is the same at every step."""
+"""The origins of the tensors of a pass. A graph may hold only values that are the same at every step."""
 
 import traceback
 from collections.abc import Iterable
@@ -14,39 +14,40 @@ from pyro_vae.engine.blame import NotStatic, blame
 
 aten = torch.ops.aten
 _LITERALS = (aten.lift_fresh.default, aten.lift_fresh_copy.default)  # what torch.tensor(2.0) makes
-#: what they give depends on the shape of a tensor alone
+#: operations whose result depends only on the shape of a tensor
 _BY_SHAPE = {f"aten::{name}" for name in ("new_ones", "new_zeros", "new_full", "ones_like", "zeros_like", "full_like")}
 COPIES = (aten._to_copy.default, aten.copy_.default)
 _INDEXING = {aten.index.Tensor: 1, aten.index_put_.default: 1, aten.index_put.default: 1}
-#: they write their running statistics, and their schemas do not say so
+#: operations that write running statistics although their schemas do not say so
 _NORMS = (aten.native_batch_norm.default, aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default)
 
-Origin = tuple[Tensor, ...] | None  #: the tensors from outside that fix a value; None where it changes with each step
+Origin = tuple[Tensor, ...] | None  #: the outside tensors that determine a value; None if it changes with each step
 
 
 class Origins(TorchDispatchMode):
-    """Follows every tensor of a pass to its source: the program's text, tensors from outside it, or what changes.
+    """Finds the source of every tensor of a pass: the program's text, tensors from outside, or changing values.
 
-    A number that is read from a tensor, and a shape that depends on one, are allowed where the tensor is fixed by the
-    program's text or by tensors from outside (then they are guards of the graph), and refused where it depends on the
-    inputs or on chance. What the pass writes to tensors from outside is noted, to be undone.
+    The program may read a number from a tensor, or make a shape that depends on it, if the program's text or outside
+    tensors determine the tensor; such outside tensors become guards of the graph. If the tensor depends on the inputs
+    or on random numbers, the read is refused. Writes to outside tensors are recorded, so that :meth:`undo` can restore
+    them.
 
     Args:
         inputs: the tensors that change between steps.
-        refuse: whether to refuse; else writes are noted only.
+        refuse: whether to refuse; if not, only writes and devices are recorded.
 
     Attributes:
         guards: tensors whose values are part of the graph, with their versions.
-        written: tensors from outside that were written to, with their values before.
+        written: the outside tensors that the pass has written to, with their values before.
         transfers: the lines that move tensors from one kind of device to another.
-        foreign: the lines where a tensor on the host that is random, or comes from outside the program, meets a device.
+        foreign: the lines where an operation on a device reads a host tensor that the text does not determine.
     """
 
     def __init__(self, inputs: Iterable[Tensor] = (), refuse: bool = True):
         super().__init__()
         self.refuse = refuse
-        self._storages: dict[int, tuple[Any, Origin]] = {}  # the storages are held, or their addresses would return
-        self._outside: dict[int, Tensor] = {}  # the first tensor that was seen of a storage from outside
+        self._storages: dict[int, tuple[Any, Origin]] = {}  # keeps the storages alive, so that no address is used twice
+        self._outside: dict[int, Tensor] = {}  # the first tensor seen of each outside storage
         for tensor in inputs:
             self._note(tensor, None)
         self._inputs = set(self._storages)
@@ -62,7 +63,7 @@ class Origins(TorchDispatchMode):
             self._storages[storage._cdata] = storage, origin
 
     def origin(self, tensor: Tensor) -> Origin:
-        """What fixes a tensor's value."""
+        """The outside tensors that determine a tensor's value; None if it changes with each step."""
         storage = _storage(tensor)
         if storage is None:
             return None
@@ -76,7 +77,7 @@ class Origins(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self.refuse and kwargs.get("generator") is not None:
-            raise NotStatic("a generator of the program's own is drawn from: use torch's own generator")
+            raise NotStatic("numbers are drawn from a generator of the program's own: use torch's default generator")
         given = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         fixed = func in _LITERALS or func._schema.name in _BY_SHAPE
         origin = () if fixed else self._combined(given)
@@ -107,7 +108,7 @@ class Origins(TorchDispatchMode):
             self.guards.setdefault(id(tensor), (tensor, tensor._version))
 
     def _read(self, func: Any, args: Any, kwargs: Any, origin: Origin) -> Any:
-        """A number, or a shape, that depends on data: taken now, where it is the same at every step."""
+        """A number or a shape that depends on data, computed now; refused if it changes from step to step."""
         name = func._schema.name.split("::")[-1]
         if origin is None:
             if torch.Tag.dynamic_output_shape in func.tags:
@@ -118,7 +119,7 @@ class Origins(TorchDispatchMode):
             return func(*args, **kwargs)
 
     def _indices_of_masks(self, func: Any, args: Any) -> Any:
-        """The arguments, with masks that are the same at every step as integers; others must not select."""
+        """The arguments, with constant masks as integer indices; a mask that changes must not select."""
         at = _INDEXING[func]
         indices: list[Any] = []
         for index in args[at]:
@@ -151,7 +152,7 @@ class Origins(TorchDispatchMode):
     def _note_results(self, func: Any, args: Any, kwargs: Any, result: Any, origin: Origin) -> None:
         for tensor in _mutated(func, args, kwargs):
             if not self._made(tensor):
-                self._note(tensor, None)  # a buffer: another value at each step
+                self._note(tensor, None)  # a buffer, whose value changes at each step
             elif self.origin(tensor) is not None:
                 self._note(tensor, origin)
         for tensor in pytree.tree_leaves(result):
@@ -171,7 +172,7 @@ class Origins(TorchDispatchMode):
                 self.foreign.append(blame(traceback.extract_stack()))
 
     def undo(self) -> None:
-        """Put what was written to back."""
+        """Restore the outside tensors that the pass has written to."""
         with torch.no_grad():
             for tensor, value in reversed(self.written):
                 tensor.copy_(value)

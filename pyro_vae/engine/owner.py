@@ -1,4 +1,4 @@
-"""Pyro's optimizer as part of a graph: it stays the owner of its state, its rates and its schedules."""
+"""Pyro's optimizer as part of a graph. It keeps its own state, rates and schedules."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -13,15 +13,22 @@ from torch.optim import Optimizer
 from pyro_vae.engine.program import Pass
 from pyro_vae.engine.rules import RULES, Rule
 
-_VARYING = {"lr", "betas", "momentum"}  #: what schedulers move; a change of anything else is another graph
+_VARYING = {"lr", "betas", "momentum"}  #: what schedulers move; any other change needs another graph
 
 
 class NotBound(Exception):
-    """The optimizer has no state for a parameter yet: it has to take a step by itself first."""
+    """The optimizer has no state for a parameter yet, so it must take an eager step first."""
 
 
 class Entry(NamedTuple):
-    """One parameter's own optimizer."""
+    """One parameter's own optimizer.
+
+    Attributes:
+        group: the parameter's hyperparameters.
+        table: the optimizer's states by parameter; ``state`` is this parameter's.
+        rule: the optimizer's step.
+        clip: the arguments of gradient clipping.
+    """
 
     parameter: Tensor
     optimizer: Optimizer
@@ -39,11 +46,14 @@ class Bound:
     """The optimizers of some parameters, each Pyro's own, and their common step as tensor operations.
 
     Args:
-        optim: Pyro's optimizer, which has taken a step of these parameters.
+        optim: Pyro's optimizer, which has already moved these parameters once.
         parameters: those that a step moves.
 
     Attributes:
-        values: what changes between steps (rates, and counts that are Python's), as one vector of float64.
+        values: the numbers that change between steps (rates and Python's step counts), one vector of float64.
+
+    Raises:
+        NotBound: if the optimizer has no state for a parameter yet.
     """
 
     def __init__(self, optim: PyroOptim, parameters: Sequence[Tensor]):
@@ -61,11 +71,11 @@ class Bound:
         return [x for e in self.entries for x in e.rule.numbers(e.group, e.state)]
 
     def tensors(self) -> list[Tensor]:
-        """What a step reads and writes besides parameters and gradients."""
+        """The tensors that a step reads or writes besides parameters and gradients."""
         return [self.values, *(t for e in self.entries for t in e.tensors())]
 
     def move(self, gradients: Sequence[Tensor], sound: Tensor | None = None) -> None:
-        """The step, in place; a graph is made of what it does. Where ``sound`` is false, nothing moves."""
+        """The step, in place, as operations that can be traced. If ``sound`` is false, nothing moves."""
         held = [t for e in self.entries for t in (e.parameter, *e.tensors())]
         kept = [] if sound is None else [t.clone() for t in held]
         start = 0
@@ -82,7 +92,7 @@ class Bound:
                 tensor.copy_(torch.where(sound, tensor, old))
 
     def ready(self) -> bool:
-        """Whether a graph still fits; puts the current rates into :attr:`values`. Call it once before each step."""
+        """Whether the graph still fits the optimizer. If so, copy its rates to :attr:`values`; call it once a step."""
         moved = bool(self._ticks)
         for i, (entry, get, expected, names) in enumerate(self._checks):
             if entry.optimizer.state is not entry.table or entry.table.get(entry.parameter) is not entry.state:
@@ -102,7 +112,7 @@ class Bound:
         return True
 
     def untick(self) -> None:
-        """Put back what :meth:`ready` moved of the optimizer's Python numbers."""
+        """Restore the optimizer's Python numbers that :meth:`ready` has moved."""
         for (_, group, state), (own, its) in zip(self._ticks, self._before, strict=True):
             group.update(own)
             state.update(its)
@@ -114,7 +124,7 @@ def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
         raise NotBound
     optimizer = own.optimizer if is_scheduler(own) else own
     (group,) = optimizer.param_groups
-    state = optimizer.state.get(parameter)  # None for an optimizer that keeps none
+    state = optimizer.state.get(parameter)  # None if the optimizer keeps no state
     rule = RULES[type(optimizer)]
     clip = optim._get_grad_clip_args(parameter)  # type: ignore[arg-type]
     entry = Entry(parameter, optimizer, group, optimizer.state, state, rule, dict(clip or {}))
@@ -124,7 +134,11 @@ def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
 
 
 def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
-    """Whether there is a rule for each of these parameters' optimizers; others step beside the graph."""
+    """Whether a graph can hold the step: each optimizer has a rule, one group and no hooks, and runs on the CPU.
+
+    Raises:
+        NotBound: if a parameter has no optimizer yet.
+    """
     for parameter in parameters:
         own = optim.optim_objs.get(parameter)
         optimizer = own.optimizer if own is not None and is_scheduler(own) else own
@@ -143,7 +157,7 @@ _OWN_CALLS = {PyroOptim.__call__, PyroLRScheduler.__call__}
 
 
 def _clipped(gradient: Tensor, clip: dict[str, float]) -> Tensor:
-    """As ``clip_grad_norm_`` and ``clip_grad_value_`` do."""
+    """The gradient, clipped as by ``clip_grad_norm_`` and ``clip_grad_value_``."""
     if clip.get("clip_norm") is not None:
         gradient = gradient * (clip["clip_norm"] / (gradient.norm() + 1e-6)).clamp(max=1.0)
     if clip.get("clip_value") is not None:
@@ -152,10 +166,10 @@ def _clipped(gradient: Tensor, clip: dict[str, float]) -> Tensor:
 
 
 class PyroOwner:
-    """Pyro's optimizer: known ones are part of the graph, others step beside it.
+    """Pyro's optimizer: part of the graph if each parameter's optimizer has a rule, else outside the graph.
 
     Args:
-        optim: Pyro's optimizer. Other SVIs can use it too; its state by name is that of eager steps.
+        optim: Pyro's optimizer. Other SVIs can use it too; it saves the same state as after eager steps.
     """
 
     first_by_itself = True
@@ -165,10 +179,10 @@ class PyroOwner:
         self.optim = optim
 
     def bind(self, done: Pass) -> Bound | None:
-        """The optimizers of what has a gradient, or None where one of them has no rule.
+        """The optimizers of the parameters with a gradient; None if one has no rule, or a parameter is subsampled.
 
         Raises:
-            NotBound: where one has not stepped yet.
+            NotBound: if an optimizer has not stepped yet.
         """
         if not can_be_bound(self.optim, done.parameters) or any(done.subsamples):
             return None

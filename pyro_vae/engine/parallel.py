@@ -1,4 +1,4 @@
-"""The step of several processes, each with a part of the minibatch, as that of one process with all of it."""
+"""Averages over several processes, each with a part of the minibatch, so that they step like one process."""
 
 import torch
 
@@ -7,18 +7,18 @@ from pyro_vae.engine.program import Pass, clipped, laid_out
 
 
 class Average:
-    r"""From a process's own pass to that of all: loss, its terms and gradients, averaged over all images.
+    r"""From one process's pass to the pass of all: loss, terms and gradients, averaged over all images.
 
-    With :math:`n_r` of the minibatch's n images in process r, each mean over them counts :math:`n_r / n`. Gradients are
-    clipped after that, as those of one process would be. The average lies between a pass and the optimizer's step, so
-    an engine that captures both as one keeps the optimizer beside.
+    If process r has :math:`n_r` of the minibatch's n images, its means have the weight :math:`n_r / n`. Gradients are
+    clipped after the average, as in one process. The average comes between the pass and the optimizer's step, so the
+    optimizer steps outside the graph.
 
     Args:
         workers: the processes.
         clip_norm: gradients are scaled down to this total norm; None leaves them.
 
     Attributes:
-        share: this process's part of the images of the next step.
+        share: this process's fraction of the images of the next step, between 0 and 1.
     """
 
     def __init__(self, workers: Workers, clip_norm: float | None):

@@ -1,4 +1,4 @@
-"""In what arithmetic a step's products are done, and the process settings that make them fast on a CPU."""
+"""The precision of a step's matrix products, and the process settings that make them fast on a CPU."""
 
 import ctypes
 import sys
@@ -25,9 +25,9 @@ _LAYERS = {
 class _BFloat16Layers(TorchFunctionMode):
     """Layers take bfloat16 operands and give float32.
 
-    ``torch.autocast`` leaves a layer's result in bfloat16, so that a decoder's logits, a guide's scales, and every log
-    density made of them, would have 8 bits. Here the result is float32 again at once (the bias is added there, too);
-    a compiler fuses the casts into what follows, and the backward products are in bfloat16 as the forward ones.
+    ``torch.autocast`` leaves a layer's result in bfloat16, so a decoder's logits, a guide's scales and all their log
+    densities would have 8 bits. Here the result becomes float32 at once, and the bias is added in float32. A compiler
+    fuses the casts into the next operations. The backward products are in bfloat16, like the forward products.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -43,13 +43,13 @@ class _BFloat16Layers(TorchFunctionMode):
 
 
 def products(precision: Precision) -> AbstractContextManager:
-    """Within it, the networks' products are done in this precision."""
+    """In this context, the networks compute their products in this precision."""
     return _BFloat16Layers() if precision == "bf16" else nullcontext()
 
 
 @cache
 def onednn_is_exact() -> bool:
-    """Whether oneDNN's float32 products keep all of float32 on this CPU when they are allowed not to.
+    """Whether oneDNN's products stay exact in float32 on this CPU, even if they may round to bfloat16.
 
     PyTorch uses oneDNN for float32 products (up to twice as fast on AMD) only if rounding to bfloat16 is allowed. Only
     CPUs with AMX then round; elsewhere the products stay exact. Verified by comparing three products, as in a network
@@ -69,7 +69,7 @@ def onednn_is_exact() -> bool:
 
 @contextmanager
 def onednn(use: bool) -> Iterator[None]:
-    """Within it, oneDNN does the CPU's float32 products; the process's setting is put back afterwards."""
+    """In this context, oneDNN computes the CPU's float32 products if ``use``; then the old setting returns."""
     if not use:
         yield
         return
@@ -84,9 +84,9 @@ def onednn(use: bool) -> Iterator[None]:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Within it, CUDA's float32 products and convolutions may round to TensorFloat-32, or may not.
+    """In this context, CUDA's float32 products and convolutions may round to TensorFloat-32 only if ``allowed``.
 
-    PyTorch by itself allows it for convolutions and not for products.
+    By default PyTorch allows it for convolutions but not for products.
     """
     settings: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
     old = [setting.fp32_precision for setting in settings]
@@ -100,7 +100,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def exact(device: torch.device) -> AbstractContextManager:
-    """Float32 convolutions on CUDA are in float32 within it, as products are, for what is measured outside a step."""
+    """In this context, CUDA's products and convolutions are exact in float32; for measurements outside a step."""
     return tf32(False) if device.type == "cuda" else nullcontext()
 
 
@@ -108,22 +108,22 @@ def settings(precision: Precision, device: torch.device) -> AbstractContextManag
     """The process settings for steps in ``precision`` on ``device``.
 
     Raises:
-        ValueError: for tf32 elsewhere than on CUDA.
+        ValueError: if ``precision`` is tf32 and the device is not CUDA.
     """
     if device.type == "cuda":
         return tf32(precision == "tf32")
     if precision == "tf32":
-        raise ValueError(f"precision tf32 is CUDA's; the parameters are on {device.type}")
+        raise ValueError(f"precision tf32 needs a CUDA device; the parameters are on {device.type}")
     return onednn(device.type == "cpu" and onednn_is_exact())
 
 
 @cache
 def keep_pages() -> bool:
-    """Let glibc keep freed memory for the next step; whether it does.
+    """Let glibc keep freed memory for the next step; returns whether it does.
 
-    A step frees and takes again arrays of some megabytes. glibc gives such blocks back to the system and gets them
-    anew, page fault by page fault. Raising its thresholds (to 32 MiB for blocks of their own, 1 GiB at the heap's
-    end) keeps them. The setting is the process's, once and for good; without glibc nothing is done.
+    Each step frees and allocates arrays of some megabytes. By default glibc returns such blocks to the system, and
+    every new block costs page faults. Higher thresholds (32 MiB for mapped blocks, 1 GiB at the end of the heap) keep
+    the blocks. The setting holds until the process ends; without glibc this function does nothing.
     """
     if not sys.platform.startswith("linux"):
         return False

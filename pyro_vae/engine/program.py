@@ -18,13 +18,13 @@ from pyro_vae.engine.precision import Precision, products
 
 
 class StepRecord(NamedTuple):
-    """What a step says of itself: scalars that stay on the device, so that nothing waits for them.
+    """The result of a step: scalars that stay on the device, so that nothing waits for them.
 
-    Every engine gives the same. ``log_likelihood`` and ``kl`` are means over images and particles, and NaN where the
-    ELBO keeps no terms (Pyro's own do not).
+    Every engine gives the same numbers. ``log_likelihood`` and ``kl`` are means over images and particles. They are NaN
+    if the ELBO keeps no terms, as Pyro's own ELBOs.
 
     Attributes:
-        loss: what was minimised; for losses that are a tuple (``ReweightedWakeSleep``), their sum.
+        loss: the minimised number; if the loss is a tuple (``ReweightedWakeSleep``), the sum of its parts.
         log_likelihood: E_q[log p(x|z)], nats per image.
         kl: KL(q(z|x) || p(z)) without its weight, nats per image.
         grad_norm: the gradient's total norm before clipping.
@@ -38,18 +38,18 @@ class StepRecord(NamedTuple):
     terms: Any = None
 
 
-Gradients = tuple[Tensor | None, ...]  #: one for each parameter; None where it has none
+Gradients = tuple[Tensor | None, ...]  #: one for each parameter; None if it has no gradient
 
 
 class Pass(NamedTuple):
-    """What one pass computes.
+    """The result of one pass.
 
     Attributes:
         record: the scalars of the :class:`StepRecord` as one vector.
         terms: the ELBO's terms, or None.
-        gradients: of the parameters, clipped where that was asked for.
-        parameters: what was differentiated by.
-        losses: the parts of a loss that is a tuple, or None.
+        gradients: of the parameters, clipped if the program has a ``clip_norm``.
+        parameters: the tensors of these gradients.
+        losses: the parts of a loss that is a tuple; else None.
         subsamples: for each parameter the indices of its rows in this step, by dimension.
     """
 
@@ -61,27 +61,27 @@ class Pass(NamedTuple):
     subsamples: tuple[dict[int, Tensor], ...] = ()
 
     def loss(self) -> float:
-        """The loss as a number; on a device this waits for it."""
+        """The loss as a number; this waits for the device."""
         return self.record.tolist()[0]  # a tenth of the time of item()
 
 
 @cache
 def _readers() -> list[tuple[Any, str]]:
-    """Where Pyro's inference keeps the two functions that read numbers back."""
+    """The modules of Pyro that hold the two functions that read numbers back, and the functions' names."""
     modules = [module for key, module in sys.modules.items() if key.startswith("pyro.infer")]
     return [(m, name) for m in modules for name in ("torch_item", "warn_if_nan") if hasattr(m, name)]
 
 
 @contextmanager
 def resident(validate: bool = False) -> Iterator[None]:
-    """Within it, Pyro keeps its numbers on the device.
+    """In this context, Pyro keeps its numbers on the device.
 
-    ``torch_item`` and ``warn_if_nan`` read a number back several times a step, the validation of distributions more
-    often still, and each read waits for the device. Here the first only detaches, the second does nothing, and
+    ``torch_item`` and ``warn_if_nan`` read a number back several times a step, and the validation of distributions does
+    so more often. Each read waits for the device. Here ``torch_item`` only detaches, ``warn_if_nan`` does nothing, and
     validation is off; the training loop looks for NaN once an epoch instead.
 
     Args:
-        validate: leave validation as the user has it.
+        validate: leave the user's choice of validation unchanged.
     """
 
     def detach(x: Any) -> Any:
@@ -109,8 +109,8 @@ class Program:
         model: a Pyro model, a module or a function.
         guide: its guide.
         elbo: a Pyro ELBO, or a loss function.
-        loss_and_grads: what leaves the gradients on the parameters and returns the loss, as Pyro's SVI has it.
-        parameters: the tensors whose gradients are wanted; None for those that ``pyro.param`` statements name.
+        loss_and_grads: leaves the gradients on the parameters and returns the loss, as in Pyro's SVI.
+        parameters: the tensors to differentiate by; None for those that ``pyro.param`` statements name.
         clip_norm: gradients are scaled down to this total norm; None leaves them.
         per_image: whether the loss is divided by the length of the first argument.
         precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
@@ -138,10 +138,10 @@ class Program:
     def summed_up(
         self, loss: Any, parameters: tuple[Tensor, ...], gradients: Gradients, images: int | None = None
     ) -> Pass:
-        """What a pass is, from its loss and its gradients, which are clipped here.
+        """The :class:`Pass` from a loss and its gradients, which are clipped here.
 
-        ``images`` is how many the loss is a mean over; a plate of the model's that subsamples has fewer rows, and each
-        counts as several.
+        ``images`` is the number of images that the loss is a mean over. If the model's plate subsamples, it has fewer
+        rows, and each row counts as several images.
         """
         losses = tuple(torch.as_tensor(part).detach() for part in loss) if isinstance(loss, tuple) else None
         total = torch.as_tensor(loss if losses is None else sum(losses)).detach()
@@ -163,14 +163,14 @@ class Program:
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs) * scale
             return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
-        # An ELBO such as TraceGraph_ELBO differentiates by itself, a surrogate whose value is not the loss.
+        # An ELBO such as TraceGraph_ELBO itself differentiates a surrogate, whose value is not the loss.
         with no_gradients(parameters):
             loss = torch.as_tensor(self._differentiate(args, kwargs))
             gradients = tuple(None if p.grad is None else p.grad * scale for p in parameters)
         return loss.detach() * scale, gradients
 
     def _by_statements(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, tuple[Tensor, ...], Gradients]:
-        """As in Pyro's SVI: what the program named is trained, and what has no gradient in a step keeps a zero one."""
+        """As in Pyro's SVI: train the named parameters; one without a gradient keeps a zero gradient."""
         kept = {p: p.grad for p in leaves(self.model, self.guide)}
         with no_gradients(kept):
             with poutine.trace(param_only=True) as seen:
@@ -190,7 +190,7 @@ class Program:
 
 
 def leaves(*programs: Any) -> list[Tensor]:
-    """The tensors that a backward pass may leave gradients on: those of the param store, and of modules."""
+    """The tensors that a backward pass may leave gradients on: those of the param store and of the modules."""
     found = list(pyro.get_param_store()._params.values())
     for program in programs:
         module = program if isinstance(program, nn.Module) else getattr(program, "__self__", None)
@@ -201,7 +201,7 @@ def leaves(*programs: Any) -> list[Tensor]:
 
 @contextmanager
 def no_gradients(parameters: Iterable[Tensor]) -> Iterator[None]:
-    """Within it, the parameters have no gradients yet; what they had is put back."""
+    """In this context, the parameters start without gradients; afterwards their old gradients return."""
     kept = [(p, p.grad) for p in parameters]
     for parameter, _ in kept:
         parameter.grad = None
@@ -213,11 +213,11 @@ def no_gradients(parameters: Iterable[Tensor]) -> Iterator[None]:
 
 
 def clipped(gradients: Gradients, max_norm: float | None, like: Tensor | None = None) -> tuple[Tensor, Gradients]:
-    """The total norm of the gradients, and the gradients scaled down to ``max_norm`` where theirs is larger."""
+    """The total norm of the gradients, and the gradients scaled down if that norm is above ``max_norm``."""
     present = [g for g in gradients if g is not None]
     if not present:
         return torch.zeros_like(like) if like is not None else torch.zeros(()), gradients
-    # elsewhere than on CUDA norm by norm, which a compiler fuses with what makes the gradients
+    # without CUDA one norm at a time, because a compiler fuses each with the operations before it
     norm = nn.utils.get_total_norm(present, foreach=any(g.is_cuda for g in present))
     if max_norm is None:
         return norm, gradients
@@ -226,10 +226,10 @@ def clipped(gradients: Gradients, max_norm: float | None, like: Tensor | None = 
 
 
 def laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """The gradient with its parameter's strides, for fused optimizers walk both as flat memory.
+    """The gradient with its parameter's strides, because fused optimizers treat both as flat memory.
 
     Raises:
-        CaptureError: for a sparse one, which has none.
+        CaptureError: if the gradient is sparse, because then it has no strides.
     """
     if gradient is not None and gradient.layout is not parameter.layout:
         raise CaptureError("no static graph: a gradient is sparse; use nn.Embedding(..., sparse=False)")

@@ -1,4 +1,4 @@
-"""Graphs rewritten: what they hold as attributes becomes inputs, and what nothing depends on goes."""
+"""Changes to a graph: attributes become inputs, and unused operations are removed."""
 
 import copy
 
@@ -10,7 +10,7 @@ from pyro_vae.engine.origins import COPIES, Origins
 
 
 def drop_unused(module: fx.GraphModule) -> list[int]:
-    """Leave out the inputs that the graph does not read; returns the places of those that it reads."""
+    """Remove the inputs that the graph does not read; returns the places of the others."""
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     read = [i for i, node in enumerate(inputs) if node.users]
     for node in inputs:
@@ -21,7 +21,7 @@ def drop_unused(module: fx.GraphModule) -> list[int]:
 
 
 def without_last(module: fx.GraphModule, count: int) -> fx.GraphModule:
-    """The graph without its last outputs, and without what only they need."""
+    """The graph without its last ``count`` outputs, and without the operations that only they need."""
     if not count:
         return module
     graph = copy.deepcopy(module.graph)
@@ -32,7 +32,7 @@ def without_last(module: fx.GraphModule, count: int) -> fx.GraphModule:
 
 
 def eliminate(graph: fx.Graph) -> None:
-    """Drop what no output depends on; random draws stay, for they move the generator."""
+    """Remove operations that no output depends on. Random draws stay, because they move the generator."""
 
     def stays(node: fx.Node) -> bool:
         return node.is_impure() or torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
@@ -41,9 +41,9 @@ def eliminate(graph: fx.Graph) -> None:
 
 
 def lift(module: fx.GraphModule, after: int) -> list[Tensor]:
-    """Turn the tensors that the graph holds as attributes into inputs, following the first ``after``; returns them.
+    """Turn the tensors that the graph holds as attributes into inputs after the first ``after`` ones; returns them.
 
-    A compiler may fold an attribute into its code, and would keep the value at capture.
+    A compiler may fold an attribute into its code, which would then keep the value at capture.
     """
     graph = module.graph
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -66,9 +66,9 @@ def lift(module: fx.GraphModule, after: int) -> list[Tensor]:
 
 
 def drop_checks(module: fx.GraphModule) -> None:
-    """Take out the checks of decompositions (a Cholesky's, say), which wait for the device to hear its verdict.
+    """Remove the checks of matrix decompositions (of Cholesky, say), because they wait for the device.
 
-    Where one fails, eager stops at once, and the graph goes on with what the library left.
+    If a decomposition fails, an eager step raises an error, and the graph continues with the library's result.
     """
     for node in list(module.graph.nodes):
         if node.target is torch.ops.aten._linalg_check_errors.default:
@@ -77,10 +77,13 @@ def drop_checks(module: fx.GraphModule) -> None:
 
 
 def stay_on_device(module: fx.GraphModule, origins: Origins) -> None:
-    """Refuse a graph of CUDA operations that also works on the host, where a CUDA graph would not repeat it.
+    """Refuse a graph of CUDA operations that also works on the host, because a CUDA graph does not repeat that work.
 
-    A single number of the host's may be an operand, for it goes with the launch, if it is written in the program: any
-    other would stay what it was when the graph was recorded. A copy of it to the device waits.
+    An operand may be a scalar on the host if the program's text determines it, because the kernel launch carries its
+    value. Any other scalar would keep its value at recording. A copy from the host to the device is refused too.
+
+    Raises:
+        CaptureError: if an operation works on the host, or reads a changing scalar from it.
     """
     for node in module.graph.nodes:
         values = [a.meta.get("val") for a in node.all_input_nodes] + [node.meta.get("val")]

@@ -1,7 +1,7 @@
-"""How torch's and Pyro's optimizers move one parameter, as tensor operations that a graph can hold.
+"""The steps of torch's and Pyro's optimizers for one parameter, as tensor operations that a graph can hold.
 
-Each rule reads and writes the state that the optimizer itself keeps, so that the optimizer may go on by itself at any
-step, and its state is saved and loaded as ever. Hyperparameters that a scheduler may move are tensors of float64.
+Each rule reads and writes the optimizer's own state, so the optimizer can take any later step itself, and saving and
+loading its state works as before. Hyperparameters that a scheduler may move are tensors of float64.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,11 @@ class Rule(NamedTuple):
     """The step of one kind of optimizer, for one parameter.
 
     Attributes:
-        move: from the parameter, its gradient, its state, the numbers below and the group, all in place.
-        numbers: from the group and the state, what changes between steps, in the order in which ``move`` takes it.
+        move: takes the parameter, its gradient, its state, the numbers below and the group; moves the parameter and the
+            state in place.
+        numbers: from the group and the state to the numbers that change between steps, in the order of ``move``.
         state: the names of the state's tensors, which exist after the optimizer's own first step.
-        tick: what the optimizer keeps as Python numbers is moved on by it, before the numbers are read; or None.
+        tick: advances the Python numbers of the optimizer, before ``numbers`` reads them; None if it has none.
     """
 
     move: Callable[[Tensor, Tensor, dict[str, Tensor], list[Tensor], dict[str, Any]], None]
@@ -30,7 +31,7 @@ class Rule(NamedTuple):
 
 
 def _decayed(parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-    """The gradient, its sign where one maximises, and L2's part of it."""
+    """The gradient, negated if the optimizer maximises, plus the gradient of the L2 penalty."""
     gradient = -gradient if group.get("maximize") else gradient
     return gradient + group["weight_decay"] * parameter if group["weight_decay"] else gradient
 

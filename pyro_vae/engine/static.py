@@ -1,4 +1,4 @@
-"""Pyro within a pass that is traced: what it asks of its own numbers is answered without reading them."""
+"""Answers to the questions that Pyro asks of tensors while a pass is traced, without reading their values."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,14 +20,14 @@ _VALIDATION = {str(_DISTRIBUTIONS / f"{name}.py") for name in ("distribution", "
 
 
 class PyroAnswers(TorchFunctionMode):
-    """Within it, the lines of Pyro that would wait for a number get an answer that holds at every step.
+    """In this context, the lines of Pyro that read a number get an answer that holds at every step.
 
     - an ELBO that reports its loss with ``.item()`` reports the tensor;
-    - ``warn_if_nan`` sees no NaN, the constructors of distributions see valid arguments;
-    - ``Dice.compute_expectation`` selects by a mask where it would drop what the mask leaves out;
-    - a spline keeps values outside of its interval by selection, too.
+    - ``warn_if_nan`` sees no NaN, and the constructors of distributions see valid arguments;
+    - ``Dice.compute_expectation`` puts zeros at the entries that its mask excludes, instead of dropping them;
+    - a spline keeps the values outside its interval with ``torch.where``.
 
-    Whatever other code asks is refused by :class:`~pyro_vae.engine.origins.Origins`.
+    :class:`~pyro_vae.engine.origins.Origins` refuses the same questions from other code.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -40,7 +40,7 @@ class PyroAnswers(TorchFunctionMode):
 def _item(file: str, args: Any) -> Any:
     if file.startswith(_INFER):
         return args[0].detach()
-    if file == _DISTRIBUTIONS_UTIL:  # is_identically_zero and _one, of a tensor: Pyro's own answer while tracing is no
+    if file == _DISTRIBUTIONS_UTIL:  # is_identically_zero and _one: NaN means no, as Pyro answers while tracing
         return float("nan")
     return None
 
@@ -52,14 +52,14 @@ def _bool(file: str, args: Any) -> bool | None:
 
 
 def _masked_select(file: str, args: Any) -> Tensor | None:
-    # Both factors of an expectation are selected by one mask and multiplied, so that zeros add nothing.
+    # One mask selects both factors of an expectation, which are then multiplied, so zeros add nothing.
     return torch.where(args[1], args[0], torch.zeros_like(args[0])) if file == _INFER_UTIL else None
 
 
 def _getitem(file: str, args: Any) -> Tensor | None:
     mask = args[1]
     selects = file == _SPLINE and isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.shape == args[0].shape
-    return args[0] if selects else None  # read together with the selection below
+    return args[0] if selects else None  # _setitem makes the selection
 
 
 def _setitem(file: str, args: Any) -> Any:
@@ -79,14 +79,14 @@ _ANSWERS: dict[Any, Callable[[str, Any], Any]] = {
 
 
 def _is_real(support: Any) -> bool:
-    """Whether any number but NaN lies in a support; NaN shows in the loss."""
+    """Whether a support contains every number except NaN, which shows in the loss."""
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return support is constraints.real
 
 
 def supported(distribution: Distribution, value: Any) -> Tensor | None:
-    """Whether a value lies in a distribution's support, as a scalar on the device; None where all values do."""
+    """Whether all of a value lies in a distribution's support, a scalar on the device; None if there is no check."""
     try:
         support = distribution.support
     except (NotImplementedError, AttributeError):
@@ -94,17 +94,17 @@ def supported(distribution: Distribution, value: Any) -> Tensor | None:
     if support is None or _is_real(support) or not isinstance(value, Tensor):
         return None
     inside = support.check(value)
-    # not all(): Inductor's loop over a minimum of floats uses vectors
+    # a minimum of floats instead of all(), because Inductor vectorises its loop
     return inside.to(torch.float32).amin() > 0 if inside.numel() else None
 
 
 @contextmanager
 def answered() -> Iterator[list[Tensor]]:
-    """Within it, Pyro asks no number of a tensor, and recurrent layers run as operations that can be traced.
+    """In this context, Pyro reads no number from a tensor, and recurrent layers run as traceable operations.
 
     Yields:
-        what the distributions that validate their samples would have asked, to be asked later: whether each sample lies
-        in the support.
+        a list, filled during the pass: for each sample that a distribution would validate, a scalar that is true if
+        the sample lies in the support.
     """
     asked: list[Tensor] = []
 

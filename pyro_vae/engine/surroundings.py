@@ -1,4 +1,4 @@
-"""What a program depends on besides its arguments: found once by a walk, looked at before each step."""
+"""The values that a program depends on besides its arguments: one walk finds them, and each step checks them."""
 
 import functools
 import sys
@@ -14,7 +14,7 @@ from pyro import poutine
 from pyro.params.param_store import ParamStoreDict
 from torch import Tensor, nn
 
-#: a program with more places than this is watched by the audit alone
+#: the walk stops at this many places; the audit alone covers the others
 MAX_SLOTS = 20_000
 
 _CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
@@ -25,7 +25,13 @@ _OPAQUE = (poutine.Trace, ParamStoreDict, pyro.optim.PyroOptim, torch.optim.Opti
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A place that holds something the program may read: an entry of an object's dictionary, a list, or a closure."""
+    """A place that the program may read: an entry of a dictionary (of an object, say) or a list, or a closure's cell.
+
+    Attributes:
+        owner: the dictionary, list or cell.
+        key: of the entry; None for a cell.
+        path: the name of the place in messages.
+    """
 
     owner: Any
     key: Any
@@ -49,12 +55,12 @@ _GONE = object()
 
 @dataclass
 class Walk:
-    """What can be reached from a program.
+    """Everything that can be reached from a program.
 
     Attributes:
-        slots: the places, with what each held.
-        modules: all modules, whose training mode a graph holds.
-        generators: torch's generators other than its own.
+        slots: the places, with the value of each.
+        modules: all modules; a graph holds their training modes.
+        generators: generators of the program's own, besides torch's default ones.
     """
 
     slots: list[tuple[Slot, Any]] = field(default_factory=list)
@@ -146,7 +152,7 @@ class Walk:
 
 
 class _ClassSlot(Slot):
-    """A class's own attribute, which only ``setattr`` may write."""
+    """An attribute of a class; only ``setattr`` can write it."""
 
     def read(self) -> Any:
         return vars(self.owner).get(self.key, _GONE)
@@ -156,7 +162,7 @@ class _ClassSlot(Slot):
 
 
 def _names(code: CodeType) -> set[str]:
-    """The names that a function, and those within it, look up."""
+    """The names that a function and its inner functions look up."""
     found = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -174,7 +180,7 @@ def _is_pyros(module: str) -> bool:
 
 
 def walk(roots: dict[str, Any]) -> Walk:
-    """What can be reached from these objects; their names begin the paths."""
+    """Everything that can be reached from these objects; the paths start with their names."""
     found = Walk()
     for name, root in roots.items():
         found.visit(root, name)
@@ -182,11 +188,11 @@ def walk(roots: dict[str, Any]) -> Walk:
 
 
 class Watch:
-    """Some of a walk's slots, and whether each still holds what it held.
+    """Some of a walk's slots, and whether each still holds its value.
 
     Args:
-        slots: with what each is to hold. Numbers are compared by value, all else by identity.
-        modules: their training mode is compared, too.
+        slots: with the expected value of each. Numbers and strings are compared by value, other objects by identity.
+        modules: their training modes are compared too.
     """
 
     def __init__(self, slots: Iterable[tuple[Slot, Any]], modules: Iterable[nn.Module] = ()):
@@ -196,7 +202,7 @@ class Watch:
         self._group()
 
     def _group(self) -> None:
-        """Slots by owner, so that each is read by one call."""
+        """Group the slots by owner, so that one call reads all slots of an owner."""
         owners: dict[int, list[tuple[Slot, Any]]] = {}
         cells: list[tuple[Slot, Any]] = []
         for slot, value in self.slots:
@@ -208,7 +214,7 @@ class Watch:
         for held in owners.values():
             keys = [slot.key for slot, _ in held]
             values = [value for _, value in held]
-            if len(keys) == 1:  # so that the getter gives a tuple
+            if len(keys) == 1:  # with one key, the getter would return no tuple
                 keys, values = keys * 2, values * 2
             self._groups.append((held[0][0].owner, itemgetter(*keys), values))
         self._cells = cells
@@ -229,7 +235,7 @@ class Watch:
         return True
 
     def _equal(self) -> bool:
-        """Whether numbers that are other objects are equal ones."""
+        """Whether all changed objects are equal numbers; if so, expect the new objects from now on."""
         if self.changed():
             return False
         self.slots = [(slot, slot.read()) for slot, _ in self.slots]
@@ -237,7 +243,7 @@ class Watch:
         return True
 
     def changed(self) -> list[tuple[Slot, Any, Any]]:
-        """The slots that hold something else now: with what they held, and what they hold."""
+        """The slots with another value now, each with its old and its new value."""
         found = []
         for slot, value in self.slots:
             new = slot.read()
@@ -246,7 +252,7 @@ class Watch:
         return found
 
     def modes_hold(self) -> bool:
-        """Whether all modules are in the training mode that they were in."""
+        """Whether all modules still have the same training mode."""
         return [m.training for m in self._modules] == self._modes
 
 

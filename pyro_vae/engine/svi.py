@@ -1,4 +1,4 @@
-"""Pyro's SVI, at the pace of an engine."""
+"""Pyro's SVI, with a choice of engines."""
 
 import warnings
 from collections.abc import Callable
@@ -24,18 +24,18 @@ from pyro_vae.engine.program import Pass, Program, StepRecord
 from pyro_vae.engine.surroundings import Slot
 from pyro_vae.engine.update import TorchOwner
 
-#: ``eager``: Pyro's own steps. ``captured``: the graph, operation by operation. ``compiled``: by Inductor.
-#: ``cudagraph``: recorded on a CUDA device and replayed. ``auto``: the fastest of these that suits.
+#: ``eager``: Pyro's own steps. ``captured``: the graph, operation by operation. ``compiled``: the graph, compiled by
+#: Inductor. ``cudagraph``: the graph, recorded on a CUDA device and replayed. ``auto``: the fastest that suits.
 EngineName = Literal["auto", "eager", "captured", "compiled", "cudagraph"]
 
-COMPILE_SECONDS = 20.0  #: what Inductor takes for the two graphs of a run, on two cores
-SAVED_SECONDS = 2.5e-3  #: what a compiled step saves of Python and Pyro
-SAVED_PER_FLOP = 2.5e-12  #: and of arithmetic, by fusing and by oneDNN's products
-EAGER_STEPS = 100  #: that ``auto`` takes of a run of unknown length before it compiles
+COMPILE_SECONDS = 20.0  #: Inductor's time for the two graphs of a run, on two cores
+SAVED_SECONDS = 2.5e-3  #: a compiled step saves this time of Python and Pyro
+SAVED_PER_FLOP = 2.5e-12  #: and this time of arithmetic, by fusion and oneDNN, seconds per flop
+EAGER_STEPS = 100  #: ``auto`` compiles a run of unknown length after so many steps
 
 
 class OneOptimizer(pyro.optim.PyroOptim):
-    """A torch optimizer in the place where Pyro's SVI wants one of its own, which make an optimizer a parameter."""
+    """A torch optimizer in the form of Pyro's optimizers, for Pyro's SVI. Pyro's own make one for each parameter."""
 
     def __init__(self, optimizer: torch.optim.Optimizer):
         super().__init__(type(optimizer), {})
@@ -48,13 +48,13 @@ class OneOptimizer(pyro.optim.PyroOptim):
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What Pyro's SVI has no word for.
+    """Options of a step that Pyro's SVI does not have.
 
     Attributes:
         clip_norm: gradients of a torch optimizer are scaled down to this total norm; None leaves them.
         per_image: with a torch optimizer, divide the loss by the length of the first argument. Pyro does not.
         precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
-        num_steps: how long the run is, for ``auto``; None is unknown.
+        num_steps: the length of the run, for ``auto``; None if unknown.
         workers: the processes that take each step together, each with its own images; for a torch optimizer.
     """
 
@@ -66,32 +66,34 @@ class StepOptions:
 
 
 class SVI(pyro.infer.SVI):
-    """Pyro's SVI for any program, whose steps cost what their arithmetic costs.
+    """Pyro's SVI for any program, without the overhead of Pyro and Python in each step.
 
-    It takes the place of ``pyro.infer.SVI``: the same arguments, the same losses from the same seed. The first step of
-    each kind of call is Pyro's own. After it the step is captured as a graph of tensor operations, the optimizer's step
-    in it, and compiled. What the graph depends on besides its arguments is watched; what cannot be watched is found by
-    an audit.
+    It replaces ``pyro.infer.SVI``: it has the same arguments, and gives the same losses from the same seed. With Pyro's
+    optimizers, the first step of each kind of call is Pyro's own. Then the step is captured as a graph of tensor
+    operations, with the optimizer's step if possible, and compiled. Before each step, the SVI checks the values that
+    the graph depends on besides its arguments; an audit finds changes that this check cannot see.
 
     Args:
         model: any Pyro model: a function, a bound method, a module.
         guide: its guide, likewise.
-        optim: one of Pyro's optimizers or schedulers; or a torch optimizer, whose parameters alone are then trained.
+        optim: one of Pyro's optimizers or schedulers; or a torch optimizer, and then only its parameters are trained.
         loss: a Pyro ELBO, or a loss function as Pyro's SVI takes it.
         loss_and_grads: as in Pyro's SVI.
-        engine: ``auto`` takes the fastest that suits: it compiles long runs, and runs eagerly, with one line of
-            warning that says why, what has no static graph. A run of unknown length counts as long after 100 steps.
-        audit: at steps 2, 4, 8 and so on the program runs beside the graph from the same random state, without effect,
-            and has to agree.
-        options: for runs with a torch optimizer.
+        engine: ``auto`` chooses the fastest that suits. It compiles long runs; a program without a static graph runs
+            eagerly, with a warning of one line that gives the reason. A run of unknown length counts as long after 100
+            steps.
+        audit: at steps 2, 4, 8 and so on, run the program beside the graph from the same random state, compare them,
+            and undo the program's side effects.
+        options: see :class:`StepOptions`.
 
     Attributes:
-        engine: the name of the engine at work.
-        fallback: why ``auto`` fell back to eager, or None.
+        engine: the name of the current engine.
+        fallback: the reason why ``auto`` fell back to eager, or None.
 
     Raises:
-        CaptureError: by a step of a program without a static graph, where the engine was asked for by name.
-        AuditError: by a step at which the program and its graph differ.
+        ValueError: by a step, if there is no engine of this name, or its device or precision does not fit.
+        CaptureError: by a step, if the program has no static graph and the engine was chosen by name.
+        AuditError: by a step, if the program and its graph differ.
 
     Example:
         >>> import pyro, torch
@@ -152,7 +154,7 @@ class SVI(pyro.infer.SVI):
         self._steps = 0
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
-        """One step, as Pyro's: returns the loss, a float (a tuple of floats for losses that are tuples)."""
+        """One step, as in Pyro; returns the loss, a float (a tuple of floats if the loss is a tuple)."""
         if isinstance(self.owner, PyroOwner) and self._runs_eagerly(args):
             self._steps += 1
             return super().step(*args, **kwargs)
@@ -167,7 +169,7 @@ class SVI(pyro.infer.SVI):
         return loss
 
     def step_record(self, *args: Any, **kwargs: Any) -> StepRecord:
-        """One step; what it says of itself stays on the device."""
+        """One step; the scalars of its record stay on the device."""
         eagerly = isinstance(self.owner, PyroOwner) and self._runs_eagerly(args)
         done = None if eagerly else self._step(args, kwargs)
         if done is None:
@@ -177,7 +179,7 @@ class SVI(pyro.infer.SVI):
         return StepRecord(loss, log_likelihood, kl, norm, done.terms)
 
     def _by_pyro(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        """Pyro's own step, and what it moved by."""
+        """Pyro's own step, and the gradients that it used."""
         kept: list[Pass] = []
         optim = self.optim
 
@@ -197,7 +199,11 @@ class SVI(pyro.infer.SVI):
         return kept[0]._replace(record=record)
 
     def _runs_eagerly(self, args: tuple) -> bool:
-        """Whether the next step is eager; chooses the engine the first time."""
+        """Whether the next step is eager; ``auto`` chooses its engine here.
+
+        Raises:
+            ValueError: if there is no engine of this name.
+        """
         if self._automatic and self.engine == "auto":
             self._choose(args)
         elif self.engine not in get_args(EngineName):
@@ -206,7 +212,7 @@ class SVI(pyro.infer.SVI):
         return self.engine in ("auto", "eager")
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
-        """A step by the engine; None where Pyro is to take it."""
+        """A step by the engine; None if Pyro must take it."""
         if self._runs_eagerly(args):
             return self._eagerly(args, kwargs)
         if self._captured is None:
@@ -226,7 +232,7 @@ class SVI(pyro.infer.SVI):
         return done
 
     def _eagerly(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
-        """A step of a torch optimizer at Pyro's pace, the first one with the user's validation."""
+        """An eager step of a torch optimizer; the first one validates as the user has chosen."""
         assert isinstance(self.owner, TorchOwner)
         with settings(self.options.precision, self.owner.device):
             done = self.owner.step(self.program(args, kwargs, validate=self._steps == 0), captured=False)
@@ -263,14 +269,17 @@ class SVI(pyro.infer.SVI):
         self.engine = "cudagraph" if device.type == "cuda" else "compiled" if self._repays(args) else "eager"
 
     def _repays(self, args: tuple) -> bool:
-        """Whether the run is long enough to repay Inductor's time. A rule of counts, so that every run repeats it."""
+        """Whether the run is long enough to repay Inductor's time.
+
+        The rule counts operations and measures no time, so that a repeated run decides the same.
+        """
         rows = len(args[0]) if args and isinstance(args[0], torch.Tensor) and args[0].dim() else 1
         rows *= getattr(self.program.elbo, "num_particles", 1)
         flops = 6 * rows * sum(p.numel() for p in self.program.parameters or ())
         return (self.options.num_steps or 0) * (SAVED_SECONDS + SAVED_PER_FLOP * flops) > COMPILE_SECONDS
 
     def _explain(self, args: tuple, kwargs: dict[str, Any]) -> None:
-        """A loss that is no number: Pyro's own error where validation finds one, else its warning."""
+        """Explain a NaN loss: raise Pyro's own error if validation finds one, else give Pyro's warning."""
         rehearse(Call(self.program, self._roots, args, kwargs, take_apart(args, kwargs)))
         warn_if_nan(torch.tensor(torch.nan), "loss")
 

@@ -1,4 +1,4 @@
-"""A pass that leaves no trace: whatever it moves is put back."""
+"""A pass whose side effects are undone."""
 
 import random
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from pyro_vae.seeds import forked
 
 @dataclass
 class Changes:
-    """What a pass did besides computing, found after it.
+    """The side effects of a pass.
 
     Attributes:
-        moved: the places that it gave another object, with the object before.
-        created: the names of parameters that it made.
-        reasons: why no graph could repeat it: each names what is kept between passes.
+        moved: the places that hold another object after the pass, each with its old object.
+        created: the names of the parameters that the pass has made.
+        reasons: why no graph can repeat the pass; each names a value that is kept between passes.
     """
 
     moved: list[tuple[Slot, Any]] = field(default_factory=list)
@@ -32,21 +32,21 @@ class Changes:
 
 @contextmanager
 def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, Changes]]:
-    """Within it runs a pass; afterwards random states, stores, gradients, tensors and attributes are as before.
+    """Run a pass in this context; then restore random states, stores, gradients, tensors and attributes.
 
     Args:
         roots: the objects that the program consists of, by name.
-        origins: the mode under which the pass runs, which notes what it writes to.
+        origins: the mode under which the pass runs; it records the tensors that the pass writes to.
 
     Yields:
-        what is reached from the roots, and, filled in at the end, what the pass changed.
+        everything that can be reached from the roots; and the side effects, filled in at the end.
     """
     before, changes = walk(roots), Changes()
     store = pyro.get_param_store()
     tables: list[dict[Any, Any]] = [store._params, store._param_to_name, store._constraints]
     kept = [dict(table) for table in tables]
     gradients = [(p, p.grad) for p in _parameters(before, kept[0])]
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (it is what programs use)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (programs use it)
     own = [g.get_state() for g in before.generators]
     with forked():
         try:
@@ -61,7 +61,9 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
                 np.random.set_state(numpy)  # noqa: NPY002
             for generator, state in zip(before.generators, own, strict=True):
                 if not torch.equal(generator.get_state(), state):
-                    changes.reasons.append("a generator of the program's own is drawn from: use torch's own generator")
+                    changes.reasons.append(
+                        "numbers are drawn from a generator of the program's own: use torch's default generator"
+                    )
                     generator.set_state(state)
             for slot, old in changes.moved:
                 slot.write(old)
@@ -81,10 +83,10 @@ def _parameters(before: Walk, params: dict[str, Any]) -> list[torch.Tensor]:
 
 
 def _compare(before: Walk, changes: Changes, params: dict[str, Any], store: Any) -> None:
-    """Note the places that hold something else now."""
+    """Record the places that the pass has changed, and the reasons against a graph."""
     for slot, old in before.slots:
         new = slot.read()
-        if new is old or slot.key == "max_plate_nesting":  # an ELBO's guess, made once
+        if new is old or slot.key == "max_plate_nesting":  # an ELBO guesses it once
             continue
         changes.moved.append((slot, old))
         counts = isinstance(old, (int, float)) and isinstance(new, (int, float)) and not isinstance(old, bool)

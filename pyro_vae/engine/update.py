@@ -1,4 +1,4 @@
-"""The optimizer's step as a graph of tensor operations, with the optimizer's Python gone from it."""
+"""A torch optimizer's step as a graph of tensor operations, without the optimizer's Python."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ FUSED: dict[type[Optimizer], tuple[str, ...]] = {
     Adagrad: ("cpu",),
 }
 
-#: graphs kept at once; each holds the optimizer's state that it was written for
+#: the number of graphs kept; each holds the optimizer's state of its capture
 MAX_UPDATES = 8
 
 
@@ -38,7 +38,7 @@ def fuse(optimizer: Optimizer) -> None:
 
 
 def take_step(optimizer: Optimizer, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """The optimizer's own step, with these gradients; as in Pyro's SVI, they are not left on the parameters."""
+    """The optimizer's own step with these gradients; afterwards the parameters have no gradients."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     optimizer.step()
@@ -47,22 +47,22 @@ def take_step(optimizer: Optimizer, parameters: Sequence[Tensor], gradients: Seq
 
 
 def hyperparameters(optimizer: Optimizer) -> Hashable:
-    """What a recorded step holds as numbers: all but the learning rate."""
+    """The numbers that a recorded step holds as constants: all except the learning rate."""
     return tuple(
         (name, tuple(value) if isinstance(value, list) else value)
         for group in optimizer.param_groups
         for name, value in group.items()
-        # "capturable" is what a CUDA graph switches on between its first step and its second
+        # a CUDA graph enables "capturable" between its first step and its second
         if name not in ("params", "lr", "initial_lr", "capturable") and not isinstance(value, Tensor)
     )
 
 
 class Rates:
-    """The learning rates of an optimizer as tensors, which a recorded step reads; the optimizer keeps its numbers.
+    """The learning rates of an optimizer as tensors that a recorded step reads; the optimizer keeps plain numbers.
 
     Args:
-        optimizer: whose rates they are.
-        dtype: of the tensors; fused kernels read float32 on a CUDA device and float64 on the host.
+        optimizer: has the rates.
+        dtype: of the tensors; fused kernels read float32 on a CUDA device and float64 on the CPU.
         device: of the tensors.
 
     Attributes:
@@ -80,7 +80,7 @@ class Rates:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Within it, the optimizer's learning rates are the tensors."""
+        """In this context, the optimizer's learning rates are the tensors."""
         old = [group["lr"] for group in self.optimizer.param_groups]
         for group, rate in zip(self.optimizer.param_groups, self.tensors, strict=True):
             group["lr"] = rate
@@ -92,17 +92,17 @@ class Rates:
 
 
 class Update:
-    """An optimizer's steps: the same numbers as its own ``step``, without the search for what to work on.
+    """The steps of an optimizer, with the same numbers as its own ``step`` and less overhead.
 
-    torch's optimizers look their state up and sort it by device and type at every step, which takes longer than the
-    fused kernel of a small network. Here one step is taken under ``make_fx``, and those after it repeat the operations
-    that it wrote down, with the learning rate and the gradients as inputs. Another hyperparameter, another state (one
-    that was loaded, say) or gradients of other parameters are another graph. An optimizer without a fused kernel, or
-    with hooks on its step, steps by itself.
+    At every step, torch's optimizers look up their state and sort it by device and type. For a small network this takes
+    longer than the fused kernel. Here ``make_fx`` records one step, and later steps repeat the recorded operations with
+    the learning rate and the gradients as inputs. Another hyperparameter, another state (a loaded one, say) or
+    gradients of other parameters need another graph. An optimizer without a fused kernel, or with hooks on its step,
+    takes its own steps.
 
     Args:
-        optimizer: it may be used by others between the steps.
-        parameters: those that the gradients are of.
+        optimizer: other code may use it between the steps.
+        parameters: one for each gradient.
     """
 
     def __init__(self, optimizer: Optimizer, parameters: Sequence[Tensor]):
@@ -115,20 +115,20 @@ class Update:
         recorded = self.recorded.get(key)
         if recorded is not None:
             recorded(gradients)
-            self.optimizer._opt_called = True  # type: ignore[attr-defined]  # what a scheduler asks for
+            self.optimizer._opt_called = True  # type: ignore[attr-defined]  # a scheduler reads it
         elif key in self.recorded:
             new = _Recorded(self, gradients)
-            if self._key(gradients) == key:  # else the step made new state, which a graph would make at every step
+            if self._key(gradients) == key:  # else the step has made new state, and a graph would make it at every step
                 self.recorded[key] = new
         else:
             if len(self.recorded) == MAX_UPDATES:
                 self.recorded.clear()
             if key is not None:
-                self.recorded[key] = None  # state is made at the first step
+                self.recorded[key] = None  # the first step makes the state
             take_step(self.optimizer, self.parameters, gradients)
 
     def touched(self) -> list[Tensor]:
-        """What a step reads and writes besides the gradients: parameters, and their state."""
+        """The tensors that a step reads and writes besides the gradients: the parameters and their state."""
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state = [value for p in parameters for value in self.optimizer.state.get(p, {}).values()]
         return parameters + [value for value in state if isinstance(value, Tensor)]
@@ -144,12 +144,12 @@ class Update:
 
 
 class TorchOwner:
-    """One torch optimizer over parameters that are known beforehand; several processes average the gradients.
+    """One torch optimizer over known parameters; several processes can average their gradients.
 
     Args:
-        optimizer: its hyperparameters may change between steps (a scheduler of the learning rate), its state may be
-            saved and loaded. Where it leaves ``fused`` unsaid and PyTorch has a fused kernel, that is switched on.
-        average: from this process's pass to that of all; None where it is alone.
+        optimizer: its hyperparameters may change between steps (by a scheduler, say), and its state may be saved and
+            loaded. If it leaves ``fused`` open and PyTorch has a fused kernel, this class enables it.
+        average: from this process's pass to the pass of all; None for a single process.
     """
 
     first_by_itself = False
@@ -160,16 +160,16 @@ class TorchOwner:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         fuse(optimizer)
         self.device = self.parameters[0].device
-        for group in optimizer.param_groups:  # a state that was saved where a CUDA graph ran may say so
+        for group in optimizer.param_groups:  # a state from a run with a CUDA graph may have set it
             if group.get("capturable") and self.device.type != "cuda":
                 group["capturable"] = False
         self.update = Update(optimizer, self.parameters)
 
     def bind(self, done: Pass) -> None:
-        """The step stays beside the graph, as a fused kernel of its own."""
+        """None: the step stays outside the graph, as a fused kernel of its own."""
 
     def step(self, done: Pass, captured: bool = True) -> Pass:
-        """Move the parameters; ``captured`` repeats the operations of an earlier step."""
+        """Move the parameters; if ``captured``, repeat the operations of a recorded step."""
         if self.average is not None:
             done = self.average(done)
         if captured:
@@ -180,10 +180,10 @@ class TorchOwner:
 
 
 class _Recorded:
-    """A step that is taken when it is made, and again at each call."""
+    """A recorded step. Making it takes the step once, and each call takes it again."""
 
     def __init__(self, update: Update, gradients: Sequence[Tensor | None]):
-        self.rates = Rates(update.optimizer, dtype=torch.float64)  # the host's, from where every fused kernel takes it
+        self.rates = Rates(update.optimizer, dtype=torch.float64)  # on the CPU, where every fused kernel can read it
         self.constants = [*self.rates.tensors, *update.touched()]
 
         def step(*inputs: Tensor) -> None:
@@ -195,7 +195,7 @@ class _Recorded:
         module = make_fx(step)(*self._inputs(gradients))
         for node in reversed(module.graph.nodes):
             if getattr(node.target, "namespace", "") == "profiler":
-                module.graph.erase_node(node)  # the step's name in a profile, which costs as much as a small kernel
+                module.graph.erase_node(node)  # the step's name in a profile costs as much time as a small kernel
         module.recompile()
         self.run = module.forward
 
