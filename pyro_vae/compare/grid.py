@@ -16,14 +16,14 @@ from typing import NamedTuple
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError, nearest_names
 
-# These are the same for all runs, because otherwise runs cannot be compared. Their values may contain commas.
+# These options have one value for all runs, so that the runs can be compared. The value may contain commas.
 SHARED = {"config", "data", "data_root", "validation", "binarize", "device", "out", "seed", "tracker"}
-MOST = 10_000  #: runs of a comparison
+MOST = 10_000  #: the largest number of runs of a comparison
 VARIED = set(Config.__dataclass_fields__) - SHARED
 
 
 class Choice(NamedTuple):
-    """One value of an option that was given as a list."""
+    """One value of an option whose value is a list."""
 
     option: str
     value: str
@@ -55,7 +55,7 @@ class Arm(NamedTuple):
     """One combination of choices.
 
     Attributes:
-        name: different from all others.
+        name: unique in the grid.
         words: the command line of ``svi`` that trains it, without seed and folder.
     """
 
@@ -74,8 +74,8 @@ class Trial:
 
     Attributes:
         path: its run folder.
-        text: its options, as the YAML text that repeats them; a worker needs no objects.
-        device: of training and measuring.
+        text: its options, as YAML text that a worker reads.
+        device: for training and measuring.
     """
 
     arm: str
@@ -114,7 +114,8 @@ def expand(argv: Sequence[str]) -> list[Arm]:
     """The arms that a command line asks for, in its order.
 
     Raises:
-        InputError: if an arm is repeated, or a list has an empty place.
+        InputError: if an arm is repeated, a list has an empty element, an option lacks its value, or there are more
+            than :data:`MOST` arms.
     """
     axes: list[list[tuple[Choice | None, list[str]]]] = []
     at = 0
@@ -131,7 +132,7 @@ def expand(argv: Sequence[str]) -> list[Arm]:
             value, at = argv[at], at + 1
         values = split(value)
         if "" in values and len(values) > 1:
-            raise InputError(f"--{name} {value}: there is nothing between two of its commas")
+            raise InputError(f"--{name} {value}: there is nothing between two commas")
         choices = [Choice(option, value) for value in values]
         axes.append([(choice if len(choices) > 1 or name == "guides" else None, choice.words()) for choice in choices])
     if (count := math.prod(map(len, axes))) > MOST:
@@ -144,7 +145,7 @@ def expand(argv: Sequence[str]) -> list[Arm]:
         arms.append(Arm(", ".join(choice.label() for choice in chosen) or "run", words))
     for arm in arms:
         if arm.folder(0).lower() in taken:
-            raise InputError(f"{arm.name} is there twice")
+            raise InputError(f"the arm {arm.name} is given twice")
         taken.add(arm.folder(0).lower())
     return arms
 
@@ -166,9 +167,9 @@ def find_arm(name: str, arms: Sequence[str]) -> str:
     """The arm of this name.
 
     Raises:
-        InputError: if there is none, with the nearest names.
+        InputError: if no arm has this name; it gives the nearest names.
     """
     if name in arms:
         return name
     near = nearest_names(name, arms) or list(arms)
-    raise InputError(f"--baseline {name!r} is none of the arms: nearest {', '.join(near)}")
+    raise InputError(f"--baseline {name!r} is not the name of an arm: nearest {', '.join(near)}")

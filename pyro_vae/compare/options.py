@@ -1,4 +1,4 @@
-"""The options of the command, and the plan from them."""
+"""The options of the command, and the plan that is made from them."""
 
 import re
 from collections.abc import Sequence
@@ -46,14 +46,14 @@ class Plan:
     """The work to do.
 
     Attributes:
-        trials: all runs, seed by seed, so that all arms have their first run early.
+        trials: all runs, seed by seed, so that every arm gets its first run early.
         out: the folder of the comparison.
         data: the name or path of the data.
         margin: the difference in ELBO that matters, nats per image.
         metrics, evaluate, measure_train: the request to ``evaluate``.
-        workers: runs at a time; None if the machine decides.
-        ray: the address of a Ray cluster, "local" for one on this machine, None for processes.
-        trust: existing run folders may name any code.
+        workers: the number of runs at a time; None if the machine decides.
+        ray: the address of a Ray cluster; "local" for a cluster on this machine; None for processes.
+        trust: whether existing run folders may name any code.
     """
 
     arms: Sequence[Arm]
@@ -73,9 +73,10 @@ class Plan:
 
 
 def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
-    """The options of ``svi``, and those of a comparison, whose metrics are cheaper without a GPU.
+    """The parser of ``svi``'s options and of the comparison's own; without a GPU the defaults of metrics are cheaper.
 
     Args:
+        on_cuda: whether there is a GPU.
         metrics: the names and import paths after ``--measures``.
     """
     parser = make_parser(
@@ -85,9 +86,9 @@ def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
     add = parser.add_argument
     add("--guides", metavar="A,B", help='the guides, with options where wanted: "MeanField,IAF(transforms=4)"')
     add("--seeds", type=int, default=3, metavar="N", help="runs of each arm, from --seed on")
-    add("--baseline", metavar="ARM", help="what differences are taken to; by default the first arm")
-    add("--confidence", type=float, default=0.95, help="of the intervals of one metric's differences, all together")
-    add("--margin", type=float, default=MARGIN, help="the ELBO difference that matters, nats: below it arms tie")
+    add("--baseline", metavar="ARM", help="the arm that all others are compared with; by default the first")
+    add("--confidence", type=float, default=0.95, help="of all intervals of one metric's differences together")
+    add("--margin", type=float, default=MARGIN, help="the ELBO difference that matters, nats: arms tie below it")
     add("--index", metavar="DIR", help="train nothing: write DIR/index.html, which links all reports beneath DIR")
     add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
@@ -103,10 +104,10 @@ def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
 
 
 def require_choice(argv: Sequence[str]) -> None:
-    """Check that there is something to compare.
+    """Check that the command line gives several arms.
 
     Raises:
-        InputError: asks for guides.
+        InputError: if it gives only one arm and no ``--guides``.
     """
     words = {word.partition("=")[0] for word in argv}
     if not words & {"-h", "--help", "--help-all", "--guides"} and len(expand(argv)) < 2:

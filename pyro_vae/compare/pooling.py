@@ -1,20 +1,22 @@
-r"""The seeds' variance of a grid, and intervals to a baseline that hold all together though one arm is wild.
+r"""Simultaneous intervals for differences to a baseline, with the seeds' variance pooled over the arms of a grid.
 
-Three seeds know a standard deviation badly, and each comparison pays for that; a grid of A arms knows it far better.
-Let :math:`m_{as}` be the mean over images of arm a trained with seed s. Seeds are blocks: what a seed does to all arms
-alike is taken out. :math:`s^2` is the mean square of what is left, without the arm whose absence makes it smallest.
+The intervals hold even if one arm has a much larger variance than the others. Three seeds estimate a standard deviation
+badly, and every interval becomes wider; a grid of A arms estimates it far better. Let :math:`m_{as}` be the mean over
+images of arm a, trained with seed s. Seeds are blocks: the effect of a seed on all arms is subtracted. :math:`s^2` is
+the mean square of the residuals without one arm, the arm whose removal makes it smallest.
 
-An arm's spread may be far from the others', and three seeds cannot tell that it is: F with 2 degrees of freedom misses
-four times the standard deviation half the time. So nothing is tested. Let :math:`e_a` be the variance of arm a's
-distance from the others' mean over what the others' own variance makes of it. A difference of arms a and b has
+The variance of one arm may differ much from the others', but three seeds cannot show it: an F test with 2 degrees of
+freedom misses four times the standard deviation half the time. So there is no test. Let :math:`e_a` be the variance of
+arm a's distance from the mean of the other arms, divided by the expectation of this variance from the other arms alone.
+The variance of a difference of arms a and b is replaced by
 
-.. math:: v = 2 s^2 \left(1 + (e_a^{1.75} + e_b^{1.75}) / 6\right) / S
+.. math:: v = 2 s^2 \left(1 + (e_a^{1.75} + e_b^{1.75}) / 6\right) / S,
 
-in place of a variance: near :math:`8 s^2 / 3 S` where all arms are alike, and growing fast with what looks wild. The
-critical value is the one with which all differences to the baseline hold together in the least favourable grid: all
-arms alike, or one of them, the baseline or another, with 2 to 40 times the standard deviation of the others. It is
-found by simulation; power 1.75 and divisor 6 gave the most power among those that were tried. What it costs where all
-arms are alike, and what it holds, are in RESULTS (``benchmarks.comparisons``).
+which is near :math:`8 s^2 / 3 S` if all arms have the same variance, and grows fast with :math:`e`. With the critical
+value, all differences to the baseline hold together in the least favourable grid: all arms have the same standard
+deviation, or one arm (the baseline or another) has 2 to 40 times that of the others. Simulation gives this value.
+The exponent 1.75 and the divisor 6 gave the most statistical power of those that were tried. RESULTS
+(``benchmarks.comparisons``) gives the coverage, and the cost if all arms are alike.
 """
 
 from functools import lru_cache
@@ -23,21 +25,21 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-LEAST_ARMS = 4  #: of fewer, a pair's own differences know as much
+LEAST_ARMS = 4  #: with fewer arms, a pair's own differences tell as much
 EXCESS_POWER, EXCESS_DIVISOR = 1.75, 6.0
-WILD = (1, 2, 3, 4, 6, 12, 40)  #: times the standard deviation of the others: the arms of the least favourable grid
-GRIDS = 20_000  #: simulated of each
-POWER = 0.8  #: with which a difference is called one that could be shown
-MOST_SEEDS = 100  #: more are not proposed
+WILD = (1, 2, 3, 4, 6, 12, 40)  #: the standard deviation of the wild arm, in units of the others'
+GRIDS = 20_000  #: simulated for each
+POWER = 0.8  #: the probability that a detectable difference is shown
+MOST_SEEDS = 100  #: the largest number of seeds that is proposed
 
 
 class Pool(NamedTuple):
-    """What the arms of a grid say of its seeds.
+    """The variance between runs of a grid, after the effects of arms and seeds.
 
     Attributes:
-        variance: of the mean of one run around what its arm and its seed say, over all arms, nats squared, ``(...)``.
-        least: the same without the arm whose absence makes it smallest, ``(...)``.
-        excess: of each arm, how many times the variance it has that the others' own one makes of it, ``(..., A)``.
+        variance: the residual variance of the mean of one run, over all arms, nats squared, ``(...)``.
+        least: the same without one arm, the arm whose removal makes it smallest, ``(...)``.
+        excess: e of each arm, the ratio of its variance to the expectation from the other arms, ``(..., A)``.
     """
 
     variance: np.ndarray
@@ -45,17 +47,17 @@ class Pool(NamedTuple):
     excess: np.ndarray
 
     def widened(self, arm: int, baseline: int) -> np.ndarray:
-        """In place of the variance of a difference of two runs with one seed: see the head of this module."""
+        """S v of this module's docstring: a variance for a difference of two runs with the same seed, nats squared."""
         grown = self.excess[..., arm] ** EXCESS_POWER + self.excess[..., baseline] ** EXCESS_POWER
         return 2 * self.least * (1 + grown / EXCESS_DIVISOR)
 
 
 def spreads(means: np.ndarray) -> Pool:
-    """What ``(..., A, S)`` means of runs say, A at least 3 and S at least 2."""
+    """The :class:`Pool` of ``(..., A, S)`` means of runs, in nats; A is at least 3 and S at least 2."""
     arms, seeds = means.shape[-2:]
     left = means - means.mean(-1, keepdims=True)
     left = left - left.mean(-2, keepdims=True)
-    own = (left**2).sum(-1) * arms / (arms - 1)  # what leaving out an arm takes from the sum of squares
+    own = (left**2).sum(-1) * arms / (arms - 1)  # the removal of an arm reduces the sum of squares by this
     every = (left**2).sum((-2, -1))
     others = every[..., None] - own
     freedom = (arms - 2) * (seeds - 1)
@@ -65,10 +67,10 @@ def spreads(means: np.ndarray) -> Pool:
 
 
 def pool(means: np.ndarray) -> Pool | None:
-    """Pool ``(A, S)`` means of runs.
+    """The :class:`Pool` of ``(A, S)`` means of runs, in nats.
 
-    None where there is nothing to gain, with fewer than :data:`LEAST_ARMS` arms or two seeds, or nothing to know: all
-    arms but one are copies of each other, up to a constant.
+    None if there are fewer than :data:`LEAST_ARMS` arms or fewer than two seeds, or if all arms except one are copies
+    of each other up to a constant, so that ``least`` is zero.
     """
     arms, seeds = means.shape
     if arms < LEAST_ARMS or seeds < 2:
@@ -79,9 +81,10 @@ def pool(means: np.ndarray) -> Pool | None:
 
 @lru_cache(maxsize=64)
 def critical_value(arms: int, seeds: int, confidence: float = 0.95) -> float:
-    """The c below which all ``|difference| / sqrt(widened / S)`` to the baseline stay with this confidence or more.
+    """The c above all ``|difference| / sqrt(widened / S)`` to the baseline with at least this confidence.
 
-    The largest over the grids of :data:`WILD`, the wild arm being the baseline or another one; to about 1 %.
+    It is the largest c over the grids of :data:`WILD`, with the baseline or another arm as the wild one. The error of
+    the simulation is about 1 %.
     """
     runs = np.random.default_rng(0).standard_normal((GRIDS, arms, seeds))
     worst = 0.0
@@ -94,7 +97,7 @@ def critical_value(arms: int, seeds: int, confidence: float = 0.95) -> float:
 
 
 def _critical_of(means: np.ndarray, confidence: float) -> float:
-    """The quantile of the largest standardised difference to arm 0 over grids without any true one."""
+    """The quantile of the largest standardised difference to arm 0, over grids whose true differences are all zero."""
     found = spreads(means)
     off = np.abs((means[:, 1:] - means[:, :1]).mean(-1))
     error = np.stack([found.widened(arm, 0) for arm in range(1, means.shape[1])], -1) / means.shape[2]
@@ -102,10 +105,13 @@ def _critical_of(means: np.ndarray, confidence: float) -> float:
 
 
 class Claim(NamedTuple):
-    """Of how many arms and seeds a claim is made, and of how many comparisons it holds together with which confidence.
+    """The basis of simultaneous intervals.
 
     Attributes:
-        arms: that know the seeds' spread together; 2 where a pair does alone.
+        arms: the number of arms that estimate the seeds' variance; 2 for a pair alone.
+        seeds: the number of seeds.
+        comparisons: the number of intervals that hold together.
+        confidence: the probability that all of them hold.
     """
 
     arms: int
@@ -115,21 +121,21 @@ class Claim(NamedTuple):
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom of the seeds' spread."""
+        """The degrees of freedom of the seeds' variance."""
         return (self.arms - 1) * (self.seeds - 1)
 
     def bonferroni(self) -> float:
-        """The critical value of Student's t for so many comparisons, whatever they have in common."""
+        """Bonferroni's critical value of Student's t; it holds for any dependence of the comparisons."""
         return float(special.stdtrit(self.freedom, 1 - (1 - self.confidence) / (2 * self.comparisons)))
 
 
 def detectable(reach: float, error: float, freedom: int) -> float:
-    """The smallest difference that is shown with power :data:`POWER`, nats.
+    """The smallest difference that is shown with probability :data:`POWER`, nats.
 
     Args:
-        reach: half the interval.
-        error: the standard error of the difference.
-        freedom: its degrees of freedom.
+        reach: half the width of the interval, nats.
+        error: the standard error of the difference, nats.
+        freedom: the degrees of freedom of the standard error.
     """
     return reach + error * float(special.stdtrit(freedom, POWER))
 
@@ -137,14 +143,15 @@ def detectable(reach: float, error: float, freedom: int) -> float:
 def seeds_needed(
     claim: Claim, difference: float, seed_variance: float, image_error: float, critical: float
 ) -> int | None:
-    """About how many seeds would show this difference; None where :data:`MOST_SEEDS` would not.
+    """About how many seeds would show this difference; None if :data:`MOST_SEEDS` seeds would not.
 
     Args:
-        claim: that is made with the seeds that there are.
-        seed_variance: of the difference of two runs with one seed.
-        image_error: the part of the standard error that more seeds leave as it is.
-        critical: with which the standard error of these seeds is multiplied. How far it is above Bonferroni's, as it
-            must be for a wild arm, is taken to fall with the number of seeds, as it does or faster.
+        claim: of the present seeds.
+        difference: nats.
+        seed_variance: the variance of the difference of two runs with the same seed, nats squared.
+        image_error: the part of the standard error that does not fall with more seeds, nats.
+        critical: the critical value of the present seeds. Because of a possible wild arm it is above Bonferroni's. This
+            excess is assumed to fall as one over the number of seeds; the true excess falls as fast or faster.
     """
     above = critical / claim.bonferroni() - 1
     for seeds in range(claim.seeds + 1, MOST_SEEDS + 1):

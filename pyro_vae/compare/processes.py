@@ -1,4 +1,4 @@
-"""Runs in processes of this machine, one process for each run: a killed run ends no other run."""
+"""Runs in processes of this machine, one process for each run, so that a killed run does not end the others."""
 
 import multiprocessing
 import os
@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from pyro_vae.compare.grid import Trial
 
 Job = Callable[[Trial], None]  #: does a trial's work, or raises
-Told = Callable[[Trial, str | None], None]  #: called with a trial that ended and the reason why it failed, if it did
+Told = Callable[[Trial, str | None], None]  #: called at the end of a trial, with the reason if it failed, else None
 
-# Imported once, by the server that forks all processes.
+# The server that forks all processes imports these once.
 PRELOAD = ["pyro_vae.svi", "pyro_vae.evaluate", "pyro_vae.plots", "pyro_vae.pictures"]
 
 
@@ -26,10 +26,13 @@ def run_in_processes(
     """Do the work of each trial, ``workers`` at a time.
 
     Args:
-        devices: the values of CUDA_VISIBLE_DEVICES that the workers take in turn; empty leaves it unchanged.
+        work: does a trial's work.
+        told: called at the end of each trial.
+        workers: the number of processes at a time.
+        devices: the workers take these values of CUDA_VISIBLE_DEVICES in turn; an empty one leaves it unchanged.
 
     Raises:
-        KeyboardInterrupt: after all processes were stopped.
+        KeyboardInterrupt: after all processes have been stopped.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
@@ -60,7 +63,7 @@ def run_in_processes(
 
 
 def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, alive: set[BaseProcess]) -> str | None:
-    """The reason why the trial failed; None if it did not."""
+    """Run a trial in its own process; returns the reason if it failed, else None."""
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_live, args=(work, trial, device, theirs), daemon=True)  # type: ignore[attr-defined]
     process.start()
@@ -77,12 +80,12 @@ def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, al
 
 
 def _live(work: Job, trial: Trial, device: str, answer: Connection) -> None:
-    """The work of a process."""
+    """The main function of a process: work, and send the reason of a failure, or None."""
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     parent = multiprocessing.parent_process()
     if parent is not None:
-        # A killed command must leave no running run, because the next command would resume it at the same time.
+        # If the command is killed, its runs must end too, because the next command would resume them at the same time.
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         work(trial)

@@ -28,12 +28,12 @@ class Work:
     """The work on each run.
 
     Attributes:
-        logs: the folder of the runs' output.
+        logs: the folder for the output of the runs.
         options: of ``evaluate``.
-        metrics: to measure.
-        train: also measure bounds and gap on training images.
-        threads: of torch, in each process.
-        trust: an existing run folder may name any code.
+        metrics: the metrics to measure.
+        train: whether to measure bounds and gap on training images too.
+        threads: the number of torch's threads in each process.
+        trust: whether an existing run folder may name any code.
     """
 
     logs: Path
@@ -44,10 +44,10 @@ class Work:
     trust: bool = False
 
     def __call__(self, trial: Trial) -> None:
-        """Train and measure; finished work is not repeated.
+        """Train and measure one run; skip work that is already done.
 
         Raises:
-            InputError: if the run cannot be trained or measured, in one line.
+            InputError: if the run cannot be trained or measured.
         """
         from pyro_vae.evaluate import evaluate
         from pyro_vae.lifecycle import complete
@@ -63,7 +63,7 @@ class Work:
 
 @contextmanager
 def said_to(path: Path) -> Iterator[None]:
-    """Append the output, and the traceback of an error, to a file."""
+    """In this context, append the output, and the traceback of an error, to a file."""
     with append_to(path) as file, redirect_stdout(file), redirect_stderr(file):
         try:
             yield
@@ -90,7 +90,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor, if the system tells it."""
+    """The name of the processor, or of its architecture if the system gives no name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -103,14 +103,15 @@ def cores() -> int:
 
 
 def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
-    """Whether an existing run folder is this trial, so that it can be used or resumed.
+    """Check that an existing run folder belongs to this trial, so that it can be used or resumed.
 
     Args:
-        likelihood: the one for the data, if the options leave it open.
-        trust: the folder may name any code.
+        trial: the run; if its folder does not exist, there is nothing to check.
+        likelihood: the likelihood for the data, if the options leave it open.
+        trust: whether the folder may name any code.
 
     Raises:
-        InputError: if it was trained with other options, naming them.
+        InputError: if the run was trained with other options; it names them.
     """
     if not (trial.path / "config.yaml").exists():
         return

@@ -75,7 +75,7 @@ def test_runs_are_paired_by_seed_and_come_seed_by_seed(plan):
     ("words", "said"),
     [
         (["--guides", "MeanField,IAV"], "nearest: IAF"),
-        (["--guides", "MeanField,MeanField"], "there twice"),
+        (["--guides", "MeanField,MeanField"], "given twice"),
         (["--guides", "MeanField,,IAF"], "nothing between"),
         (["--guides", "IAF(transforms)"], "NAME=VALUE"),
         (["--guides", "MeanField,IAF(nope=2)"], "nope"),
