@@ -29,8 +29,8 @@ class Head(nn.Linear):
     Args:
         in_features: F.
         num_parameters: P.
-        num_couplings: the last so many of them are couplings.
-        groups: the number of transforms; C is the number of couplings of one.
+        num_couplings: the number of couplings; they are the last parameters.
+        groups: the number of transforms that share the couplings equally; C = ``num_couplings`` / ``groups``.
     """
 
     pace: Tensor | None
@@ -58,8 +58,11 @@ class Guide(nn.Module, ABC):
         encoder: the network from images to features; see :mod:`guides.encoders`.
         latent_dim: the number of latent dimensions D.
         num_parameters: the number P of variational parameters of one image.
-        num_couplings: the last so many of these couple dimensions, and are damped; see :class:`Head`.
-        groups: the number of transforms that these couplings belong to.
+        num_couplings: this many of the last parameters couple dimensions and are damped; see :class:`Head`.
+        groups: the number of transforms that share these couplings equally.
+
+    Raises:
+        ValueError: if ``latent_dim`` is not positive.
 
     A guide's rows are independent: q(z|x_i) does not depend on the other images of the batch.
     """

@@ -53,7 +53,7 @@ class ConvEncoder(Encoder):
     Shapes: ``(N, C, H, W)`` to ``(N, hidden_dim)``.
 
     Raises:
-        ValueError: if the image does not have three dimensions.
+        ValueError: if the image does not have three dimensions, or a width is not positive.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class IAF(Guide):
         torch.Size([5, 2])
     """
 
-    contains_full_gaussian = True  # one step with m linear in the dimensions before is any lower triangular matrix
+    contains_full_gaussian = True  # one step whose m is linear can be any lower triangular matrix
 
     def __init__(
         self,

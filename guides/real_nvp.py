@@ -14,8 +14,8 @@ class RealNVP(Guide):
     :math:`z = \mu + \sigma \odot f(\epsilon)`.
 
     A coupling scales and shifts one half of the dimensions by numbers computed from the other half and from a context
-    from the encoder; each coupling has other halves. Here the first half is scaled and shifted too, by the context
-    alone. Sampling costs one pass, scoring any z two.
+    from the encoder; the halves change from coupling to coupling. Here the first half is scaled and shifted too, by the
+    context alone. Sampling costs one pass, scoring any z two.
 
     Args:
         encoder: the network from images to features.

@@ -42,7 +42,7 @@ class SemiAmortized(Guide):
 
     The steps make the amortization gap smaller; the approximation gap is the inner family's. Lambda, and so
     ``amortize``, is random through the samples. The step sizes are learned because a step only adds noise if the
-    encoder is already right. The inner ELBO has KL weight 1 whatever the objective's is. A sample of
+    encoder is already right. The inner ELBO always has KL weight 1. A sample of
     :class:`~guides.Mixture` has no second derivative, so with that family the gradient through the steps is
     approximate.
 
@@ -118,7 +118,7 @@ class SemiAmortized(Guide):
         with torch.enable_grad():
             lam = self.inner.amortize(x)
             for step_size in self.raw_steps.exp():
-                if not (training and lam.requires_grad):  # a leaf of its own for each step, and no memory of the last
+                if not (training and lam.requires_grad):  # a new leaf, without the last step's graph
                     lam = lam.detach().requires_grad_()
                 gradient = self._gradient(x, lam, training)
                 norm = (gradient**2).sum(-1, keepdim=True).clamp_min(1e-12).sqrt()

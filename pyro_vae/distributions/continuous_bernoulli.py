@@ -4,15 +4,15 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-_SERIES = 0.1  # below this half logit the power series is exact in single precision, above it the formula
+_SERIES = 0.1  # in single precision, the power series is exact below this half logit, the formula above it
 
 
 class ContinuousBernoulli(dist.ContinuousBernoulli):
     r"""Density :math:`p(x) = e^{\eta x} / \int_0^1 e^{\eta t} dt` on [0, 1] for a logit :math:`\eta`.
 
     torch computes normaliser, mean and samples from a probability that it keeps away from 0 and 1. In single precision,
-    beyond logits of 16, that density no longer integrates to one: at 200, which an always black pixel reaches, to 0.08.
-    Here they come from the logit itself.
+    beyond logits of 16, the integral of that density is not one: at 200, the logit of an always black pixel, it is
+    0.08. This class computes all three from the logit.
 
     References:
         Loaiza-Ganem & Cunningham 2019, The Continuous Bernoulli: Fixing a Pervasive Error in Variational Autoencoders,
@@ -30,14 +30,14 @@ class ContinuousBernoulli(dist.ContinuousBernoulli):
 
     @property
     def mean(self) -> Tensor:
-        """(1 + coth(eta / 2)) / 2 - 1 / eta, which is 1/2 where eta is 0."""
+        """(1 + coth(eta / 2)) / 2 - 1 / eta, and 1/2 if eta is 0; the shape of the logits."""
         half = self.logits / 2
         h = torch.where(half.abs() < _SERIES, _SERIES, half)
         exact = (1 / torch.tanh(h) - 1 / h) / 2
         return 0.5 + torch.where(half.abs() < _SERIES, half / 6 - half**3 / 90, exact)
 
     def icdf(self, value: Tensor) -> Tensor:
-        """The quantile, for sampling; by symmetry of x and 1 - x only decreasing densities are solved."""
+        """The quantile, for sampling, of the broadcast shape; for a rising density, from its mirror image at 1 - x."""
         rising = self.logits > 0
         slope = -self.logits.abs().clamp_min(1e-6)  # from here on the density is flat to single precision
         tail = torch.where(rising, 1 - value, value)

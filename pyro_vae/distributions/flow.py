@@ -81,7 +81,7 @@ class Flow(ZukoToPyro):
 def scaled_flow(loc: Tensor, raw_scale: Tensor, transforms: Sequence[Transform], invertible: bool = True) -> Flow:
     r"""Noise through the transforms, then scaled and shifted: :math:`z = \mu + \sigma \odot f(\epsilon)`.
 
-    So the transforms work in units of the posterior's own scale, however narrow it is.
+    So the transforms work in units of the posterior's own scale, even for a narrow posterior.
 
     Args:
         loc: the means, ``(N, D)``.

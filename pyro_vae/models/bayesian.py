@@ -44,7 +44,7 @@ class BayesianVAE(VAE):
         likelihood: what these parameters mean.
         prior: p(z).
         prior_scale: the standard deviation s of every weight under p(theta), 1 in AEVB.
-        initial_scale: of every weight under q(theta) at the start.
+        initial_scale: the standard deviation of every weight under q(theta) at the start.
 
     Raises:
         ValueError: if a scale is not positive.
@@ -145,4 +145,4 @@ class BayesianVAE(VAE):
 
 
 def _key(name: str) -> str:
-    return name.replace(".", "-")  # a ParameterDict takes no dots
+    return name.replace(".", "-")  # a ParameterDict allows no dots

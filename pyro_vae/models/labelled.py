@@ -55,7 +55,11 @@ class ConditionalVAE(Model):
         self.image_shape = likelihood.image_shape
 
     def wrap_guide(self, guide: Guide) -> Guide:
-        """The guide of this model, q(z|x, y), of the family of a guide without labels."""
+        """The guide q(z|x, y) of this model, made from a guide without labels.
+
+        Raises:
+            ValueError: if the guide cannot be given labels; see :class:`~guides.labelled.LabelGuide`.
+        """
         return LabelGuide(guide, self.num_classes)
 
     def given(self, z: Tensor, y: Tensor) -> dist.TorchDistribution:
@@ -72,6 +76,9 @@ class ConditionalVAE(Model):
             x: observed images ``(N, *image_shape)``; None draws them.
             n: not used: there are as many images as labels.
             y: labels ``(N,)``.
+
+        Raises:
+            ValueError: if ``y`` is None.
         """
         announce(self)
         if y is None:
@@ -82,7 +89,11 @@ class ConditionalVAE(Model):
             return drawn if x is not None else drawn.detach()
 
     def log_joint(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x, z|y) in nats: ``(..., N, *image_shape), (..., N, D)`` and labels ``(..., N)`` to ``(..., N)``."""
+        """log p(x, z|y) in nats: ``(..., N, *image_shape), (..., N, D)`` and labels ``(..., N)`` to ``(..., N)``.
+
+        Raises:
+            ValueError: if ``y`` is None.
+        """
         if y is None:
             raise ValueError("ConditionalVAE is p(x|y): it needs the label y of each image")
         return self.prior().log_prob(z) + self.given(z, y).log_prob(x)
@@ -94,11 +105,11 @@ class M2(ConditionalVAE):
     With :math:`L(x, y) = E_{q(z|x,y)}[\log p(x, y, z) - \log q(z|x, y)]`, TraceEnum_ELBO maximises the sum over the
     images of a step of
 
-    .. math:: \sum_y q(y|x)\,(L(x, y) - \log q(y|x)) \quad\text{where the label was not seen, else}\quad
+    .. math:: \sum_y q(y|x)\,(L(x, y) - \log q(y|x)) \quad\text{if the label is hidden, else}\quad
               L(x, y) + \alpha \log q(y|x),
 
     equations 7, 6 and 9 of the paper with the opposite sign; the sum over y is exact. In trace.csv, the log-likelihood
-    of training rows includes the :math:`\alpha` term. Test rows have the first line, the bound on log p(x). The paper
+    of training rows includes the :math:`\alpha` term. Test rows show the first case, the bound on log p(x). The paper
     counts each image once, and its :math:`\alpha`, 0.1 times the number of all images, weighs the mean over the
     labelled ones. Here labelled images return in every step (``--labelled_batch_size``), with the weight of any image,
     and :math:`\alpha` weighs each of them.

@@ -58,9 +58,9 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
 
     @property
     def bound(self) -> Tensor | None:
-        """The bound of each image, ``(N,)``, nats, by the last pass's :attr:`terms`, the weight and the free bits.
+        """The bound of each image, ``(N,)``, nats, from :attr:`terms`, the KL weight and the free bits.
 
-        The loss of that pass is exactly minus its sum. None before the first pass.
+        The loss of the last pass is exactly minus the sum of this bound. None before the first pass.
         """
         return None if self.terms is None else self.bound_of(self.log_weight(self.terms))
 
@@ -76,13 +76,13 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         """A scalar whose gradient estimates that of the bound's sum over images; its value is not used."""
         log_weight = self.log_weight(terms)
         bound = self.bound_of(log_weight)
-        # The score is of the sampled distribution, whatever the site's scale or mask.
+        # The score belongs to the sampled distribution; the site's scale and mask do not change it.
         scores = [site["score_parts"].score_function for _, site in sample_sites(guide_trace, None)]
         scores = [score for score in scores if not is_identically_zero(score)]
         if not scores:
             return bound.sum()
-        # Samples that carry no gradient: each is credited with its addition to the bound of the others (the idea of
-        # VIMCO, Mnih & Rezende 2016).
+        # For samples without gradients: the signal of a sample is the bound minus the bound of the other samples (the
+        # idea of VIMCO, Mnih & Rezende 2016).
         signal = bound.detach()
         if (particles := self.num_particles) > 1:
             index = torch.arange(particles, device=bound.device)
@@ -102,7 +102,7 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         return self.kl_weight * self._above_floor(terms).to(terms.kl.dtype) if self.free_bits else self.kl_weight
 
     def _above_floor(self, terms: ElboTerms) -> Tensor:
-        # In this form a NaN KL counts as above, and shows in the loss.
+        # With this form, a NaN KL counts as above the floor, and the loss shows it.
         return ~(terms.kl.detach().mean() <= self.free_bits)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -111,7 +111,8 @@ class Objective(pyro.infer.Trace_ELBO, ABC):
         Masks, scales and subsampled plates count as in Pyro's ELBOs.
 
         Raises:
-            InputError: if a mask has no value an image, or a site is scaled and the bound is not ``additive``.
+            InputError: if a mask does not have one value an image, or the bound is not ``additive`` and a site is
+                scaled or shared by images.
             ValueError: if the guide scores only its own samples (planar and radial flows) and this objective needs
                 others.
             NotImplementedError: if the guide's samples carry no gradient and this objective needs one.

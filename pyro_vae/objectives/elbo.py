@@ -43,6 +43,10 @@ class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
     """Pyro's ``TraceMeanField_ELBO``: the KL in closed form if it is known (AEVB's estimator B, equation 7).
 
     It is known for every Gaussian guide, correlated ones included, under a diagonal Gaussian prior.
+
+    Raises:
+        InputError: by a pass, if the guide lacks a latent site of the model.
+        NotImplementedError: by a pass, if the guide's samples carry no gradient.
     """
 
     needs_reparameterised = True

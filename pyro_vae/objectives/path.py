@@ -21,10 +21,11 @@ def _latent_site(guide_trace: Trace, objective: Objective) -> Any:
 
 
 def _log_posterior_along_path(site: Any) -> Tensor:
-    r"""Of the shape of log q(z|x), with the gradient :math:`\nabla_z \log q(z|x) \cdot \partial z / \partial\phi` only.
+    r"""A tensor with only the gradient :math:`\nabla_z \log q(z|x) \cdot \partial z / \partial\phi` of log q(z|x).
 
-    It leaves out the derivative of log q in its own parameters at a fixed z, whose mean is zero. The value is not log
-    q. It scores a copy of z, because a flow computes the density of its own sample without passing through z.
+    Its shape is that of log q, but its value is not log q. The gradient leaves out the derivative of log q in its own
+    parameters at a fixed z, whose mean is zero. The function scores a copy of z, because a flow computes the density of
+    its own sample without passing through z.
     """
     z, q = site["value"], site["fn"]
     leaf = z.detach().requires_grad_()
@@ -36,7 +37,7 @@ def _log_posterior_along_path(site: Any) -> Tensor:
 
 
 def _along_path(site: Any, terms: ElboTerms, objective: Objective) -> ElboTerms:
-    """The terms with log q as a function of only the samples."""
+    """The terms, with log q as a function of the samples alone."""
     log_q = _log_posterior_along_path(site)
     return terms._replace(log_posterior=per_image(site, log_q, terms.kl.shape, int(objective.max_plate_nesting)))
 
@@ -50,6 +51,9 @@ class STL(Objective):
     Args:
         num_particles: K; the gradients of K samples are averaged.
         free_bits: see :class:`Objective`.
+
+    Raises:
+        ValueError: by a pass, if the guide does not have exactly one latent site.
 
     References:
         Roeder, Wu & Duvenaud 2017, Sticking the Landing: Simple, Lower-Variance Gradient Estimators for
@@ -81,6 +85,9 @@ class DReG(Objective):
         num_particles: K. With K = 1 this is :class:`STL`.
         free_bits: see :class:`Objective`.
 
+    Raises:
+        ValueError: by a pass, if the guide does not have exactly one latent site.
+
     References:
         Tucker, Lawson, Gu & Maddison 2018, Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives,
         section 3.
@@ -101,8 +108,8 @@ class DReG(Objective):
         along_path = _along_path(site, terms, self)
         weight = self.log_weight(terms).detach().softmax(-2).reshape(terms.kl.shape)
         if site["value"].requires_grad:
-            # All gradient that reaches z is the path's; here its factor w becomes (1 - beta) w + beta w^2. The second
-            # part stands for the score of q, which is not in log w where q is masked.
+            # The whole gradient at z is the path's; here its factor w becomes (1 - beta) w + beta w^2. The second part
+            # replaces the score of q, which log w does not contain where q is masked.
             score = slope if site["mask"] is None else slope * counted(site, torch.ones_like(weight))
             factor = (1 - score + score * weight).reshape(*weight.shape, *[1] * site["fn"].event_dim)
             site["value"].register_hook(lambda gradient: factor * gradient)

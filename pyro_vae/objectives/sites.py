@@ -42,8 +42,8 @@ def counted(site: Any, value: Tensor, share: int = 1) -> Tensor:
     """A log density of a site, or a KL, as Pyro counts it: times the site's scale, and 0 under its mask.
 
     Args:
-        value: of the site, of the shape of its log density; returned unchanged if the site has no mask or scale.
-        share: the scale is divided by it.
+        value: with the shape of the site's log density; returned unchanged if the site has no mask or scale.
+        share: divides the scale.
 
     Raises:
         InputError: if a mask or a scale has more elements than the site has log densities.
@@ -52,15 +52,15 @@ def counted(site: Any, value: Tensor, share: int = 1) -> Tensor:
     result = scale_and_mask(value, scale, site["mask"])
     if result.numel() != value.numel():
         raise InputError(
-            f"the mask or scale around site {site['name']!r} makes {tuple(result.shape)} of its log densities"
-            f" {tuple(value.shape)}: give it one value an image, and mask parts of an image by Distribution.mask"
-            " before to_event"
+            f"the mask or scale around site {site['name']!r} changes the shape of its log densities from"
+            f" {tuple(value.shape)} to {tuple(result.shape)}: give it one value an image, and mask parts of an image by"
+            " Distribution.mask before to_event"
         )
     return result
 
 
 def plate_shape(*traces: Trace, plates: int) -> torch.Size:
-    """The sizes of the innermost ``plates`` plates, the images' last, over all sites of the traces."""
+    """The sizes of the innermost ``plates`` plates over all sites of the traces; the images are the last."""
     sites = [site for trace in traces for _, site in sample_sites(trace, None)]
     return torch.broadcast_shapes(*(site["unscaled_log_prob"].shape[-plates:] for site in sites))
 
@@ -68,13 +68,13 @@ def plate_shape(*traces: Trace, plates: int) -> torch.Size:
 def per_image(site: Any, value: Tensor, shape: torch.Size, plates: int) -> Tensor:
     """The share of each image in a log density of a site, as Pyro counts it.
 
-    A site in further plates (of pixels, say) counts with their sum. A site that images or particles share is divided
+    A site in further plates (of pixels, say) is summed over them. A site that images or particles share is divided
     equally among them. So the sum over ``shape`` is Pyro's sum.
 
     Args:
-        value: of the site, of the shape of its log density.
-        shape: of images and particles, by :func:`plate_shape`.
-        plates: their number: 1, the images', or 2, with the particles to their left.
+        value: with the shape of the site's log density.
+        shape: of the result, by :func:`plate_shape`.
+        plates: 1 for images, or 2 for particles (left) and images.
     """
     own = value.shape[-plates:]
     value = counted(site, value, share=prod(shape) // max(1, prod(own)))
@@ -82,7 +82,7 @@ def per_image(site: Any, value: Tensor, shape: torch.Size, plates: int) -> Tenso
 
 
 def is_scaled(*traces: Trace) -> bool:
-    """Whether a handler has scaled a site of the images, so that the sum is no bound on log p(x)."""
+    """Whether a handler has scaled a site in a plate; then the sum does not bound log p(x)."""
     sites = [site for trace in traces for _, site in sample_sites(trace, None)]
     return any(site["cond_indep_stack"] and not is_identically_one(site["scale"]) for site in sites)
 

@@ -40,7 +40,7 @@ class ElboTerms(NamedTuple):
 def sampled_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> ElboTerms:
     """The terms at the guide's samples: AEVB's estimator A.
 
-    They include a site's mask and scale as Pyro's ELBOs do: a scaled site counts as so many images.
+    They include a site's mask and scale as Pyro's ELBOs do: a site with scale s counts s times.
 
     Args:
         plates: the plates whose sizes the terms keep: 2, of particles (dimension -2) and images (-1), or only the
@@ -86,7 +86,7 @@ def analytic_terms(model_trace: Trace, guide_trace: Trace, plates: int = 2) -> E
         log_posterior = log_posterior + per_image(site, mean_log_q - log_q, shape, plates)
         log_prior = log_prior + per_image(site, mean_log_q - kl - log_p, shape, plates)
         if not (is_plain(site) and is_plain(prior)):
-            # the sampled terms have log p as the model's handlers count it, and the line above takes away the guide's
+            # the sampled terms count log p with the model's handlers, but the line above subtracts it with the guide's
             difference = per_image(site, log_p, shape, plates) - per_image(prior, log_p, shape, plates)
             log_prior = log_prior + difference
     return ElboTerms(log_likelihood, log_prior, log_posterior)
@@ -101,8 +101,8 @@ def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> Elb
     rows = terms.log_likelihood.reshape(num_particles, -1).shape[-1]
     if rows not in (1, num_images):
         raise InputError(
-            f"the model's plate takes {rows} of the {num_images} images that it is given, which says nothing of each"
-            " image: make the plate of len(x), and choose images outside the model"
+            f"the model's plate has {rows} rows for {num_images} images, so the terms of each image are unknown: give"
+            " the plate the size len(x), and choose images outside the model"
         )
     return ElboTerms(*(t.reshape(num_particles, -1).expand(num_particles, num_images) for t in terms))
 
@@ -110,9 +110,13 @@ def for_each_image(terms: ElboTerms, num_particles: int, num_images: int) -> Elb
 @register_kl(MultivariateNormal, Independent)
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_to_diagonal_normal(q: Distribution, p: Independent) -> Tensor:
-    """KL of a correlated Gaussian from a diagonal one, which torch knows only between two of one kind.
+    """KL(q || p) of a correlated Gaussian q and a diagonal one p, ``(N,)``, nats.
 
-    E_q[log p] needs only the mean and the marginal variances of q.
+    torch has the formula only for two Gaussians of one class. E_q[log p] needs only the mean and the marginal variances
+    of q.
+
+    Raises:
+        NotImplementedError: if p is not a diagonal Gaussian.
     """
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError

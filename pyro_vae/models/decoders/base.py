@@ -10,7 +10,10 @@ class Decoder(nn.Module, ABC):
 
     Args:
         latent_dim: D.
-        output_shape: what the likelihood needs for one image.
+        output_shape: the shape of the likelihood's parameters for one image.
+
+    Raises:
+        ValueError: if ``latent_dim`` is not positive.
     """
 
     def __init__(self, latent_dim: int, output_shape: tuple[int, ...]):

@@ -14,12 +14,12 @@ class ConvDecoder(Decoder):
 
     Args:
         latent_dim: D.
-        output_shape: what the likelihood needs for one image: channels, height, width.
+        output_shape: the shape of the likelihood's parameters for one image: channels, height, width.
         channels: input channels of each transposed convolution, from the smallest picture to the largest.
         activation: the nonlinearity after each hidden layer.
 
     Raises:
-        ValueError: if the output does not have three dimensions.
+        ValueError: if the output does not have three dimensions, or ``channels`` is empty or not positive.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ class MLPDecoder(Decoder):
 
     Args:
         latent_dim: D.
-        output_shape: what the likelihood needs for one image.
-        hidden_dims: the width of each hidden layer; by default the mirror of what
+        output_shape: the shape of the likelihood's parameters for one image.
+        hidden_dims: the width of each hidden layer; by default the mirror of those that
             :class:`~guides.encoders.MLPEncoder` chooses for the size of the image. AEVB's is [500].
         activation: the nonlinearity after each hidden layer; AEVB's is tanh.
     """

@@ -36,8 +36,8 @@ class Likelihood(nn.Module, ABC):
     def initial_output(self, mean_image: Tensor) -> Tensor:
         """The output, of shape ``output_shape``, whose distribution has the mean ``mean_image``.
 
-        A decoder that starts there need not learn the mean image. Burda et al. 2015 start so; without it a reproduction
-        of their table ended a nat lower.
+        A decoder that starts there need not learn the mean image. Burda et al. 2015 start like this; without it, a
+        reproduction of their table ended a nat lower.
         """
 
     def independent(self, pixels: dist.TorchDistribution) -> dist.TorchDistribution:

@@ -52,7 +52,7 @@ class Gaussian(Likelihood):
 
     @property
     def scale(self) -> Tensor:
-        """The standard deviation of all pixels, a scalar; missing if it is decoded."""
+        """The standard deviation of all pixels, a scalar; not defined if the scale is decoded."""
         return self.log_scale.exp() + self.min_scale
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:

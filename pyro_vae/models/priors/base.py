@@ -16,7 +16,7 @@ class Prior(nn.Module, ABC):
         latent_dim: the number D of latent dimensions.
 
     Attributes:
-        decoded_dim: the decoder sees so many of them, the first; all of them unless z has layers.
+        decoded_dim: the decoder sees this many dimensions, the first ones; D unless z has layers.
     """
 
     def __init__(self, latent_dim: int):

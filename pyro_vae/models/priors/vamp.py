@@ -55,7 +55,7 @@ class VampPrior(Prior):
             )
         if type(guide).bind is not Guide.bind:
             raise ValueError(
-                f"{name} asks the model for log p(x, z), and VampPrior would ask the guide: an endless circle"
+                f"{name} asks the model for log p(x, z), and VampPrior asks the guide: take another guide or prior"
             )
         start = torch.zeros(*image_shape) if mean_image is None else mean_image.cpu()
         self.pseudo_inputs = nn.Parameter(start + self.spread * torch.randn(self.components, *image_shape))
