@@ -20,7 +20,7 @@ from pyro_vae.engine.owner import Bound, NotBound
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.surroundings import Slot, Walk, Watch, walk
 
-#: the number of graphs that one engine keeps; further kinds of calls run eagerly
+#: the number of graphs that one engine keeps; other kinds of calls run eagerly
 MAX_GRAPHS = 8
 
 

@@ -32,20 +32,20 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
 
     additive = True
 
-    # Of the two parents' traces, the one with the checks for enumeration.
+    # Use this parent's traces, because they check the enumeration.
     _get_trace = pyro.infer.TraceEnum_ELBO._get_trace
     _get_traces = pyro.infer.TraceEnum_ELBO._get_traces
 
     def __init__(self, num_particles: int = 1, free_bits: float = 0.0):
         super().__init__(num_particles, free_bits)
-        self.strict_enumeration_warning = False  # with nothing to sum over, this is still a bound
+        self.strict_enumeration_warning = False  # without a site to sum over, this is still a bound
 
     def terms_of(self, model_trace: Trace, guide_trace: Trace) -> ElboTerms:
         self._check(model_trace, guide_trace)
         log_weight: Tensor | float = 0.0
         for _, site in sample_sites(guide_trace, None):
             if "_enumerate_dim" in site["infer"]:
-                # the probability of a value is the distribution's, whatever the site's scale or mask
+                # the distribution's own probability, without the site's scale and mask
                 log_weight = log_weight + site["unscaled_log_prob"]
             else:
                 check_fully_reparametrized(site)
@@ -73,8 +73,8 @@ class TraceEnum_ELBO(Objective, pyro.infer.TraceEnum_ELBO):
                     )
                 if any(f.vectorized and f.dim < -self.max_plate_nesting for f in site["cond_indep_stack"]):
                     raise InputError(
-                        f"TraceEnum_ELBO has one plate, of the images, and site {name!r} lies in another: make what is"
-                        " in that plate one event by to_event"
+                        f"TraceEnum_ELBO has one plate, of the images, and site {name!r} lies in another: make the"
+                        " dimension of that plate part of the event, by to_event"
                     )
 
     def bound_of(self, log_weight: Tensor) -> Tensor:
