@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import pyro.infer
@@ -51,17 +51,18 @@ class StepOptions:
     """Options of a step that Pyro's SVI does not have.
 
     Attributes:
-        clip_norm: gradients of a torch optimizer are scaled down to this total norm; None leaves them.
-        per_image: with a torch optimizer, divide the loss by the length of the first argument. Pyro does not.
-        precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
         num_steps: the length of the run, for ``auto``; None if unknown.
-        workers: the processes that take each step together, each with its own images; for a torch optimizer.
+        clip_norm: gradients are scaled down to this total norm; None leaves them. This option and those below are for
+            a torch optimizer; with one of Pyro's, the step is Pyro's.
+        per_image: divide the loss by the length of the first argument. Pyro does not.
+        precision: of the networks' products; see :mod:`pyro_vae.engine.precision`.
+        workers: the processes that take each step together, each with its own images.
     """
 
+    num_steps: int | None = None
     clip_norm: float | None = None
     per_image: bool = False
     precision: Precision = "fp32"
-    num_steps: int | None = None
     workers: Workers = ALONE
 
 
@@ -91,7 +92,8 @@ class SVI(pyro.infer.SVI):
         fallback: the reason why ``auto`` fell back to eager, or None.
 
     Raises:
-        ValueError: by a step, if there is no engine of this name, or its device or precision does not fit.
+        ValueError: if ``options`` are those of torch optimizers and the optimizer is one of Pyro's; by a step, if there
+            is no engine of this name, or its device or precision does not fit.
         CaptureError: by a step, if the program has no static graph and the engine was chosen by name.
         AuditError: by a step, if the program and its graph differ.
 
@@ -136,6 +138,10 @@ class SVI(pyro.infer.SVI):
             if options.workers.size > 1:
                 self.average = Average(options.workers, options.clip_norm)
             self.owner = TorchOwner(optim, self.average)
+        elif replace(options, num_steps=None) != StepOptions():
+            raise ValueError(
+                "clip_norm, per_image, precision and workers are for torch optimizers; Pyro's clip by their clip_args"
+            )
         else:
             self.owner = PyroOwner(optim)
         self.program = Program(

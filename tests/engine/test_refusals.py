@@ -18,7 +18,7 @@ from pyro.nn import PyroModule, PyroSample
 from torch import nn
 
 from pyro_vae import SVI
-from pyro_vae.engine import CaptureError
+from pyro_vae.engine import CaptureError, StepOptions
 
 
 @config_enumerate
@@ -267,3 +267,10 @@ def test_a_refusal_names_the_site_the_line_and_a_mend():
     svi.step(X)
     with pytest.raises(CaptureError, match=r"x\[x > mean\].*after sample site 'mean'.*torch\.where\(mask, x, 0\)"):
         svi.step(X)
+
+
+@pytest.mark.parametrize("options", [{"clip_norm": 1.0}, {"per_image": True}, {"precision": "bf16"}])
+def test_options_of_torch_optimizers_are_refused_beside_one_of_pyros(options):
+    with pytest.raises(ValueError, match="are for torch optimizers"):
+        SVI(model, guide, adam(), Trace_ELBO(), options=StepOptions(**options))
+    SVI(model, guide, adam(), Trace_ELBO(), options=StepOptions(num_steps=10))
