@@ -38,7 +38,7 @@ class Config:
             is dynamic for a binary likelihood.
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
             each seed; by default all of them.
-        labelled_batch_size: images with a label that join each minibatch if some labels are hidden.
+        labelled_batch_size: labelled images for each minibatch, if labels are hidden.
         program: MODULE:NAME of your own Pyro pair of model and guide; called without arguments, it gives (model, guide)
             or an object with both methods, in the place of model, decoder, likelihood, prior, encoder and guide.
         model: the generative story.

@@ -32,7 +32,7 @@ class Batches:
         batch_size: the images of a step in each process.
         seed: the run's seed.
         with_labels: whether batches carry labels.
-        labelled_batch_size: images with a label that join each minibatch if some labels are hidden.
+        labelled_batch_size: labelled images for each minibatch, if labels are hidden.
         workers: the processes that share each step.
     """
 
