@@ -28,8 +28,9 @@ from matplotlib.figure import Figure
 from pyro_vae import train_or_resume
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
-from pyro_vae.evaluate import Options, evaluate
+from pyro_vae.evaluate import evaluate
 from pyro_vae.files import write_atomic
+from pyro_vae.metrics import Options
 from pyro_vae.options import settings_from
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS

@@ -14,6 +14,8 @@ from pyro_vae import svi
 from pyro_vae.runs import RunFolder
 from pyro_vae.training.log import Log
 
+collect_ignore_glob = ["*conftest.py"]  # they hold no doctests, and two modules of one name cannot be collected
+
 # Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
 torch.set_num_threads(1)
 

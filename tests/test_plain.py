@@ -75,9 +75,9 @@ def test_train_resume_load_and_features_take_them(tmp_path):
     assert RunFolder(tmp_path / "a").read_trace()[-1].epoch == 2
     run = pyro_vae.load(np.str_(tmp_path / "b"), np.str_("last"), np.str_("cpu"))
     x = load_data("digits").test.batch(slice(0, 5))
-    expected = pyro_vae.features(same, x, "samples", 3, 2, 7)
+    expected = pyro_vae.features(same, x, "samples", 3, seed=7)
     for kind in (np.int64, np.array, torch.tensor):
-        found = pyro_vae.features(run, x, np.str_("samples"), kind(3), kind(2), kind(7))
+        found = pyro_vae.features(run, x, np.str_("samples"), kind(3), seed=kind(7))
         assert torch.equal(found, expected)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from benchmarks.comparisons import World, compared
-from pyro_vae.compare.analysis import could_have_shown
 from pyro_vae.compare.pooling import Claim, critical_value, detectable, pool, seeds_needed, spreads
 from pyro_vae.compare.statistics import Shared, difference
 
@@ -114,7 +113,6 @@ def test_a_difference_says_what_it_is_worth():
     assert shared.pooled == 4
     assert shared.value == alone.value
     assert shared.smallest < alone.smallest
-    words = could_have_shown(shared)
-    assert f"{shared.smallest:.2f} would have been" in words
-    assert "seeds would show the one seen" in words
-    assert could_have_shown(difference(values[1][:1], values[0][:1])) == ""
+    assert shared.more_seeds is not None
+    assert shared.more_seeds > 3  # the three seeds do not show it
+    assert difference(values[1][:1], values[0][:1]).smallest is None

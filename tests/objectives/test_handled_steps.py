@@ -77,7 +77,7 @@ def test_a_mask_over_the_pixels_of_a_site_is_refused_in_words():
 
 
 def test_terms_of_each_image_are_not_those_of_a_few():
-    with pytest.raises(InputError, match="takes 3 of the 5 images"):
+    with pytest.raises(InputError, match="3 rows for 5 images"):
         elbo_terms(*pair(take=3))
 
 

@@ -94,7 +94,13 @@ def test_measuring_says_how_long_it_takes_by_the_runs_that_are_done(tmp_path):
     for trial, seconds in zip(trials, (30.0, 10.0), strict=True):
         trial.path.mkdir()
         evaluation = {"test": {"elbo": {"seconds": seconds}}}
-        metrics = {"test_elbo": {"value": 1.0}, "seconds": 1.0, "finished": True, "evaluation": evaluation}
+        metrics = {
+            "test_elbo": {"value": 1.0},
+            "seconds": 1.0,
+            "core_seconds": 2.0,
+            "finished": True,
+            "evaluation": evaluation,
+        }
         (trial.path / "metrics.json").write_text(json.dumps(metrics))
     assert dashboard._state(trials[1].path, Course("trained")) == "measuring"
     dashboard.tell(trials[0], None)
