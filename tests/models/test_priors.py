@@ -144,7 +144,7 @@ def test_another_prior_changes_no_other_first_weight():
 
 @pytest.mark.parametrize(
     ("guide", "words"),
-    [("Planar", "own samples"), ("Delta", "own samples"), ("SemiAmortized", "VampPrior asks the guide")],
+    [("Planar", "own samples"), ("Delta", "own samples"), ("SemiAmortized", "asks the guide")],
 )
 def test_vamp_prior_refuses_guides_it_cannot_be_made_of(guide, words, tmp_path):
     with pytest.raises(InputError, match=words):
