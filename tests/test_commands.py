@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,7 @@ def test_pyro_vae_lists_its_commands_and_its_version():
 
 def test_a_command_runs_by_its_name(tmp_path):
     assert said("traces", str(tmp_path), code=2) == f"error: {tmp_path} is not a run: it has no config.yaml\n"
-    script = shutil.which("pyro-vae")
+    script = shutil.which("pyro-vae", path=str(Path(sys.executable).parent))
     if script is None:
         pytest.skip("pyro_vae is not installed here, so there is no pyro-vae")
     assert subprocess.run([script, "--version"], capture_output=True, text=True).stdout.startswith("pyro_vae ")
