@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from pyro_vae.plots import COLOURS, MARKERS
@@ -41,6 +42,7 @@ def pairs_picture(
             continue
         _plane(axes, true[:, i], [draws[:, i] for draws in guides.values()])
         axes.set_title(names[i], fontsize=11)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel(axis_names[i][0], fontsize=11)
         axes.set_ylabel(axis_names[i][1], fontsize=11)
     handles: list[Patch | Line2D] = [Patch(color="0.8", label="true posterior p(z|x)")]

@@ -106,12 +106,13 @@ def complete(options: Options, device: torch.device) -> Options:
     """Options with the numbers of images that suit the device, where they were left open."""
     large = device.type == "cuda"
     images = options.images if options.images is not None else (sys.maxsize if large else 1000)
-    gap_images = options.gap_images if options.gap_images is not None else (1000 if large else 50)
-    evidence = options.evidence_images if options.evidence_images is not None else (images if large else 100)
-    gap_images = min(images, gap_images)
-    return replace(
-        options, images=images, gap_images=gap_images, evidence_images=min(images, max(evidence, gap_images))
-    )
+    gap, evidence = options.gap_images, options.evidence_images
+    if gap is None:
+        gap = min(1000 if large else 50, sys.maxsize if evidence is None else evidence)
+    if evidence is None:
+        evidence = images if large else 100
+    # the gap needs log p(x) of its images
+    return replace(options, images=images, gap_images=min(images, gap), evidence_images=min(images, max(evidence, gap)))
 
 
 def _first(images: Images, count: int | None, binarizer: Binarizer) -> Tensor:

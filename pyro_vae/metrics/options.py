@@ -13,8 +13,10 @@ class Options:
 
     Args:
         images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.
-        evidence_images: the first of them, for log p(x); by default all of them on CUDA, 100 on a CPU.
-        gap_images: the first of them, for the split gap, which costs more; by default 1,000 on CUDA, 50 on a CPU.
+        evidence_images: the first of them, for log p(x), and no fewer than gap_images, if these are given; by default
+            all of them on CUDA, 100 on a CPU.
+        gap_images: the first of them, for the split gap, which costs more; by default 1,000 on CUDA, 50 on a CPU, and
+            no more than evidence_images.
         elbo_samples: draws of z for each image, for the ELBO and the active units.
         iwae_samples: K of the importance-weighted bound.
         importance_samples: draws for each image, for k-hat.
