@@ -60,7 +60,7 @@ def measure(name: str, engine: str, steps: int, rounds: int) -> dict[str, Any]:
         for _ in range(3):
             arms["jit"].step()
     except Exception as error:  # whatever tracing meets
-        record["no_jit"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
+        record["no_jit"] = f"{type(error).__name__}: {str(error).strip()[:100]}".splitlines()[0]
         arms.pop("jit", None)
     if name in pairs():
         arms["numpyro"], record["pair"] = beside_numpyro(name, ours)
