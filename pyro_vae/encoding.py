@@ -23,7 +23,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.models import Model
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
-from pyro_vae.seeds import batch_seed, seeded
+from pyro_vae.seeds import batches, seeded
 
 Statistic = Literal["mean", "std", "samples"]
 
@@ -174,13 +174,31 @@ def encode(
     read = _READERS[statistic]
     count = num_samples or (1 if statistic == "samples" else 256)
     device = next(iter((*guide.parameters(), *model.parameters())), torch.empty(0)).device
+
+    def encoded(images: Tensor, _: int) -> Tensor:
+        return read(guide.posterior(guide.amortize(images)), count)
+
+    return in_batches(source, device, encoded, batch_size, seed, dim=-2)
+
+
+def in_batches(
+    source: Source, device: torch.device, work: Callable[[Tensor, int], Tensor], size: int, seed: int, dim: int = 0
+) -> Any:
+    """What ``work`` makes of all images, batch by batch: an array for an array, a tensor where the images are for one.
+
+    Args:
+        device: where the work is done.
+        work: takes the pixels of a batch and its seed.
+        size: images in a batch.
+        seed: of all batches together.
+        dim: the dimension of the images in what ``work`` returns.
+    """
     parts = []
-    for start in range(0, len(source.images), batch_size):
-        with seeded(batch_seed(seed, start)), exact(device):
-            q = guide.posterior(guide.amortize(source.batch(slice(start, start + batch_size)).to(device)))
-            parts.append(read(q, count))
-    rows = torch.cat(parts, dim=-2)
-    return rows.to(source.images.device) if isinstance(source.images, Tensor) else rows.cpu().numpy()
+    for rows, of_batch in batches(len(source.images), size, seed):
+        with seeded(of_batch), exact(device):
+            parts.append(work(source.batch(rows).to(device), of_batch))
+    whole = torch.cat(parts, dim=dim)
+    return whole.to(source.images.device) if isinstance(source.images, Tensor) else whole.cpu().numpy()
 
 
 def _draw(q: Distribution, count: int) -> Tensor:

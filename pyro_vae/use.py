@@ -9,13 +9,11 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.better import EFFECTIVE, Which, repaired
-from pyro_vae.encoding import Source, encode, read_images
-from pyro_vae.engine.precision import exact
+from pyro_vae.encoding import Source, encode, in_batches, read_images
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import bounds_at, elbo, log_evidence, optimize_posterior
 from pyro_vae.models import VAE, Model
 from pyro_vae.runs import Run, load
-from pyro_vae.seeds import batch_seed, seeded
 
 BATCH = 250  #: images at once
 
@@ -161,10 +159,4 @@ def _read(run: Run | Path | str, x: Any, num_samples: int, trust: bool) -> tuple
 
 def _in_batches(run: Run, source: Source, work: Callable[[Tensor, int], Tensor], seed: int) -> Any:
     device = next(run.guide.parameters()).device
-    parts = []
-    for start in range(0, len(source.images), BATCH):
-        images, of_batch = source.batch(slice(start, start + BATCH)).to(device), batch_seed(seed, start) % 2**31
-        with seeded(of_batch), exact(device):
-            parts.append(work(images, of_batch))
-    rows = torch.cat(parts)
-    return rows.to(source.images.device) if isinstance(source.images, Tensor) else rows.cpu().numpy()
+    return in_batches(source, device, lambda images, of_batch: work(images, of_batch % 2**31), BATCH, seed)

@@ -1,9 +1,9 @@
 """Which arms may be the best, which are shown not to be, and how much the grid could have shown.
 
 Each arm is held against the leader, the arm with the highest mean ELBO. An arm whose difference is shown is *behind*.
-The critical values are those of comparisons with one control, and they hold whichever arm is the control: the arm
-that is truly the best is called behind with no more than the probability that the intervals allow, whoever leads
-(Hsu 1981, multiple comparisons with the best). Of the others, an arm is *tied* with the leader where its whole
+The critical values are those of comparisons with one control. They hold for every choice of the control. So the arm
+that is truly the best is called behind with at most the error probability of the intervals (Hsu 1981, multiple
+comparisons with the best). Of the others, an arm is *tied* with the leader where its whole
 interval lies within the margin, the difference that matters to the user; where not, it is *undecided*.
 """
 
