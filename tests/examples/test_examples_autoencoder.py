@@ -1,21 +1,17 @@
 """examples/autoencoder.py at a small setting; its quadrature against a closed form."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pyro.distributions as dist
 import pytest
 import torch
 from closed_forms import linear_gaussian
+from loaded import example
 from looks import grays
 
 from pyro_vae.runs import RunFolder
 
-path = Path(__file__).parents[2] / "examples" / "autoencoder.py"
-spec = importlib.util.spec_from_file_location("examples_autoencoder", path)
-autoencoder = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(autoencoder)
+autoencoder = example("autoencoder")
 
 
 def test_the_quadrature_is_the_evidence():

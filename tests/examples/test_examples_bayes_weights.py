@@ -1,17 +1,13 @@
 """examples/bayes_weights.py at a small setting."""
 
-import importlib.util
 import re
-from pathlib import Path
 
+from loaded import example
 from looks import grays
 
 import pyro_vae
 
-path = Path(__file__).parents[2] / "examples" / "bayes_weights.py"
-spec = importlib.util.spec_from_file_location("examples_bayes_weights", path)
-bayes_weights = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bayes_weights)
+bayes_weights = example("bayes_weights")
 
 
 def test_fewer_images_leave_more_unknown(tmp_path):

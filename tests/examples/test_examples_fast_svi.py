@@ -1,16 +1,12 @@
 """examples/fast_svi.py: the same losses before and after."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from loaded import example
 
-path = Path(__file__).parents[2] / "examples" / "fast_svi.py"
-spec = importlib.util.spec_from_file_location("examples_fast_svi", path)
-fast_svi = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(fast_svi)
+fast_svi = example("fast_svi")
 
 
 @pytest.mark.filterwarnings("ignore")

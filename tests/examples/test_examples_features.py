@@ -1,17 +1,13 @@
 """examples/features.py at a small setting, and its own arithmetic."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from loaded import example
 from looks import coloured
 
-path = Path(__file__).parents[2] / "examples" / "features.py"
-spec = importlib.util.spec_from_file_location("examples_features", path)
-features = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(features)
+features = example("features")
 
 
 def test_few_labels_are_balanced_rows_of_their_own():

@@ -1,21 +1,18 @@
 """examples/iwae_table.py at a small setting, and what it asks for."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from loaded import example
 from looks import coloured
 
 from pyro_vae.build import build
 from pyro_vae.errors import InputError
 from pyro_vae.options import settings_of
 
-path = Path(__file__).parents[2] / "examples" / "iwae_table.py"
-spec = importlib.util.spec_from_file_location("examples_iwae_table", path)
-iwae_table = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(iwae_table)
+iwae_table = example("iwae_table")
 
 
 @pytest.mark.parametrize("schedule", ["cpu", "paper"])

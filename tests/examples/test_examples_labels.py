@@ -1,20 +1,15 @@
 """examples/labels.py at a small setting, and its own arithmetic."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from loaded import example
 from looks import grays
 
 import pyro_vae
 from pyro_vae.data import load_data
 
-path = Path(__file__).parents[2] / "examples" / "labels.py"
-spec = importlib.util.spec_from_file_location("examples_labels", path)
-labels = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(labels)
+labels = example("labels")
 
 
 def test_more_labels_make_a_better_baseline():

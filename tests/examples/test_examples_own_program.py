@@ -1,16 +1,12 @@
 """examples/own_program.py: Pyro's tutorial VAE, measured as it is."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from loaded import example
 
-path = Path(__file__).parents[2] / "examples" / "own_program.py"
-spec = importlib.util.spec_from_file_location("examples_own_program", path)
-own_program = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(own_program)
+own_program = example("own_program")
 
 
 @pytest.mark.filterwarnings("ignore")
