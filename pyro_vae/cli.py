@@ -51,6 +51,7 @@ def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | N
             raise
         code = _fail(line, error)
     _close_output()
+    _forget_interrupts()
     sys.exit(code)
 
 
@@ -74,6 +75,15 @@ def _write_any_letter() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_interrupts() -> None:
+    """Keep the exit code of an interrupt that is handled.
+
+    CPython notes each KeyboardInterrupt that leaves an ``exec`` of a string, a library's own too, and ends the process
+    by SIGINT for it, whatever its code. The next ``exec`` of a string clears the note.
+    """
+    exec("")
 
 
 def _close_output() -> None:

@@ -196,6 +196,24 @@ def test_ctrl_c_is_one_line_while_the_libraries_are_imported(words, seconds, tmp
     assert "interrupted" in err or "stopped" in err or not err  # compare says it on the standard output
 
 
+def test_ctrl_c_within_code_made_from_a_string_keeps_the_exit_code(tmp_path):
+    """CPython would end a ``-m`` process by SIGINT then; dataclasses and torch make code from strings."""
+    (tmp_path / "stopped.py").write_text(
+        "from pyro_vae.cli import run_command\n"
+        "def main(argv):\n"
+        "    exec('import os, time; os.kill(os.getpid(), 2); time.sleep(9)')\n"
+        "run_command(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_a_second_ctrl_c_ends_at_once():
     """However often it is pressed while a command ends, there is no traceback."""
     code = (
