@@ -7,8 +7,8 @@ from benchmarks.guides import trained
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import log_evidence
+from pyro_vae.estimators.grid import grid_evidence
 from pyro_vae.files import read_text, write_atomic
-from pyro_vae.testing.grid import grid_evidence
 
 IMAGES = 20  #: the first test images
 

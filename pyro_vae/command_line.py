@@ -65,9 +65,7 @@ def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentP
     """
     description = _about_class(parser.description or "") or parser.description
     positionals = [action for action in parser._actions if not action.option_strings]
-    usage: str | None = " ".join(
-        ["%(prog)s", *(f"{action.metavar} [{action.metavar} ...]" for action in positionals), "[options]"]
-    )
+    usage: str | None = " ".join(["%(prog)s", *map(_several, positionals), "[options]"])
     lines = [] if everything and getattr(parser, "headings", {}) else list(getattr(parser, "epilog_lines", ()))
     if description != parser.description:
         usage = argparse.SUPPRESS
@@ -87,6 +85,12 @@ def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentP
         if everything or action.dest in place:
             _add(groups.get(place.get(action.dest, ""), rest), action, parser, everything)
     return plain
+
+
+def _several(action: argparse.Action) -> str:
+    """How often a positional may stand."""
+    again = f"[{action.metavar} ...]"
+    return again if action.nargs == "*" else f"{action.metavar} {again}"
 
 
 def _about_class(description: str) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "traces": Command("pyro_vae.traces", "show the ELBO traces of runs: a table and a picture"),
     "evaluate": Command("pyro_vae.evaluate", "measure runs: how good the model is, how good the guide is, and why"),
     "compare": Command("pyro_vae.compare.command", "train and measure guides x seeds; write one report"),
+    "explore": Command("pyro_vae.explore", "play with runs in a local page: latent plane, q(z|x), true posterior"),
     "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),
 }
 

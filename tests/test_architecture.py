@@ -47,7 +47,7 @@ ORDER = [
     {"pyro_vae.lifecycle"},
     {"pyro_vae.evaluate", "pyro_vae.sklearn"},
     {"pyro_vae.pair"},
-    {"pyro_vae.compare"},
+    {"pyro_vae.compare", "pyro_vae.explore"},
     {"pyro_vae.commands", "pyro_vae.completion", "pyro_vae.__main__"},
 ]
 RANK = {part: i for i, parts in enumerate(ORDER) for part in parts}

@@ -1,8 +1,9 @@
 """The comparison and the browser that the tests of the report's page look at."""
 
 import pytest
+from browsing import chromium
 from comparisons import compare
-from pages import CHROMIUM, DRIVER, WORDS, pictures
+from pages import WORDS, pictures
 
 
 @pytest.fixture(scope="session")
@@ -23,18 +24,4 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Headless Chromium that keeps what the page logs and asks for."""
-    pytest.importorskip("selenium", reason="selenium is not installed: pip install pyro_vae[browser]")
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("there is no Chromium with its chromedriver here: apt-get install chromium chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    yield driver
-    driver.quit()
+    yield from chromium()

@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from pages import count, element, js, press, see, shot, wait
+from browsing import asked, count, element, js, see, shot, wait
+from pages import press
 
 from pyro_vae.runs import RunFolder
 
@@ -30,10 +31,9 @@ pytestmark = pytest.mark.usefixtures("browser")
 def test_it_opens_from_disk_without_error_or_request_and_fits(made, browser, scheme, width):
     see(browser, made[1] / "report.html", scheme, width)
     assert browser.get_log("browser") == []
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
+    urls = asked(browser)
+    assert urls
+    assert {url.partition(":")[0] for url in urls} <= {"file", "data", "blob"}
     assert len(js(browser, NAMES)) == 4
     assert count(browser, "#differences .scatterlayer .trace") == 1
     assert count(browser, "#gaps .barlayer .point") == 4

@@ -28,10 +28,10 @@ from pyro_vae.estimators import (
 )
 from pyro_vae.estimators.evidence import stratified_log_mean
 from pyro_vae.estimators.gaussian_fit import fit_gaussians
+from pyro_vae.estimators.grid import grid_evidence
 from pyro_vae.estimators.pilot import plan_for
 from pyro_vae.estimators.proposal import propose
 from pyro_vae.models import Gaussian, LinearDecoder, LinearGaussian, StandardNormal
-from pyro_vae.testing.grid import grid_evidence
 
 
 @pytest.mark.parametrize("latent_dim", [2, 20, 50])
