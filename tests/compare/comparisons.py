@@ -1,5 +1,8 @@
 """What the tests of ``compare`` share: a grid so small that it is trained in seconds, in this very process."""
 
+from pathlib import Path
+
+from pyro_vae import lifecycle
 from pyro_vae.compare import processes
 from pyro_vae.compare.command import conclude, work_through
 from pyro_vae.compare.options import make_plan
@@ -18,6 +21,7 @@ EVALUATION += [
     "20",
 ]
 EVALUATION += ["--evaluate.local.check_every", "10", "--evaluate.best_samples", "20", "--evaluate.local.patience", "1"]
+QUICK = ["--epochs", "2", "--measures", "elbo"]
 SMALL = [*NETWORK, *EVALUATION, "--final_samples", "2", "--device", "cpu"]
 
 
@@ -37,6 +41,20 @@ def compare(monkeypatch, *words):
     monkeypatch.setattr(processes, "run_in_processes", in_this_process)
     argv = [*words, *SMALL]
     return conclude(work_through(make_plan(argv), argv))
+
+
+def counted(monkeypatch):
+    """The names of the runs that are trained from here on."""
+    trained = []
+    for name in ("begin", "reopen"):
+        original = getattr(lifecycle, name)
+
+        def spy(what, *rest, original=original, **named):
+            trained.append(Path(what if isinstance(what, Path) else what.config.out).name)
+            return original(what, *rest, **named)
+
+        monkeypatch.setattr(lifecycle, name, spy)
+    return trained
 
 
 class WithoutPictures(Work):

@@ -2,32 +2,25 @@
 
 import csv
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from comparisons import NETWORK, SMALL, WithoutPictures, compare
+from comparisons import QUICK, SMALL, compare, counted
 from rich.console import Console
 
 import pyro_vae
-from pyro_vae import lifecycle, svi
+from pyro_vae import svi
 from pyro_vae.compare import command
-from pyro_vae.compare.cluster import run_on_ray
 from pyro_vae.compare.dashboard import Dashboard
 from pyro_vae.compare.diagnosis import diagnose
 from pyro_vae.compare.grid import Trial
 from pyro_vae.compare.options import make_plan
-from pyro_vae.compare.processes import run_in_processes
 from pyro_vae.compare.results import check_alike, read
 from pyro_vae.compare.statistics import interval
-from pyro_vae.compare.work import Work
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import active_units, elbo
@@ -35,26 +28,10 @@ from pyro_vae.runs import RunFolder
 from pyro_vae.seeds import batch_seed
 from pyro_vae.trackers import OWN
 
-QUICK = ["--epochs", "2", "--measures", "elbo"]
-
 
 @pytest.fixture
 def grid(tmp_path, monkeypatch):
     return lambda *words: compare(monkeypatch, *words, "--out", str(tmp_path / "out"))
-
-
-def counted(monkeypatch):
-    """The names of the runs that are trained from here on."""
-    trained = []
-    for name in ("begin", "reopen"):
-        original = getattr(lifecycle, name)
-
-        def spy(what, *rest, original=original, **named):
-            trained.append(Path(what if isinstance(what, Path) else what.config.out).name)
-            return original(what, *rest, **named)
-
-        monkeypatch.setattr(lifecycle, name, spy)
-    return trained
 
 
 def test_runs_of_one_seed_start_alike_and_the_numbers_are_theirs(grid, tmp_path, capsys):
@@ -207,108 +184,6 @@ def test_two_commands_do_not_share_a_folder(tmp_path):
         pass
     with command.only_one(tmp_path):
         pass
-
-
-def act(trial):
-    """The work of a process in the next test: what it does is in the trial's text."""
-    if trial.text == "fails":
-        raise InputError("said in one line")
-    if trial.text == "is killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    trial.path.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
-
-
-def trials(tmp_path, *texts):
-    return [Trial("arm", i, tmp_path / f"{i}", text, "cpu") for i, text in enumerate(texts)]
-
-
-def test_a_process_that_dies_takes_no_other_with_it(tmp_path):
-    told = {}
-    todo = trials(tmp_path, "is killed", "fails", "works", "works")
-    run_in_processes(todo, act, lambda trial, reason: told.update({trial.seed: reason}), 2, ["5", "7"])
-    assert told == {0: "its process was ended by SIGKILL", 1: "said in one line", 2: None, 3: None}
-    assert {todo[2].path.read_text(), todo[3].path.read_text()} <= {"5", "7"}
-
-
-LONG = [
-    "--guides",
-    "MeanField,FullRank",
-    "--seeds",
-    "1",
-    "--epochs",
-    "30",
-    "--batch_size",
-    "300",
-    "--workers",
-    "1",
-    "--measures",
-    "elbo",
-]
-LONG += [*NETWORK, "--device", "cpu", "--final_samples", "2", "--evaluate.elbo_samples", "5"]
-
-
-def main_of_a_process(argv):
-    """What the killed command runs: the command itself, but for pictures."""
-    command.Work = WithoutPictures  # type: ignore[misc]
-    command.main(argv)
-
-
-def test_killed_and_started_again_it_goes_on_with_what_is_not_finished(tmp_path, monkeypatch):
-    runs = tmp_path / "out" / "runs"
-    argv = [*LONG, "--out", str(tmp_path / "out")]
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_compare\n"
-    code += f"if __name__ == '__main__': test_compare.main_of_a_process({argv!r})"
-    (tmp_path / "main.py").write_text(code)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, str(tmp_path / "main.py")], env=environment, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not (runs / "FullRank-seed0" / "trace.csv").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    time.sleep(0.5)  # the process of the run sees that its parent is gone
-    epochs = len(RunFolder(runs / "FullRank-seed0").read_trace())
-    time.sleep(0.5)
-    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == epochs < 3 * 30
-    finished = (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns
-
-    trained = counted(monkeypatch)
-    monkeypatch.setattr(command, "Work", WithoutPictures)
-    monkeypatch.setattr("pyro_vae.compare.processes.run_in_processes", _here)
-    command.main(argv)
-    assert trained == ["FullRank-seed0"]
-    assert (runs / "MeanField-seed0" / "checkpoint.last.safetensors").stat().st_mtime_ns == finished
-    assert len(RunFolder(runs / "FullRank-seed0").read_trace()) == 3 * 30
-    assert (tmp_path / "out" / "report.html").exists()
-
-
-def _here(trials, work, told, workers, devices=("",)):
-    for trial in trials:
-        work(trial)
-        told(trial, None)
-
-
-def test_two_ray_workers(tmp_path, monkeypatch):
-    pytest.importorskip("ray", reason='Ray is not installed: pip install "pyro_vae[ray]"')
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    plan = make_plan(["--guides", "MeanField,FullRank", "--seeds", "1", *QUICK, *SMALL, "--out", str(tmp_path / "out")])
-    logs = tmp_path / "out" / "logs"
-    logs.mkdir(parents=True)
-    work = WithoutPictures(logs, plan.evaluate, plan.metrics, False, threads=1)
-    lost = Trial("lost", 0, tmp_path / "lost", "not: [yaml", "cpu")
-    told = {}
-    run_on_ray([*plan.trials, lost], work, lambda t, reason: told.update({t.name: reason}), "local", 2, 1)
-    assert told["MeanField-seed0"] is None
-    assert told["FullRank-seed0"] is None
-    assert "the configuration cannot be read" in told["lost"]
-    assert [read(trial).per_image["elbo"].shape for trial in plan.trials] == [(60,), (60,)]
-
-
-def test_without_ray_the_way_to_it_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install .pyro_vae\[ray\]"):
-        run_on_ray([], Work, lambda *_: None, "local", 2, 1)
 
 
 def test_the_dashboard_shows_how_far_each_run_is(train, tmp_path):

@@ -10,7 +10,6 @@ import torch
 from programs.pairs import (
     Pictures,
     Principal,
-    Shared,
     TutorialVAE,
     chain_guide,
     chain_model,
@@ -18,6 +17,7 @@ from programs.pairs import (
     counts_guide,
     counts_model,
 )
+from programs.quick import QUICK
 from sklearn.datasets import load_digits
 from torch import nn
 
@@ -25,21 +25,9 @@ import pyro_vae
 from guides import Encoder, Guide
 from pyro_vae import estimators
 from pyro_vae.errors import InputError
-from pyro_vae.estimators import Annealing, Evidence, LocalOptimization, NotDefined
-from pyro_vae.metrics import Options
+from pyro_vae.estimators import Annealing, Evidence, LocalOptimization
 from pyro_vae.models import VAE, Bernoulli, Decoder, StandardNormal
 from pyro_vae.objectives import IWAE, Trace_ELBO
-
-QUICK = Options(
-    images=40,
-    evidence_images=20,
-    gap_images=20,
-    elbo_samples=100,
-    importance_samples=200,
-    certificate_images=20,
-    best_samples=200,
-    local=LocalOptimization(num_samples=20, lr=0.02, check_every=25, patience=3, max_steps=300),
-)
 
 
 def digits(count: int) -> torch.Tensor:
@@ -238,12 +226,6 @@ def test_parameters_of_pyro_param_are_the_pairs_and_train(principal):
     assert torch.equal(other.model.log_joint(x, z), pair.model.log_joint(x, z))
 
 
-@pytest.fixture
-def counted():
-    torch.manual_seed(0)
-    return torch.stack([torch.randn(20), torch.poisson(torch.full((20,), 6.0))], -1).double()
-
-
 @pytest.mark.usefixtures("_double")
 def test_two_sites_one_of_them_positive(counted):
     pair = pyro_vae.wrap(counts_model, counts_guide)
@@ -290,36 +272,6 @@ def test_a_site_that_depends_on_another_draw_has_no_split_and_all_the_rest():
     assert pair.features(x, num_samples=4000)[:, 0].tolist() == pytest.approx((x / 3).tolist(), abs=0.1)
 
 
-def test_a_latent_that_all_rows_share_is_held_at_its_mean():
-    pair, x = None, 1.2 * torch.randn(40)
-    shared = Shared()
-    pair = pyro_vae.wrap(shared.model, shared.guide, x)
-    elbo = estimators.elbo(*pair, x, 4000).elbo
-    z = torch.randn(4000, 40) * 0.8 + 0.4 * x
-    joint = dist.Normal(0.0, 1.0).log_prob(z) + dist.Normal(0.7 * z, 1.0).log_prob(x)
-    expected = (joint - dist.Normal(0.4 * x, 0.8).log_prob(z)).mean().item()
-    assert elbo.value == pytest.approx(expected, abs=0.03)
-    evidence = dist.Normal(0.0, (1 + 0.7**2) ** 0.5).log_prob(x).mean().item()
-    assert estimators.log_evidence(*pair, x).value == pytest.approx(evidence, abs=0.03)
-    with pytest.raises(NotDefined, match="the rows share site 'slope'"):
-        pair.guide.amortize(x)
-
-
-def test_a_latent_that_all_rows_share_trains_with_its_share_of_the_kl():
-    torch.manual_seed(0)
-    x = torch.randn(200) * 1.5
-    shared = Shared()
-    pair = pyro_vae.wrap(shared.model, shared.guide, x)
-    pair.model.set_num_images(200)
-    pair.model.train(), pair.guide.train()
-    torch.manual_seed(2)
-    half = torch.stack([torch.tensor(Trace_ELBO().loss(*pair, x[:100])) for _ in range(400)]).mean()
-    torch.manual_seed(2)
-    whole = [pyro.infer.Trace_ELBO().loss(shared.model, shared.guide, x) for _ in range(400)]
-    other = [Trace_ELBO().loss(*pair, x[100:]) for _ in range(400)]
-    assert half + sum(other) / 400 == pytest.approx(sum(whole) / 400, rel=0.02)
-
-
 def test_a_network_of_one_batch_dimension_meets_draws_and_particles():
     torch.manual_seed(0)
     pictures, x = Pictures(), torch.randn(12, 1, 8, 8)
@@ -333,54 +285,3 @@ def test_a_network_of_one_batch_dimension_meets_draws_and_particles():
     assert found.elbo.value == pytest.approx(direct, abs=4 * found.elbo.sampling_error + 0.3)
     one, five = (sum(IWAE(k).loss(*pair, x) for _ in range(200)) / 200 for k in (1, 5))
     assert five < one  # minus a bound
-
-
-def with_(model=counts_model, guide=counts_guide):
-    return pyro_vae.wrap(model, guide)
-
-
-def test_what_a_program_lacks_is_said_in_one_line(counted):
-    def no_plate(x):
-        z = pyro.sample("z", dist.Normal(torch.zeros(len(x)), 1.0).to_event(1))
-        pyro.sample("obs", dist.Normal(z, 1.0).to_event(1), obs=x[:, 0])
-
-    def no_plate_guide(x):
-        pyro.sample("z", dist.Normal(x[:, 0], 1.0).to_event(1))
-
-    def unobserved(x):
-        with pyro.plate("data", len(x)):
-            pyro.sample("z", dist.Normal(0.0, 1.0))
-
-    def discrete(x):
-        with pyro.plate("data", len(x)):
-            k = pyro.sample("k", dist.Categorical(torch.ones(2)))
-            pyro.sample("obs", dist.Normal(k.to(x), 1.0), obs=x[:, 0])
-
-    def discrete_guide(x):
-        with pyro.plate("data", len(x)):
-            pyro.sample("k", dist.Categorical(torch.ones(len(x), 2)))
-
-    def point(x):
-        with pyro.plate("data", len(x)):
-            pyro.sample("z", dist.Delta(x[:, 0]))
-
-    def simple(x):
-        with pyro.plate("data", len(x)):
-            z = pyro.sample("z", dist.Normal(0.0, 1.0))
-            pyro.sample("obs", dist.Normal(z, 1.0), obs=x[:, 0])
-
-    for model, guide, words in (
-        (no_plate, no_plate_guide, "no observed site of the model is in a plate of the rows"),
-        (unobserved, unobserved, "the model observes nothing"),
-        (simple, lambda x: pyro.sample("z", dist.Normal(x[:30, 0], 1.0).expand([30])), "stops when it is given"),
-    ):
-        with pytest.raises(InputError, match=words) as error:
-            with_(model, guide).evaluate(counted.float(), QUICK, quiet=True)
-        assert "\n" not in str(error.value)
-    found = with_(discrete, discrete_guide).evaluate(counted.float(), QUICK, quiet=True)
-    assert "elbo" in found
-    assert "discrete" in found.not_defined["evidence"]
-    assert "needs the ELBO and log p(x)" in found.not_defined["gap"]
-    found = with_(simple, point).evaluate(counted.float(), QUICK, quiet=True)
-    assert "needs a density" in found.not_defined["elbo"]
-    assert found["log_evidence"].value < 0
