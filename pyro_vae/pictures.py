@@ -1,4 +1,4 @@
-"""The files of pictures: figures/*.png of a run folder."""
+"""The files of pictures: ``figures/*.png`` of a run folder."""
 
 import io
 

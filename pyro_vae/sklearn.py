@@ -77,11 +77,19 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     Attributes
     ----------
-    model_, guide_ : the trained p(x, z) and q(z|x), of standardised rows as images.
-    trace_ : the ELBO trace, a list of :class:`~pyro_vae.runs.TraceRow`. Its splits are train and validation, in nats
-        per row of standardised values.
-    offset_, scale_ : subtracted from each feature, then its divisor.
-    n_features_in_ : the number of original features.
+    model_
+        The trained p(x, z), of standardised rows as images.
+    guide_
+        Its q(z|x).
+    trace_
+        The ELBO trace, a list of :class:`~pyro_vae.runs.TraceRow`. Its splits are train and validation, in nats per row
+        of standardised values.
+    offset_
+        Subtracted from each feature.
+    scale_
+        What each feature is then divided by.
+    n_features_in_
+        The number of original features.
 
     References
     ----------

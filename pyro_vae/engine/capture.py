@@ -1,8 +1,8 @@
 """A Pyro step as a graph of tensor operations, without Pyro, autograd and Python.
 
 ``make_fx`` runs the step once, through Pyro's handlers and through autograd, and records each ATen operation that
-reaches the dispatcher. There are three stages: :func:`rehearse` runs the program eagerly, :func:`trace` records it, and
-:class:`~pyro_vae.engine.graph.Graph` runs the recorded operations.
+reaches the dispatcher. There are three stages: ``rehearse`` runs the program eagerly, ``trace`` records it, and
+``Graph`` of :mod:`pyro_vae.engine.graph` runs the recorded operations.
 """
 
 import warnings

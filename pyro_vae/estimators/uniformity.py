@@ -55,7 +55,7 @@ class RankTest(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Of all columns at once: the smallest times C, at most 1 (Bonferroni), however the columns depend."""
+        """One p-value for all columns, C times the smallest of theirs, which holds however they depend (Bonferroni)."""
         return min(1.0, self.p_values.min().item() * len(self.p_values))
 
     def band(self, level: float = 0.95) -> Band:

@@ -54,6 +54,7 @@ class ProgramModel(Part, Model):
         self.programs.num_rows = num_images
 
     def forward(self, x: Tensor | None = None, n: int | None = None) -> Tensor:
+        """The Pyro model at the rows x, or n rows that it draws; returns rows."""
         announce(self)
         if x is None:
             assert n is not None, "either the rows or their number must be given"

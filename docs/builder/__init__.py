@@ -1,0 +1,1 @@
+"""What builds the site: public names, their pages, mathematics without a script, a report, and checks of the result."""
