@@ -15,6 +15,7 @@ AREAS = {
     "pyro_vae.estimators": "Estimators",
     "pyro_vae.metrics": "Metrics",
     "pyro_vae.evaluate": "Evaluate",
+    "pyro_vae.explore": "Explore",
     "pyro_vae.engine": "Engine",
     "pyro_vae.programs": "Pyro programs",
     "pyro_vae.data": "Data",
