@@ -16,6 +16,7 @@ from pyro_vae.engine.arguments import take_apart
 from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.capture import Call, rehearse
 from pyro_vae.engine.captured import Captured
+from pyro_vae.engine.choice import repays
 from pyro_vae.engine.compiled import compile_graph
 from pyro_vae.engine.owner import PyroOwner
 from pyro_vae.engine.parallel import Average
@@ -28,9 +29,6 @@ from pyro_vae.engine.update import TorchOwner
 #: Inductor. ``cudagraph``: the graph, recorded on a CUDA device and replayed. ``auto``: the fastest that suits.
 EngineName = Literal["auto", "eager", "captured", "compiled", "cudagraph"]
 
-COMPILE_SECONDS = 20.0  #: Inductor's time for the two graphs of a run, on two cores
-SAVED_SECONDS = 2.5e-3  #: a compiled step saves this time of Python and Pyro
-SAVED_PER_FLOP = 2.5e-12  #: and this time of arithmetic, by fusion and oneDNN, seconds per flop
 EAGER_STEPS = 100  #: ``auto`` compiles a run of unknown length after so many steps
 
 
@@ -275,14 +273,10 @@ class SVI(pyro.infer.SVI):
         self.engine = "cudagraph" if device.type == "cuda" else "compiled" if self._repays(args) else "eager"
 
     def _repays(self, args: tuple) -> bool:
-        """Whether the run is long enough to repay Inductor's time.
-
-        The rule counts operations and measures no time, so that a repeated run decides the same.
-        """
+        """Whether the run is long enough to repay Inductor's time."""
         rows = len(args[0]) if args and isinstance(args[0], torch.Tensor) and args[0].dim() else 1
         rows *= getattr(self.program.elbo, "num_particles", 1)
-        flops = 6 * rows * sum(p.numel() for p in self.program.parameters or ())
-        return (self.options.num_steps or 0) * (SAVED_SECONDS + SAVED_PER_FLOP * flops) > COMPILE_SECONDS
+        return repays(self.options.num_steps or 0, rows, sum(p.numel() for p in self.program.parameters or ()))
 
     def _explain(self, args: tuple, kwargs: dict[str, Any]) -> None:
         """Explain a NaN loss: raise Pyro's own error if validation finds one, else give Pyro's warning."""

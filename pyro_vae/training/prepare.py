@@ -12,6 +12,7 @@ from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
+from pyro_vae.engine.choice import repays
 from pyro_vae.errors import InputError
 from pyro_vae.limits import in_one_line
 from pyro_vae.lr_schedules import LrSchedule, lr_schedule
@@ -74,6 +75,15 @@ class Prepared:
         size, labelled_size = config.batch_size, config.labelled_batch_size
         images = self.data.train
         return Batches(images, self.binarizer, size, config.seed, with_labels, labelled_size, self.workers)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the run's code is compiled on a CPU: it was asked for, or repays."""
+        config, rows = self.config, self.config.batch_size * self.objective.num_particles
+        if config.engine != "auto" or self.device.type != "cpu":
+            return config.engine == "compiled"
+        parameters = sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
+        return repays(config.epochs * len(self.batches), rows, parameters)
 
     def course(self, step: int, steps: int) -> tuple[float, float]:
         """Beta and the learning rate at a step out of ``steps`` in the run; the first is step 0."""

@@ -1,7 +1,8 @@
 """The record of a run after every epoch, and at its end."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 
 from pyro_vae.build import class_of
+from pyro_vae.data import Images
 from pyro_vae.errors import InputError
 from pyro_vae.origin import remarks_on
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.terminal import printable
 from pyro_vae.trace import TraceRow, trace_digest
 from pyro_vae.training.checks import bounds_nothing
-from pyro_vae.training.held_out import held_out_terms
+from pyro_vae.training.held_out import HeldOut
 from pyro_vae.training.log import Log
 from pyro_vae.training.prepare import Prepared
 from pyro_vae.training.progress import ProgressBar
@@ -57,6 +59,8 @@ class Recorder:
         self.tracking: Tracking | None = None
         self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet, self.bar.say)
+        values = prepared.config.epochs * decoded(prepared, measured_splits(prepared).values())
+        self.held_out = HeldOut(prepared.model, prepared.guide, prepared.binarizer, values, again=True)
 
     def __enter__(self) -> Self:
         self.bar.say(self._about())
@@ -144,12 +148,9 @@ class Recorder:
         return state
 
     def _held_out(self, state: TrainingState) -> dict[str, Tensor]:
-        run = self.prepared
         terms = {}
-        for split, images in {"validation": run.data.validation, "test": run.data.test}.items():
-            at_least = -(-CHOICE // max(1, len(images))) if split == "validation" else 1
-            samples = max(run.config.eval_samples, at_least)
-            found = held_out_terms(run.model, run.guide, images, run.binarizer, samples)
+        for split, (images, samples) in measured_splits(self.prepared).items():
+            found = self.held_out.terms(images, samples)
             terms[split] = torch.stack([found.log_likelihood.mean(), found.kl.mean()])
             if not terms[split].isfinite().all():
                 raise diverged(f"the {split} ELBO after step {state.step}", self.folder)
@@ -183,13 +184,30 @@ class Recorder:
         best = load(self.folder.path, "best", run.device, trust=True)
         samples = run.config.final_samples
         self.bar.phase(f"measuring the best weights, {samples} samples of z")
-        test = held_out_terms(best.model, best.guide, run.data.test, run.binarizer, samples)
+        values = decoded(run, [(run.data.test, samples)])
+        test = HeldOut(best.model, best.guide, run.binarizer, values).terms(run.data.test, samples)
         self.bar.phase("drawing pictures")
         self.log.pictures(best.model, best.guide, True)
         result = self.log.finish(test, samples, state.best_epoch, state.seconds, state.core_seconds)
         if self.tracking is not None:
             self.tracking.finish(result, state.seconds, state.core_seconds)
         self.bar.say(_summary(run, state, result, best))
+
+
+def measured_splits(run: Prepared) -> dict[str, tuple[Images, int]]:
+    """The splits that are measured after each epoch, each with its draws of z for an image."""
+    validation, test, samples = run.data.validation, run.data.test, run.config.eval_samples
+    return {
+        "validation": (validation, max(samples, -(-CHOICE // max(1, len(validation))))),
+        "test": (test, samples),
+    }
+
+
+def decoded(run: Prepared, splits: Iterable[tuple[Images, int]]) -> float:
+    """The pixels that one measurement decodes; 0 if the run's steps do not compile, and neither shall this."""
+    if not run.compiles:
+        return 0.0
+    return float(sum(len(images) * samples * math.prod(images.image_shape) for images, samples in splits))
 
 
 def diverged(what: str, folder: RunFolder) -> InputError:

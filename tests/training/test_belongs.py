@@ -12,7 +12,7 @@ from pyro_vae import checkpoint, svi, traces
 from pyro_vae.errors import InputError
 from pyro_vae.origin import check_options, options_of
 from pyro_vae.trace import TraceRow, parse_trace, trace_digest, trace_text
-from pyro_vae.training.held_out import held_out_terms
+from pyro_vae.training.held_out import HeldOut
 
 
 def test_every_flipped_bit_of_a_checkpoint_is_found():
@@ -230,13 +230,13 @@ def test_an_option_of_a_class_that_one_side_alone_has_is_its_default(train, opti
 def test_the_best_epoch_is_chosen_by_enough_draws_of_z(train, tmp_path, monkeypatch):
     """2,500 over all validation images, however few these are; the test rows take what --eval-samples says."""
     taken = []
-    whole = held_out_terms
+    whole = HeldOut.terms
 
-    def spy(model, guide, images, binarizer, num_samples):
+    def spy(self, images, num_samples):
         taken.append((len(images), num_samples))
-        return whole(model, guide, images, binarizer, num_samples)
+        return whole(self, images, num_samples)
 
-    monkeypatch.setattr("pyro_vae.training.recorder.held_out_terms", spy)
+    monkeypatch.setattr(HeldOut, "terms", spy)
     train("a", "--validation", "20", "--epochs", "1")
     assert taken[:2] == [(20, 125), (250, 1)]
     taken.clear()
