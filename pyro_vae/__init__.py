@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.pair import wrap
     from pyro_vae.runs import load
-    from pyro_vae.use import anomaly_scores, posterior_draws, reconstruct
+    from pyro_vae.use import anomaly_scores, posterior_draws, reconstruct, sample, score
 
 from pyro_vae.errors import InputError
 
@@ -36,6 +36,8 @@ _PUBLIC = {
     "posterior_draws": "pyro_vae.use",
     "reconstruct": "pyro_vae.use",
     "resume": "pyro_vae.lifecycle",
+    "sample": "pyro_vae.use",
+    "score": "pyro_vae.use",
     "train": "pyro_vae.lifecycle",
     "train_or_resume": "pyro_vae.lifecycle",
     "wrap": "pyro_vae.pair",
@@ -50,6 +52,8 @@ __all__ = [
     "posterior_draws",
     "reconstruct",
     "resume",
+    "sample",
+    "score",
     "train",
     "train_or_resume",
     "wrap",

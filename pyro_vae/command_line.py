@@ -73,7 +73,8 @@ def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentP
         parser.prog, usage, description, "\n".join(lines) or None, add_help=False, formatter_class=_Wide
     )
     for action in positionals:
-        plain.add_argument(action.dest, nargs=action.nargs, metavar=action.metavar, help=action.help)
+        made: Any = plain.add_argument(action.dest, nargs=action.nargs, metavar=action.metavar, help=action.help)
+        made.complete = shtab.FILE
     headings: Mapping[str, Sequence[str]] = getattr(parser, "headings", {})
     place = {name: title for title, names in headings.items() for name in names}
     groups = {title: plain.add_argument_group(title) for title in headings}
@@ -90,6 +91,8 @@ def plain_parser(parser: ArgumentParser, everything: bool) -> argparse.ArgumentP
 def _several(action: argparse.Action) -> str:
     """How often a positional may stand."""
     again = f"[{action.metavar} ...]"
+    if action.nargs not in ("*", "+"):
+        return str(action.metavar)
     return again if action.nargs == "*" else f"{action.metavar} {again}"
 
 
@@ -136,7 +139,9 @@ def _choices(action: argparse.Action, parser: ArgumentParser) -> list[str]:
     if action.dest != "data" and (named := getattr(parser, "names", lambda _: ())(action.dest)):
         return list(named)
     hint = getattr(action, "_typehint", None)
-    return [str(value) for value in get_args(hint)] if get_origin(hint) is Literal else []
+    parts = [hint] if get_origin(hint) is Literal else [part for part in get_args(hint) if part is not type(None)]
+    literal = parts and all(get_origin(part) is Literal for part in parts)
+    return [str(value) for part in parts for value in get_args(part)] if literal else []
 
 
 def _word(action: argparse.Action, parser: ArgumentParser) -> str:

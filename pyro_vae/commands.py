@@ -26,6 +26,10 @@ COMMANDS = {
     "evaluate": Command("pyro_vae.evaluate", "measure runs: how good the model is, how good the guide is, and why"),
     "compare": Command("pyro_vae.compare.command", "train and measure guides x seeds; write one report"),
     "explore": Command("pyro_vae.explore", "play with runs in a local page: latent plane, q(z|x), true posterior"),
+    "sample": Command("pyro_vae.use.samples", "draw images from a run's model"),
+    "encode": Command("pyro_vae.use.codes", "codes of data by a run: means, deviations or samples of z"),
+    "reconstruct": Command("pyro_vae.use.reconstructions", "reconstruct data by a run"),
+    "score": Command("pyro_vae.use.scores", "log p(x) of each row of data, anomalies first"),
     "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),
 }
 

@@ -5,7 +5,7 @@ The module is not called ``features``, because importing it would hide the funct
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,12 +80,14 @@ class Source:
         images: a tensor or an array, which may be on disk.
         divisor: of the stored numbers.
         low, high: the allowed range of the pixels.
+        name: of the images in an error.
     """
 
     images: Any
     divisor: float = 1.0
     low: float = -math.inf
     high: float = math.inf
+    name: str = "x"
 
     def batch(self, rows: slice) -> Tensor:
         """The pixels of these rows, float32.
@@ -98,35 +100,44 @@ class Source:
         x = part.to(torch.float32)
         x = x if self.divisor == 1 else x / self.divisor
         if not x.isfinite().all():
-            raise InputError("x holds NaN or infinite values")
+            raise InputError(f"{self.name} holds NaN or infinite values")
         least, most = x.min().item(), x.max().item()
         slack = 1e-4 * (self.high - self.low) if math.isfinite(self.high - self.low) else 0.0  # of rounding
         if not self.low - slack <= least <= most <= self.high + slack:
             raise InputError(
-                f"x has pixels from {least:g} to {most:g}, and the run saw them in [{self.low:g}, {self.high:g}]:"
+                f"{self.name} has pixels from {least:g} to {most:g}, and the run saw them in"
+                f" [{self.low:g}, {self.high:g}]:"
                 " scale them alike"
             )
         return x
 
 
-def _of_run(x: Any, run: Run) -> Source:
-    """Images read as the run's training images were.
-
-    Raises:
-        InputError: if the scale of their numbers is unknown.
-    """
-    images = images_of(x, tuple(run.model.image_shape))
-    kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
+def source_of(run: Run, images: Any, divisor: float = 1.0, name: str = "x") -> Source:
+    """Images whose stored numbers are divided by ``divisor``, in the range that the run allows."""
     likelihood, stored = likelihood_of(run.model), run.stored
     bounds = (-math.inf, math.inf) if likelihood is None or likelihood.pixel_range is None else likelihood.pixel_range
     if sees_binary(run.config, run.model) or (stored is not None and not stored.dtype.startswith("float")):
         bounds = (0.0, 1.0)
-    if "float" in kind or (kind == "bool" and bounds == (0.0, 1.0)):
-        return Source(images, 1.0, *bounds)
+    return Source(images, divisor, *bounds, name)
+
+
+def _of_run(x: Any, run: Run) -> Source:
+    """Images read as the run's training images were; a source stays what it is.
+
+    Raises:
+        InputError: if the scale of their numbers is unknown.
+    """
+    if isinstance(x, Source):
+        return x
+    images = images_of(x, tuple(run.model.image_shape))
+    kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
+    source, stored = source_of(run, images), run.stored
+    if "float" in kind or (kind == "bool" and (source.low, source.high) == (0.0, 1.0)):
+        return source
     if stored is None or kind != stored.dtype:
         known = "" if stored is None else f" {stored.dtype}, as training saw them, or"
         raise InputError(f"x holds {kind}, whose scale is not known: give{known} floating-point pixels")
-    return Source(images, stored.divisor, *bounds)
+    return replace(source, divisor=stored.divisor)
 
 
 def read_images(x: Any, run: Run) -> Source:
@@ -146,7 +157,9 @@ def _check(source: Source, model: Model) -> None:
         raise InputError(f"{type(model).__name__} has no features of images without their labels")
     expected, shape = tuple(model.image_shape), tuple(source.images.shape)
     if not shape or not shape[0] or shape[1:] != expected:
-        raise InputError(f"x must hold at least one image and be of shape (N, {str(expected)[1:-1]}), not {shape}")
+        raise InputError(
+            f"{source.name} must hold at least one image and be of shape (N, {str(expected)[1:-1]}), not {shape}"
+        )
 
 
 @torch.no_grad()

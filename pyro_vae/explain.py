@@ -30,6 +30,8 @@ def explain(message: str, options: Sequence[str], classes: Callable[[str], Seque
     for said in (_unknown_option, _unknown_setting, _unknown_class, _untyped):
         if line := said(message, options, classes):
             return line
+    if choice := re.fullmatch(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)', message):
+        return f"--{choice[1].replace('_', '-')} takes {choice[2].replace(chr(39), '')}, and not {choice[3]!r}"
     line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", message)
     line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
     line = re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)

@@ -24,7 +24,7 @@ from pyro_vae.data.labels import few, hide_labels, join_labelled
 from pyro_vae.data.layout import Layout
 from pyro_vae.data.memory import MEMORY, InMemory, images_of, is_in_memory
 from pyro_vae.data.sets import data_sets
-from pyro_vae.data.sources import is_array_file, load_data
+from pyro_vae.data.sources import is_array_file, load_data, read_rows
 
 __all__ = [
     "MEMORY",
@@ -45,5 +45,6 @@ __all__ = [
     "is_in_memory",
     "join_labelled",
     "load_data",
+    "read_rows",
     "rows_at_once",
 ]

@@ -75,16 +75,49 @@ def load_data(
         key = identity(Path(name), [layout])
         likelihood = _suits(train)
     else:
-        near = nearest_names(name, known) or list(known)
-        raise InputError(
-            f"no data set {name!r}: nearest are {', '.join(near)}; or name a .npy or .npz file or a folder"
-        )
+        raise _no_such(name)
     if validation is not None:
         if not 0 <= validation <= len(held_out):
             raise InputError(f"{name} has {len(held_out)} validation images, so --validation cannot be {validation}")
         train, held_out = _give(train, held_out, validation)
     key = None if key is None else f"{key}-{validation}"
     return described(name, train, held_out, test, likelihood, key, say)
+
+
+@torch_defaults()
+def read_rows(
+    name: str, root: Path | None = None, layout: Layout = "auto", say: Callable[[str], None] | None = None
+) -> Images:
+    """All images of a file or a folder, in their order; the test images of data that have splits of their own.
+
+    Args:
+        name, root, layout, say: as for :func:`load_data`.
+
+    Raises:
+        InputError: where there are no such data, or the download fails.
+    """
+    array = is_array_file(name)
+    if layout != "auto" and not array:
+        raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
+    if name in data_sets():
+        return data_sets()[name].read(default_root() if root is None else root)[2]
+    if Path(name).is_dir():
+        return read_folder(Path(name), say)[0]
+    if not array:
+        raise _no_such(name)
+    images, splits = read_arrays(Path(name), layout)
+    if splits is not None:
+        return splits[2]
+    assert images is not None
+    return images
+
+
+def _no_such(name: str) -> InputError:
+    if name == MEMORY:
+        return InputError("these data were in memory: give them again from Python, by data=")
+    known = data_sets()
+    near = nearest_names(name, known) or list(known)
+    return InputError(f"no data set {name!r}: nearest are {', '.join(near)}; or name a .npy or .npz file or a folder")
 
 
 def is_array_file(name: str) -> bool:

@@ -71,7 +71,7 @@ def linear(tmp_path_factory):
 @pytest.fixture
 def _quick(monkeypatch):
     quick = partial(optimize_posterior, settings=LocalOptimization(32, 3e-2, 50, 3, 600))
-    for module in ("better", "use"):
+    for module in ("better", "use.densities"):
         monkeypatch.setattr(f"pyro_vae.{module}.optimize_posterior", quick)
 
 
