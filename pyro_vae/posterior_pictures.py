@@ -58,15 +58,15 @@ def _plane(axes: Axes, true: np.ndarray, guides: Sequence[np.ndarray]) -> None:
     margin = 0.1 * (high - low) + 1e-9
     across, up = (np.linspace(low[a] - margin[a], high[a] + margin[a], SIDE) for a in (0, 1))
     grid = np.stack(np.meshgrid(across, up), -1).reshape(-1, 2)
-    density, edges = _contours(true, grid)
+    density, edges = kernel_density(true, grid)
     axes.contourf(across, up, density, [*edges, np.inf], colors=["0.88", "0.72"])
     for k, draws in enumerate(guides):
-        density, edges = _contours(draws, grid)
+        density, edges = kernel_density(draws, grid)
         axes.contour(across, up, density, edges, colors=COLOURS[k], linestyles=STYLES[k % 4], linewidths=1.8)
     axes.tick_params(labelsize=9)
 
 
-def _contours(draws: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, list[float]]:
+def kernel_density(draws: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """A kernel density of draws ``(S, 2)`` on the grid, and the heights above which 90 and 50 % of its mass lie."""
     if np.linalg.matrix_rank(np.cov(draws.T)) < 2:  # a point has no density: a small one stands for it
         draws = draws + 1e-3 * np.random.default_rng(0).normal(size=draws.shape)

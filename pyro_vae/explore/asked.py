@@ -1,9 +1,11 @@
 """What a request asks for, checked: nothing else of it reaches the functions that answer."""
 
+import base64
 import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.explore.opened import Exhibit, Opened
 
 MOST_POINTS = 64  #: decoded in one request
+SIDES = (16, 512)  #: pixels along a side of a drawing
 
 
 class Asked:
@@ -48,6 +51,17 @@ class Asked:
         if first == second:
             raise InputError("the two axes of a plane differ")
         return first, second
+
+    def raster(self) -> np.ndarray:
+        """Ink of a drawing in [0, 1], ``(S, S)``."""
+        try:
+            content = base64.b64decode(str(self.fields.get("ink")), validate=True)
+        except ValueError as error:
+            raise InputError("ink is base64 of S x S bytes") from error
+        side = math.isqrt(len(content))
+        if side**2 != len(content) or not SIDES[0] <= side <= SIDES[1]:
+            raise InputError(f"ink is S x S bytes, S from {SIDES[0]} to {SIDES[1]}")
+        return np.frombuffer(content, np.uint8).reshape(side, side) / np.float32(255)
 
     def points(self, opened: Opened) -> Tensor:
         """Points of the latent space, ``(M, D)``."""

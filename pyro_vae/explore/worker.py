@@ -3,8 +3,10 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
+
+from pyro_vae.errors import InputError
 
 T = TypeVar("T")
 
@@ -16,6 +18,7 @@ class Worker:
     """
 
     def __init__(self) -> None:
+        self._turn = asyncio.Lock()
         self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="explore", daemon=True).start()
 
@@ -23,24 +26,32 @@ class Worker:
         while True:
             self._waiting.get()()
 
-    async def do(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, or its error; a caller that has left meanwhile is passed over."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
+    async def do(self, work: Callable[[], T], left: Callable[[], Awaitable[bool]]) -> T:
+        """The result of ``work``, or its error.
 
-        def tell(how: Callable[[Any], None], what: Any) -> None:
-            if not result.done():
-                how(what)
+        Args:
+            left: whether the page has left meanwhile, so that nobody waits for it.
 
-        def one() -> None:
-            if result.cancelled():
-                return
-            try:
-                found = work()
-            except BaseException as error:
-                loop.call_soon_threadsafe(tell, result.set_exception, error)
-            else:
-                loop.call_soon_threadsafe(tell, result.set_result, found)
+        Raises:
+            InputError: where it has.
+        """
+        async with self._turn:
+            if await left():
+                raise InputError("nobody waits for this any more")
+            loop = asyncio.get_running_loop()
+            result: asyncio.Future[T] = loop.create_future()
 
-        self._waiting.put(one)
-        return await result
+            def tell(how: Callable[[Any], None], what: Any) -> None:
+                if not result.done():
+                    how(what)
+
+            def one() -> None:
+                try:
+                    found = work()
+                except BaseException as error:
+                    loop.call_soon_threadsafe(tell, result.set_exception, error)
+                else:
+                    loop.call_soon_threadsafe(tell, result.set_result, found)
+
+            self._waiting.put(one)
+            return await result

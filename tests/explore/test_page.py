@@ -9,7 +9,7 @@ PIXELS = (
     "(() => { const c = document.getElementById('decoded');"
     " return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data].filter((_, i) => i % 4 === 0); })()"
 )
-PLACE = "JSON.stringify(state.z)"
+MINUS = "\u2212"
 
 
 def opened(browser, client, scheme="light", width=1280):
@@ -105,3 +105,107 @@ def test_of_many_dimensions_two_are_chosen_and_the_others_held(client, browser):
     Select(element(browser, "#across")).select_by_value(str(axes[1]))
     assert js(browser, "state.axes") == axes[::-1]
     assert js(browser, "plane.titles") == [f"z{'₀₁₂₃₄'[d + 1]}" for d in axes[::-1]]
+
+
+def figures(browser, run=0):
+    """The numbers on the card of a run, when all are there."""
+    names = ("elbo", "evidence", "gap", "k_hat")
+    for name in names:
+        wait(browser, f"document.getElementById('figure-{run}-{name}').dataset.value !== undefined", 60)
+    found = {name: js(browser, f"document.getElementById('figure-{run}-{name}').dataset.value") for name in names}
+    return {name: float(value) for name, value in found.items()}
+
+
+def test_the_numbers_of_a_chosen_image_are_the_servers(client, browser):
+    opened(browser, client)
+    element(browser, "#after").click()
+    shown = figures(browser)
+    own, evidence = (client.ask(name, run=0, image=0) for name in ("own", "evidence"))
+    assert shown == {
+        "elbo": own["elbo"]["value"],
+        "k_hat": own["k_hat"]["value"],
+        "evidence": evidence["evidence"]["value"],
+        "gap": evidence["gap"]["value"],
+    }
+    text = js(browser, "document.getElementById('figure-0-gap').textContent")
+    assert text == f"{shown['gap']:.2f} ± {evidence['gap']['sampling_error']:.2f}".replace("-", MINUS)
+    wait(browser, "plane.regions.length === 2 && document.querySelectorAll('.card .pixels').length === 4", 60)
+    assert browser.get_log("browser") == []
+
+
+def test_a_drawn_digit_gives_numbers(client, browser):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    opened(browser, client)
+    canvas = element(browser, "#canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", canvas)
+    stroke = ActionChains(browser).move_to_element_with_offset(canvas, 0, -80).click_and_hold()
+    for _ in range(8):
+        stroke = stroke.move_by_offset(0, 20)
+    stroke.release().perform()
+    wait(browser, "state.image && state.image.drawn !== undefined", 20)
+    shown = figures(browser)
+    assert shown["evidence"] - shown["elbo"] == pytest.approx(shown["gap"])
+    assert shown["gap"] > 0
+    pixels = js(browser, "[...document.querySelector('#drawn canvas').getContext('2d').getImageData(0,0,8,8).data]")
+    image = np.array(pixels).reshape(8, 8, 4)[..., 0]
+    assert image[:, 3:5].mean() > 60 > 20 > image[:, :2].mean()
+
+
+def test_a_digit_is_drawn_by_keys(client, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, client)
+    element(browser, "#canvas").send_keys(Keys.SPACE, *[Keys.ARROW_DOWN] * 15, Keys.SPACE, *[Keys.ARROW_RIGHT] * 3)
+    wait(browser, "state.image && state.image.drawn !== undefined", 20)
+    assert figures(browser)["gap"] > 0
+    data = "document.getElementById('canvas').getContext('2d').getImageData(0, 0, 168, 168).data"
+    ink = f"{data}.filter((value) => value === 255).length"
+    drawn = js(browser, ink)
+    element(browser, "#canvas").send_keys(Keys.DELETE)
+    assert js(browser, ink) < 200 < 1000 < drawn  # the ring that shows the pen is left
+
+
+def test_between_two_images_a_slider_moves_z(client, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, client)
+    wait(browser, "document.querySelectorAll('.strip canvas').length === 26", 20)
+    slider = element(browser, "#slide")
+    slider.send_keys(Keys.END)
+    assert js(browser, "state.z") == pytest.approx(client.ask("codes", run=0)[1].tolist(), rel=1e-5)
+    slider.send_keys(Keys.HOME)
+    assert js(browser, "state.z") == pytest.approx(client.ask("codes", run=0)[0].tolist(), rel=1e-5)
+
+
+def test_the_worst_images_are_listed_and_chosen(client, browser):
+    opened(browser, client)
+    wait(browser, "!document.getElementById('measure').hidden", 20)
+    element(browser, "#measure").click()
+    wait(browser, "document.querySelectorAll('#lists li button').length === 16", 120)
+    found = client.ask("worst", run=0, measure=True)["inference_gap"]["worst"]
+    assert js(browser, "document.querySelector('#lists li button').textContent") == f"{found[0]['value']:.2f}"
+    browser.execute_script("document.querySelector('#lists li button').click()")
+    assert js(browser, "state.image.image") == found[0]["image"]
+
+
+def test_keys_reach_every_control_and_each_has_a_name(client, browser):
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, client)
+    wait(browser, "!document.getElementById('measure').hidden", 20)
+    wanted = js(
+        browser,
+        "[...document.querySelectorAll('a[href], button:not(:disabled), select, input, [tabindex=\"0\"]')]"
+        ".filter((e) => e.checkVisibility()).length",
+    )
+    browser.execute_script("window.reached = new Set()")
+    for _ in range(wanted + 3):
+        (browser.switch_to.active_element or element(browser, "body")).send_keys(Keys.TAB)
+        js(browser, "window.reached.add(document.activeElement).size")
+        name = "((e) => (e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent).trim())"
+        assert js(browser, f"{name}(document.activeElement)")
+        if js(browser, "document.activeElement === document.body"):
+            break
+        assert js(browser, "getComputedStyle(document.activeElement).outlineStyle") in ("solid", "auto")
+    assert js(browser, "[...window.reached].filter((e) => e !== document.body).length") == wanted

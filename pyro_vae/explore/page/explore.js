@@ -2,7 +2,7 @@
 // The page: what is chosen, and what happens when it changes.
 const state = { runs: [], run: 0, codes: [], axes: [0, 1], z: [], image: null };
 const latencies = [];  // ms from a movement of the cursor to the picture on the page, the latest 1,000
-let plane, wanted = null, asking = false;
+let plane, looks, wanted = null, asking = false;
 
 async function ask(name, fields = {}, signal = undefined) {
   const answer = await fetch(`api/${name}`, {
@@ -42,9 +42,9 @@ async function decode(event) {
 }
 
 function showPlace() {
-  const words = state.axes.map((d) => `${axisName(d)} = ${number(state.z[d])}`).join(", ");
-  get("z").textContent = words;
-  get("decoded").setAttribute("aria-label", `Decoded image at ${words}`);
+  const words = state.axes.map((d) => `${axisName(d)} = ${number(state.z[d])}`);
+  get("z").replaceChildren(...words.flatMap((word, i) => [i ? ", " : "", element("span", { textContent: word })]));
+  get("decoded").setAttribute("aria-label", `Decoded image at ${words.join(", ")}`);
 }
 
 function moved(at, event) {
@@ -65,10 +65,90 @@ function place(z) {
   decode();
 }
 
-function choose(index) {
-  state.image = { image: index };
-  plane.chosen = index;
+const axesOf = (index) => (index === state.run ? state.axes : state.runs[index].axes);
+const pixelsOf = (name, fields) => askPixels(name, fields);
+
+// Choose an image, of the test set or drawn: its place, and all that is known of it under every run.
+function look(key) {
+  state.image = key;
+  plane.chosen = key.image ?? null;
+  plane.regions = [];
+  plane.version += 1;
+  plane.redraw();
+  get("to-posterior").hidden = true;
+  get("image").hidden = false;
+  looks.show(key, axesOf).catch(problem);
+}
+
+async function choose(index) {
+  look({ image: index });
   place(codeOf(index));
+  get("index").value = index + 1;
+  const label = state.labels?.[index] ?? -1;
+  get("chosen-words").textContent = `Test image ${index + 1}${label < 0 ? "" : `, label ${state.classes[label]}`}`;
+  get("chosen").hidden = false;
+  await askPixels("image", { image: index }).then(({ bytes, shape }) => {
+    if (state.image.image === index) get("stored").replaceChildren(picture(`test image ${index + 1}`, bytes, shape.slice(1)));
+  }).catch(problem);
+}
+
+async function drawn(ink) {
+  try {
+    const found = await askJson("drawn", { ink: btoa(String.fromCharCode(...ink)) });
+    const bytes = Uint8Array.from(atob(found.image.pixels), (c) => c.charCodeAt(0));
+    get("drawn").replaceChildren(picture("your drawing as an image of the data", bytes, found.image.shape), element("figcaption", { textContent: "as an image" }));
+    get("drawn-words").textContent = "Its posterior and numbers are above, its code is on the plane.";
+    get("chosen").hidden = true;
+    look({ drawn: found.drawn });
+  } catch (error) { problem(error); }
+}
+
+// What is known of an image under the run of the plane goes onto the plane.
+function regions(index, found) {
+  if (index !== state.run || String(found.axes) !== String(state.axes)) return;
+  plane.regions = [{ lines: found.true, filled: true }, { lines: found.own }];
+  plane.version += 1;
+  plane.redraw();
+  get("to-posterior").hidden = false;
+}
+
+async function apart(index, axes) {
+  if (index !== state.run) { get("run").value = index; await chooseRun(index); }
+  [get("across").value, get("up").value] = axes;
+  chooseAxes();
+  get("plane").focus();
+}
+
+function between() {
+  const [first, last] = ["first", "last"].map((id) => Number(get(id).value) - 1);
+  const fits = [first, last].every((i) => Number.isInteger(i) && i >= 0 && i < state.images);
+  if (fits) strips(get("strips"), state.runs, first, last, { pixels: pixelsOf }).catch(problem);
+  return fits ? [first, last] : null;
+}
+
+function slide() {
+  const ends = ["first", "last"].map((id) => codeOf(Number(get(id).value) - 1)), share = Number(get("slide").value);
+  if (ends.some((code) => code.length !== run().latent_dim)) return;
+  state.z = ends[0].map((value, d) => value + share * (ends[1][d] - value));
+  plane.at = state.axes.map((d) => state.z[d]);
+  plane.redraw();
+  showPlace();
+  decode();
+}
+
+async function showWorst(measure = false) {
+  const asked = state.run;
+  get("measuring").textContent = measure ? "Measuring …" : "";
+  get("measure").disabled = measure;
+  try {
+    const found = await askJson("worst", { run: asked, measure });
+    if (asked !== state.run) return;
+    await worstLists(get("lists"), found, { pixels: pixelsOf, choose });
+    get("measure").hidden = Object.values(found).every((list) => list !== null);
+  } catch (error) { problem(error); } finally {
+    get("measuring").textContent = "";
+    get("measure").disabled = false;
+  }
 }
 
 function showPlane(fit) {
@@ -76,7 +156,7 @@ function showPlane(fit) {
   for (let i = 0; i < codes.length / d; i++) state.axes.forEach((axis, k) => { xy[2 * i + k] = codes[i * d + axis]; });
   plane.xy = xy;
   plane.titles = state.axes.map(axisName);
-  plane.version = (plane.version ?? 0) + 1;
+  plane.version += 1;
   if (fit) plane.fit();
   plane.redraw();
 }
@@ -94,9 +174,17 @@ async function chooseRun(index) {
   get("axes").hidden = d === 2;
   get("held").hidden = d === 2;
   get("others").textContent = d - 2;
+  plane.regions = [];
   showPlane(true);
-  if (state.image?.image !== undefined) choose(state.image.image);
-  else place(Array(d).fill(0));
+  place(state.image?.image !== undefined ? codeOf(state.image.image) : Array(d).fill(0));
+  around();
+  showWorst();
+}
+
+// The regions of the chosen image in the plane that is shown now.
+function around() {
+  get("to-posterior").hidden = true;
+  if (state.image) looks.around(state.run, state.axes).catch(problem);
 }
 
 function chooseAxes() {
@@ -107,8 +195,10 @@ function chooseAxes() {
     [get("across").value, get("up").value] = chosen;
   }
   state.axes = chosen;
+  plane.regions = [];
   showPlane(true);
   place(state.image?.image !== undefined ? codeOf(state.image.image) : state.z);
+  around();
 }
 
 function legend(classes, labels) {
@@ -120,6 +210,21 @@ function legend(classes, labels) {
     dot.style.background = colours[i % colours.length];
     return element("span", {}, dot, name);
   }));
+}
+
+// The numbers of images, by which they are chosen without a pointer.
+function chooser(images) {
+  const step = (by) => choose(((state.image?.image ?? -by) + by + images) % images);
+  for (const id of ["index", "first", "last"]) get(id).max = images;
+  [get("first").value, get("last").value] = [1, Math.min(2, images)];
+  get("before").addEventListener("click", () => step(-1));
+  get("after").addEventListener("click", () => step(1));
+  get("choice").addEventListener("submit", (event) => event.preventDefault());
+  get("ends").addEventListener("submit", (event) => event.preventDefault());
+  get("index").addEventListener("change", () => { if (get("index").reportValidity()) choose(Number(get("index").value) - 1); });
+  for (const id of ["first", "last"]) get(id).addEventListener("change", between);
+  get("slide").addEventListener("input", slide);
+  get("measure").addEventListener("click", () => showWorst(true));
 }
 
 async function start() {
@@ -135,8 +240,21 @@ async function start() {
   get("hold").addEventListener("change", () => place(state.image?.image !== undefined ? codeOf(state.image.image) : state.z));
   get("in").addEventListener("click", () => plane.zoom(1 / 1.25));
   get("out").addEventListener("click", () => plane.zoom(1.25));
-  themed(() => { plane.redraw(); legend(about.classes, about.labels); });
+  get("fit").addEventListener("click", () => { plane.fit(); plane.redraw(); });
+  get("to-posterior").addEventListener("click", () => plane.show(plane.regions.flatMap((region) => region.lines)));
+  looks = new Looks(get("cards"), { ask: askJson, regions, apart });
+  looks.begin(about.runs);
+  themed(() => { plane.redraw(); looks.redraw(); legend(about.classes, about.labels); });
+  chooser(about.images);
+  if (about.drawing) {
+    get("style").textContent = about.drawing.words;
+    const easel = new Easel(get("canvas"), about.drawing.pen, drawn);
+    get("clear").addEventListener("click", () => easel.clear());
+  }
+  get("easel").hidden = !about.drawing;
+  get("no-drawing").hidden = Boolean(about.drawing);
   await chooseRun(0);
+  between();
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -6,7 +6,7 @@ const NEAR = 12;  // pixels between a click and the point that it means
 class Plane {
   // `moved(x, y)` is called when the cursor moves, `picked(index)` when a point is chosen.
   constructor(canvas, { moved, picked }) {
-    Object.assign(this, { canvas, moved, picked, xy: new Float32Array(0), labels: null, names: [], regions: [], chosen: null });
+    Object.assign(this, { canvas, moved, picked, xy: new Float32Array(0), labels: null, names: [], regions: [], chosen: null, version: 0 });
     Object.assign(this, { at: [0, 0], middle: [0, 0], half: 3, titles: ["", ""], below: document.createElement("canvas") });
     canvas.addEventListener("pointerdown", (event) => this.press(event));
     canvas.addEventListener("pointermove", (event) => this.drag(event));
@@ -21,6 +21,15 @@ class Plane {
     const sizes = Float32Array.from(this.xy, Math.abs).sort();
     this.half = Math.max(1, 1.15 * (sizes[Math.floor(0.995 * (sizes.length - 1))] || 1));
     this.middle = [0, 0];
+  }
+
+  // Show lines of regions, all of them.
+  show(lines) {
+    const corners = lines.flat(), sides = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
+    const ends = sides.map((values) => [Math.min(...values), Math.max(...values)]);
+    this.middle = ends.map(([low, high]) => (low + high) / 2);
+    this.half = Math.max(0.02, ...ends.map(([low, high]) => 0.8 * (high - low)));
+    this.redraw();
   }
 
   zoom(factor) {
@@ -190,7 +199,7 @@ function outline(context, region, toPixels) {
     context.beginPath();
     line.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](...toPixels(x, y)));
     if (region.filled) { context.globalAlpha = 0.28; context.fillStyle = css("--true"); context.fill(); context.globalAlpha = 1; }
-    Object.assign(context, { strokeStyle: region.filled ? css("--true") : css("--ink"), lineWidth: region.filled ? 1 : 1.8 });
+    Object.assign(context, { strokeStyle: css(region.filled ? "--true" : "--link"), lineWidth: region.filled ? 1 : 2 });
     context.stroke();
   }
 }
