@@ -40,7 +40,7 @@ def repeated(folder: Path, data_root: Path | None, name: str, images: int, times
 def against_grids(out: Path, data_root: Path, on_digits: int, on_mnist: int) -> list[str]:
     """The sentences of :func:`repeated`, so many times each, kept in the run folders; 0 leaves one out."""
     digits, mnist = out / "digits-2", out / "mnist-2"
-    if not (digits / "checkpoint.last.safetensors").exists():
+    if on_digits and not (digits / "checkpoint.last.safetensors").exists():
         pyro_vae.train(data="digits", epochs=15, latent_dim=2, engine="eager", device="cpu", out=str(digits))
     if on_mnist:
         trained(mnist, data_root, "--latent-dim", "2", "--epochs", "2", "--engine", "compiled")

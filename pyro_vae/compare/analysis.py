@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyro_vae.compare.pooling import pool
 from pyro_vae.compare.results import Cost, Result, check_alike, cost
-from pyro_vae.compare.statistics import Interval, Shared, difference, interval, ranks
+from pyro_vae.compare.statistics import Interval, differences, interval, ranks
 from pyro_vae.metrics import compared
 
 
@@ -71,9 +70,9 @@ def analyse(
         figures = {
             name: interval(np.stack(list(values.values())), confidence) for name, values in having.items() if values
         }
-        differences = {name: of_arms[arm] for name, of_arms in found.items() if arm in of_arms}
+        to_baseline = {name: of_arms[arm] for name, of_arms in found.items() if arm in of_arms}
         known = cost(list(runs.values())) if runs else None
-        reports[arm] = ArmReport(arm, runs, figures, differences, ranked[arm], known)
+        reports[arm] = ArmReport(arm, runs, figures, to_baseline, ranked[arm], known)
     return reports
 
 
@@ -91,29 +90,8 @@ def to_base(by_arm: Mapping[str, Mapping[int, Result]], name: str, base: str, co
         confidence: with which the intervals hold all together.
     """
     comparisons = max(1, sum(bool(runs) for arm, runs in by_arm.items() if arm != base))
-    shared, theirs = _shared(by_arm, name, base), _having(by_arm[base], name)
-    found = {}
-    for arm, runs in by_arm.items():
-        ours = _having(runs, name)
-        both = [seed for seed in ours if seed in theirs]
-        if arm != base and both:
-            one, other = (np.stack([side[seed] for seed in both]) for side in (ours, theirs))
-            found[arm] = difference(one, other, confidence, comparisons, shared.get(arm))
-    return found
-
-
-def _shared(by_arm: Mapping[str, Mapping[int, Result]], name: str, baseline: str) -> dict[str, Shared]:
-    """For the arms that are pooled with the baseline, what they share.
-
-    Only arms that have the figure for the same seeds are pooled: those of the baseline.
-    """
     having = {arm: _having(runs, name) for arm, runs in by_arm.items()}
-    seeds = sorted(having[baseline])
-    alike = [arm for arm, values in having.items() if seeds and sorted(values) == seeds]
-    found = pool(np.array([[having[arm][seed].mean() for seed in seeds] for arm in alike])) if alike else None
-    if found is None:
-        return {}
-    return {arm: Shared(found, row, alike.index(baseline)) for row, arm in enumerate(alike) if arm != baseline}
+    return differences(having, base, confidence, comparisons)
 
 
 def _ranked(by_arm: Mapping[str, Mapping[int, Result]]) -> dict[str, dict[int, float]]:

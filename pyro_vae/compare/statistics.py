@@ -20,14 +20,16 @@ Where a grid has four arms or more, they know their seeds' spread together (:mod
 Pairing takes away what is common to both arms: the images' own difficulty, the first weights, the order of batches.
 """
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import optimize, special, stats
 
-from pyro_vae.compare.pooling import Claim, Pool, critical_value, detectable, seeds_needed
+from pyro_vae.compare.pooling import Claim, Pool, critical_value, detectable, pool, seeds_needed
 
 RESAMPLES = 4999
+Values = Mapping[str, Mapping[int, np.ndarray]]  #: of each arm, by seed, the figure of each image, ``(images,)``
 Verdict = Literal["higher", "lower", "no difference shown"]
 
 
@@ -140,6 +142,41 @@ def difference(
         of_seeds = float(critical * np.sqrt(widened / variance))
         more = seeds_needed(claim, found.value, variance, found.image_error, of_seeds)
     return found._replace(pooled=claim.arms if shared else 1, smallest=smallest, more_seeds=more)
+
+
+def differences(
+    values: Values, base: str, confidence: float = 0.95, comparisons: int | None = None
+) -> dict[str, Interval]:
+    """The paired difference to one arm, for each other arm that shares a seed with it.
+
+    Args:
+        values: of each arm, by seed, the figure of each image.
+        base: the arm that differences are taken to.
+        confidence: with which the intervals hold all together.
+        comparisons: how many intervals hold together; by default those to ``base``.
+    """
+    if comparisons is None:
+        comparisons = max(1, sum(bool(of) for arm, of in values.items() if arm != base))
+    shared, theirs, found = _shared(values, base), values[base], {}
+    for arm, ours in values.items():
+        both = [seed for seed in ours if seed in theirs]
+        if arm != base and both:
+            one, other = (np.stack([side[seed] for seed in both]) for side in (ours, theirs))
+            found[arm] = difference(one, other, confidence, comparisons, shared.get(arm))
+    return found
+
+
+def _shared(values: Values, base: str) -> dict[str, Shared]:
+    """For the arms that are pooled with the base, what they share.
+
+    Only arms that have the figure for the same seeds are pooled: those of the base.
+    """
+    seeds = sorted(values[base])
+    alike = [arm for arm, of in values.items() if seeds and sorted(of) == seeds]
+    found = pool(np.array([[values[arm][seed].mean() for seed in seeds] for arm in alike])) if alike else None
+    if found is None:
+        return {}
+    return {arm: Shared(found, row, alike.index(base)) for row, arm in enumerate(alike) if arm != base}
 
 
 def _bootstrap_of_mean(x: np.ndarray, resamples: int) -> np.ndarray:
