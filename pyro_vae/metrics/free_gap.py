@@ -65,11 +65,12 @@ class FreeGap(Metric):
         assert best.per_image is not None
         elbo_amortized = Estimate.over(amortized, "elbo", options.elbo_samples, "lower")
         split = split_gap(evidence, best, elbo_amortized, evidence="annealed log p(x)")
-        how = "elbo[q*, own networks] - elbo[q*, networks frozen]"
+        how, going = "elbo[q*, own networks] - elbo[q*, networks frozen]", bool((settled < 1).any())
         estimates = {
             "elbo_best_free": best,
-            "approximation_gap_free": split.approximation_gap,
-            "networks_gain": Estimate.over(best.per_image - frozen, how, best.samples),
+            # a search that is not at rest has more to find
+            "approximation_gap_free": replace(split.approximation_gap, bound="upper" if going else None),
+            "networks_gain": Estimate.over(best.per_image - frozen, how, best.samples, "lower" if going else None),
             "settled_free": Estimate.over(settled, "share at rest", self.num_samples, unit="share of images"),
         }
         return Finding(estimates)
@@ -78,14 +79,20 @@ class FreeGap(Metric):
         gain, free = found["networks_gain"], found["approximation_gap_free"]
         if gain.value == 0:  # the family has no networks
             return []
-        error = 2 * (gain.standard_error or 0.0)
-        if gain.value <= error:
+        moving = 1 - found["settled_free"].value
+        more = f" The search was not at rest for {moving:.0%} of the images: raise --free_gap.max_steps."
+        if gain.value <= 2 * (gain.standard_error or 0.0):
+            shown = f"({gain.value:+.2f} nats, within its error)"
+            if moving:
+                return [f"With networks of its own for each image the family does no better so far {shown}.{more}"]
             return [
-                f"With networks of its own for each image the family does no better ({gain.value:+.2f} nats, within its"
-                " error): the split of the gap holds for the family."
+                f"With networks of its own for each image the family does no better {shown}: the split of the gap holds"
+                " for the family."
             ]
+        least, most, rest = ("at least ", "at most ", "at least the rest") if moving else ("", "", "the rest")
         return [
-            f"With networks of its own for each image the family gains {gain.value:.2f} nats: the family itself loses"
-            f" {free.value:.2f} nats to the posterior (approximation gap, networks free, {free.images} images); the"
-            " rest of the approximation gap above is due to networks that all images share."
+            f"With networks of its own for each image the family gains {least}{gain.value:.2f} nats: the family itself"
+            f" loses {most}{free.value:.2f} nats to the posterior (approximation gap, networks free, {free.images}"
+            f" images); {rest} of the approximation gap above is due to networks that all images share."
+            + (more if moving else "")
         ]

@@ -83,10 +83,22 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         (predicted(0.5, 0.1), "the model's images are like the data"),
         (predicted(1e-9, 0.4), "most in roughness: 40% of test images"),
         (
-            found("free_gap", networks_gain=0.6, approximation_gap_free=0.9),
-            "gains 0.60 nats: the family itself loses 0.90",
+            found("free_gap", networks_gain=0.6, approximation_gap_free=0.9, settled_free=1.0),
+            "gains 0.60 nats: the family itself loses 0.90 nats.*; the rest of the approximation gap",
         ),
-        (found("free_gap", networks_gain=0.1, approximation_gap_free=0.9), "the split of the gap holds for the family"),
+        (
+            found("free_gap", networks_gain=0.6, approximation_gap_free=0.9, settled_free=0.2),
+            "gains at least 0.60 nats: .* loses at most 0.90 nats .*; at least the rest .* not at rest for 80% of the"
+            " images: raise --free_gap.max_steps",
+        ),
+        (
+            found("free_gap", networks_gain=0.1, approximation_gap_free=0.9, settled_free=1.0),
+            "the split of the gap holds for the family",
+        ),
+        (
+            found("free_gap", networks_gain=0.1, approximation_gap_free=0.9, settled_free=0.0),
+            "does no better so far .* not at rest for 100% of the images",
+        ),
     ],
 )
 def test_each_metric_has_its_sentences(measured, words):
@@ -112,7 +124,7 @@ def test_overfitting_is_said_where_it_is_beyond_its_error():
 
 
 def test_what_is_unremarkable_or_unknown_is_not_said():
-    assert sentences(found("free_gap", networks_gain=0.0, approximation_gap_free=0.9)) == []
+    assert sentences(found("free_gap", networks_gain=0.0, approximation_gap_free=0.9, settled_free=1.0)) == []
     assert sentences(found("units", collapsed=0.0, active_units=3.0, active_directions=3.0)) == []
     assert sentences(found("mmd", mmd=3.0)) == []
     assert sentences(found("of_another_package", mmd=3.0)) == []
