@@ -1,6 +1,11 @@
 """The report grows with the runs, and Ctrl-C leaves one of what there is; an index links several."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -50,6 +55,47 @@ def test_ctrl_c_leaves_a_report_of_the_finished_runs(tmp_path, monkeypatch, caps
     assert "3 of 4 runs finished" in page
     record = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert record["waiting"] == ["FullRank-seed1"]
+    assert not any("failed" in run for run in record["runs"])
+
+
+def gone(group):
+    """Whether no process of a group is left; waits a moment for the last ones."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal's Ctrl-C goes to a group of processes on POSIX alone")
+def test_a_real_ctrl_c_leaves_the_report_and_no_process(tmp_path):
+    """As a terminal does: SIGINT to the command, the server that forks and the worker, while the second run trains."""
+    out = tmp_path / "out"
+    words = ["--guides", "MeanField", "--epochs", "1,5000", "--seeds", "1", "--workers", "1", "--measures", "elbo"]
+    argv = [sys.executable, "-m", "pyro_vae.compare", *words, "--batch_size", "300", *SMALL, "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    second = out / "runs" / "MeanField_epochs=5000-seed0" / "trace.csv"
+    deadline = time.monotonic() + 400
+    while not ((out / "report.html").exists() and second.exists()):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert gone(process.pid)
+    assert said.strip().splitlines()[-1].startswith("stopped; every finished epoch is kept: the same command resumes")
+    assert "Traceback" not in said
+    page = (out / "report.html").read_text()
+    assert "So far: " in page
+    assert "1 of 2 runs finished" in page
+    record = json.loads((out / "comparison.json").read_text())
+    assert record["waiting"] == ["MeanField_epochs=5000-seed0"]
     assert not any("failed" in run for run in record["runs"])
 
 
