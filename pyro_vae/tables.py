@@ -13,13 +13,13 @@ from pyro_vae.terminal import printable
 UNLIMITED = 100_000  #: letters, if the output is no terminal
 
 
-def figure(value: float, sign: str = "") -> str:
-    """A figure in nats per image, as every line, table and report shows it.
+def figure(value: float, sign: str = "", digits: int = 2) -> str:
+    """A figure, by default in nats per image, as every line, table and report shows it.
 
     >>> figure(1.234), figure(1.234, "+")
     ('1.23', '+1.23')
     """
-    return f"{value:{sign}.2f}"
+    return f"{value:{sign}.{digits}f}"
 
 
 class Column(NamedTuple):

@@ -11,17 +11,8 @@ from PIL import Image
 from scipy import ndimage
 
 from pyro_vae.compare.analysis import ArmReport
+from pyro_vae.metrics import all_metrics
 
-#: of the metrics' pictures: title, and what the picture shows
-OF_METRICS = {
-    "k_hat": ("k-hat of each image", "Histogram of the images' k-hat"),
-    "active_units": ("Latent dimensions in use", "Activity of each latent dimension"),
-    "true_posterior": ("The true posterior", "What q(z|x) misses of the true posterior, image by image"),
-    "planes": ("Planes of z", "q(z|x) beside the true posterior, in the plane where they differ most"),
-    "calibration": ("Calibration", "Ranks of the true z among draws of q"),
-    "ranks": ("Ranks and coverage", "Ranks with their bands and expected coverage"),
-    "predictive": ("Predictive checks", "Statistics of the model's images beside those of the data"),
-}
 ELSEWHERE = ("trace", "inference_gap")  #: the report draws these from the numbers
 LEAST = 0.02  #: a block of images covers this part of a picture
 
@@ -31,14 +22,13 @@ def gallery(reports: Iterable[ArmReport]) -> list[dict[str, Any]]:
     from pyro_vae.run_pictures import run_pictures
 
     of_runs = run_pictures()
-    titles = {**{name: (one.title, one.alt) for name, one in of_runs.items()}, **OF_METRICS}
+    titles = {**{name: (one.title, one.alt) for name, one in of_runs.items()}, **_of_metrics()}
     of_images = {name for name, one in of_runs.items() if one.of_images}
     first = [(report.name, *next(iter(report.results.items()))) for report in reports if report.results]
     there = {path.stem for _, _, result in first for path in (result.trial.path / "figures").glob("*.png")}
     found = []
     for name in [*(name for name in titles if name in there), *sorted(there - set(titles) - set(ELSEWHERE))]:
-        words = name.replace("_", " ").replace("-", " ").capitalize()
-        title, alt = titles.get(name, (words, words))
+        title, alt = titles.get(name) or (_plain(name), _plain(name))
         of = [
             {"arm": arm, "seed": seed, **_picture(path, name in of_images)}
             for arm, seed, result in first
@@ -46,6 +36,20 @@ def gallery(reports: Iterable[ArmReport]) -> list[dict[str, Any]]:
         ]
         found.append({"title": title, "alt": alt, "of": of})
     return found
+
+
+def _of_metrics() -> dict[str, tuple[str, str]]:
+    """Title and words of the metrics' pictures, by the name of the file."""
+    found = {}
+    for metric in all_metrics().values():
+        if (name := metric.picture_name) and name not in ELSEWHERE:
+            title = metric.picture_title or _plain(name)
+            found[name] = (title, metric.picture_alt or title)
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def _picture(path: Path, of_images: bool) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from typing import Any
 from pyro_vae.compare.record import Comparison
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.statistics import Interval
-from pyro_vae.compare.why import sources
 from pyro_vae.metrics import compared
 from pyro_vae.plots import COLOURS
 
@@ -30,14 +29,20 @@ def plotted(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "leader": comparison.verdict.leader,
         "margin": comparison.verdict.margin,
-        "figures": {name: {"title": about.title, "better": BETTER[about.better]} for name, about in compared().items()},
+        "figures": {
+            name: {"title": about.title, "better": BETTER[about.better], "unit": about.unit}
+            for name, about in compared().items()
+        },
         "differences": {name: rows for name, rows in differences.items() if rows},
         "gaps": [
             {"arm": arm, **{part: _ends(report.figures[f"{part}_gap"]) for part in parts}}
             for arm, report in reports.items()
             if "inference_gap" in report.figures
         ],
-        "sources": _sources(comparison),
+        "sources": [
+            {"arm": arm, **{name: _ends(found) for name, found in source._asdict().items()}}
+            for arm, source in comparison.verdict.parts.items()
+        ],
         "runs": [
             {"name": result.trial.name, "arm": arm, "seed": seed, "traces": traces(result)}
             for arm, report in reports.items()
@@ -53,15 +58,6 @@ def _ends(found: Interval) -> dict[str, float]:
 def _is_shown(found: Interval) -> bool:
     """Whether a difference is shown, to other trainings too."""
     return found.seeds > 1 and found.verdict != "no difference shown"
-
-
-def _sources(comparison: Comparison) -> list[dict[str, Any]]:
-    leader, found = comparison.verdict.leader, []
-    for arm in comparison.verdict.against:
-        source = leader and sources(comparison.reports[arm].results, comparison.reports[leader].results)
-        if source:
-            found.append({"arm": arm, **source._asdict()})
-    return found
 
 
 def traces(result: Result) -> dict[str, dict[str, list[float]]]:

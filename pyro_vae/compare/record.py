@@ -12,6 +12,8 @@ from pyro_vae.compare.grid import Arm, Trial, svi_words
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.compare.verdict import Verdict
 from pyro_vae.compare.words import Answers
+from pyro_vae.metrics import compared
+from pyro_vae.metrics.base import NATS
 from pyro_vae.tables import Column, Sheet, figure
 
 METHOD = (
@@ -81,13 +83,15 @@ def as_json(comparison: Comparison) -> str:
                 name: entry["settings"] for name, entry in result.metrics["evaluation"]["test"].items()
             }
         runs.append(run)
+    units = {name: about.unit for name, about in compared().items()}
     arms = [
         {
             "name": arm,
             "seeds": list(report.results),
-            "figures": {name: _plain(found) for name, found in report.figures.items()},
+            "figures": {name: {**_plain(found), "unit": units[name]} for name, found in report.figures.items()},
             "difference_to_baseline": {
-                name: {**_plain(found), "verdict": found.verdict} for name, found in report.differences.items()
+                name: {**_plain(found), "unit": units[name], "verdict": found.verdict}
+                for name, found in report.differences.items()
             },
             "rank": report.mean_rank,
             "active_directions": report.directions,
@@ -103,11 +107,15 @@ def as_json(comparison: Comparison) -> str:
         "baseline": comparison.baseline,
         "confidence": comparison.confidence,
         "method": METHOD,
-        "unit": "nats per image",
+        "unit": NATS,
         "found": comparison.answers.lines,
         "verdict": {
-            **{name: value for name, value in comparison.verdict._asdict().items() if name != "against"},
+            **{name: value for name, value in comparison.verdict._asdict().items() if name not in ("against", "parts")},
             "difference_to_leader": {arm: _plain(found) for arm, found in comparison.verdict.against.items()},
+            "parts_of_difference": {
+                arm: {name: _plain(found) for name, found in source._asdict().items()}
+                for arm, source in comparison.verdict.parts.items()
+            },
             "smallest_shown": comparison.verdict.smallest,
         },
         "waiting": [trial.name for trial in comparison.waiting],
@@ -124,9 +132,11 @@ def _plain(found: Interval) -> dict[str, Any]:
     }
 
 
-def spread(found: Interval, sign: str = "") -> str:
-    """A value with its interval: 1.23 [1.01, 1.45]."""
-    return f"{figure(found.value, sign)} [{figure(found.low, sign)}, {figure(found.high, sign)}]"
+def spread(found: Interval, sign: str = "", unit: str = NATS) -> str:
+    """A value with its interval: 1.23 [1.01, 1.45]; with a digit more where the unit is another than nats."""
+    digits = 2 if unit == NATS else 3
+    value, low, high = (figure(value, sign, digits) for value in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
 
 
 def table(comparison: Comparison) -> Sheet:

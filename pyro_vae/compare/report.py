@@ -17,9 +17,9 @@ from pyro_vae.compare.plotted import plotted
 from pyro_vae.compare.record import METHOD, Comparison, command_of, spread
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.terms import TERMS, key, term
-from pyro_vae.compare.why import Source, sources
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.metrics import compared
+from pyro_vae.metrics.base import NATS
 from pyro_vae.tables import figure
 
 SCRIPTS = ("theme.js", "curves.js", "bars.js", "page.js")
@@ -32,6 +32,8 @@ EXPLAINED = {
     "inference_gap": "inference gap",
     "approximation_gap": "approximation gap",
     "amortization_gap": "amortization gap",
+    "kl_to_q": "KL(p || q)",
+    "coverage_90": "coverage",
 }
 
 
@@ -139,19 +141,15 @@ def _run(comparison: Comparison, i: int) -> dict[str, Any]:
 
 def _sources(comparison: Comparison) -> list[dict[str, Any]]:
     """Where each arm's difference to the leader comes from, as cells of a table."""
-    leader, found = comparison.verdict.leader, []
-    if leader is None:
-        return []
-    for arm in comparison.verdict.against:
-        source = sources(comparison.reports[arm].results, comparison.reports[leader].results)
-        if source is not None:
-            found.append({"arm": arm, **{name: _part(source, name) for name in Source._fields}})
-    return found
-
-
-def _part(source: Source, name: str) -> Any:
-    value = getattr(source, name)
-    return value if name in ("images", "seeds") else figure(value, "+")
+    return [
+        {
+            "arm": arm,
+            **{name: spread(found, "+") for name, found in source._asdict().items()},
+            "images": source.images,
+            "seeds": source.seeds,
+        }
+        for arm, source in comparison.verdict.parts.items()
+    ]
 
 
 def _gap_row(arm: str, report: ArmReport) -> dict[str, Any]:
@@ -169,10 +167,11 @@ def _figures(comparison: Comparison) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "title": about.title,
+                    "unit": "" if about.unit == NATS else f", {about.unit}",
                     "term": EXPLAINED.get(name),
                     "arm": arm,
-                    "mean": spread(found),
-                    "difference": spread(other, "+") if other else NONE,
+                    "mean": spread(found, unit=about.unit),
+                    "difference": spread(other, "+", about.unit) if other else NONE,
                     "verdict": _shown(comparison, report, name),
                     "seeds": found.seeds,
                     "images": f"{found.images:,}",

@@ -14,6 +14,7 @@ import numpy as np
 
 from pyro_vae.compare.analysis import ArmReport, to_base
 from pyro_vae.compare.statistics import Interval
+from pyro_vae.compare.why import Source, sources
 
 MARGIN = 0.5  #: nats per image
 
@@ -28,6 +29,7 @@ class Verdict(NamedTuple):
         behind: arms whose ELBO is shown to be lower.
         apart: arms that have no run with a seed of the leader's.
         against: the differences of the other arms to the leader.
+        parts: of these differences, where the gap was measured.
         seeds: the fewest in a comparison; 0 where there is none.
         margin: the difference in ELBO that matters, nats per image.
     """
@@ -38,6 +40,7 @@ class Verdict(NamedTuple):
     behind: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
     against: Mapping[str, Interval] = {}
+    parts: Mapping[str, Source] = {}
     seeds: int = 0
     margin: float = MARGIN
 
@@ -69,7 +72,9 @@ def verdict(reports: Mapping[str, ArmReport], confidence: float, margin: float =
     if not having:
         return Verdict(None, margin=margin)
     leader = max(having, key=lambda arm: _mean(having, arm))
-    against = to_base({arm: report.results for arm, report in having.items()}, "elbo", leader, confidence)
+    results = {arm: report.results for arm, report in having.items()}
+    against = to_base(results, "elbo", leader, confidence)
+    parts = sources(results, leader, confidence)
     behind = tuple(arm for arm, found in against.items() if found.verdict == "lower")
     others = [arm for arm in against if arm not in behind]
     tied = tuple(arm for arm in others if -margin < against[arm].low and against[arm].high < margin)
@@ -79,7 +84,7 @@ def verdict(reports: Mapping[str, ArmReport], confidence: float, margin: float =
         others = list(against)
     undecided = tuple(arm for arm in others if arm not in tied)
     apart = tuple(arm for arm in reports if arm != leader and arm not in against)
-    return Verdict(leader, tied, undecided, behind, apart, against, seeds, margin)
+    return Verdict(leader, tied, undecided, behind, apart, against, parts, seeds, margin)
 
 
 def _mean(reports: Mapping[str, ArmReport], arm: str) -> float:

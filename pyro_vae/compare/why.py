@@ -10,37 +10,55 @@ from typing import NamedTuple
 import numpy as np
 
 from pyro_vae.compare.results import Result
+from pyro_vae.compare.statistics import Interval, differences
 
 PARTS = ("inference_gap", "approximation_gap", "amortization_gap")
 
 
 class Source(NamedTuple):
-    """The parts of a difference in ELBO, means over seeds and images, nats per image.
+    """The parts of a difference in ELBO, over seeds and the images that have a gap, nats per image.
 
     Attributes:
         elbo: the difference on these images; the sum of the others.
         model: by log p(x).
         family: by the approximation gap; above 0 where this arm's family loses less.
         encoder: by the amortization gap; above 0 where this arm's encoder loses less.
-        images, seeds: how many.
     """
 
-    elbo: float
-    model: float
-    family: float
-    encoder: float
-    images: int
-    seeds: int
+    elbo: Interval
+    model: Interval
+    family: Interval
+    encoder: Interval
+
+    @property
+    def images(self) -> int:
+        """How many images."""
+        return self.elbo.images
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds."""
+        return self.elbo.seeds
 
 
-def sources(ours: Mapping[int, Result], theirs: Mapping[int, Result]) -> Source | None:
-    """The parts of the difference of two arms, from their results by seed; None where a gap was not measured."""
-    both = [seed for seed in ours if seed in theirs and all(_has_gap(side[seed]) for side in (ours, theirs))]
-    if not both:
-        return None
-    apart = np.mean([_parts(ours[seed]) - _parts(theirs[seed]) for seed in both], axis=0)
-    elbo, model, family, encoder = apart.tolist()
-    return Source(elbo, model, family, encoder, len(ours[both[0]].per_image["inference_gap"]), len(both))
+def sources(by_arm: Mapping[str, Mapping[int, Result]], base: str, confidence: float) -> dict[str, Source]:
+    """The parts of each arm's difference to one arm; without arms whose gap was not measured, for a seed of its.
+
+    Args:
+        by_arm: for each arm its results, by seed.
+        base: the arm that differences are taken to.
+        confidence: with which the intervals of one part hold all together.
+    """
+    parts = {
+        arm: {seed: _parts(result) for seed, result in runs.items() if _has_gap(result)} for arm, runs in by_arm.items()
+    }
+    if not parts.get(base):
+        return {}
+    found = [
+        differences({arm: {seed: of[i] for seed, of in runs.items()} for arm, runs in parts.items()}, base, confidence)
+        for i in range(len(Source._fields))
+    ]
+    return {arm: Source(*(of_part[arm] for of_part in found)) for arm in found[0]}
 
 
 def _has_gap(result: Result) -> bool:
@@ -48,7 +66,7 @@ def _has_gap(result: Result) -> bool:
 
 
 def _parts(result: Result) -> np.ndarray:
-    """ELBO, log p(x), and the two gaps as losses, means over the images of the gap, ``(4,)``."""
-    gap, family, encoder = (result.per_image[name].mean() for name in PARTS)
-    elbo = result.per_image["elbo"][: len(result.per_image["inference_gap"])].mean()
-    return np.array([elbo, elbo + gap, -family, -encoder])
+    """ELBO, log p(x), and the two gaps as losses, of each image of the gap, ``(4, images)``."""
+    gap, family, encoder = (result.per_image[name] for name in PARTS)
+    elbo = result.per_image["elbo"][: len(gap)]
+    return np.stack([elbo, elbo + gap, -family, -encoder])

@@ -12,7 +12,6 @@ from pyro_vae.compare.pooling import MOST_SEEDS
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.compare.verdict import Verdict
-from pyro_vae.compare.why import sources
 from pyro_vae.tables import figure
 
 MOST_NAMED = 5  #: arms in one list of a sentence
@@ -120,27 +119,27 @@ def difference_words(found: Interval) -> str:
 
 
 def _why(found: Verdict, reports: Mapping[str, ArmReport]) -> list[str]:
-    return [*_from_where(found, reports), *_lost(reports), *_missed(reports), *_evidence(reports)]
+    return [*_from_where(found), *_lost(reports), *_missed(reports), *_evidence(reports)]
 
 
-def _from_where(found: Verdict, reports: Mapping[str, ArmReport]) -> list[str]:
+def _from_where(found: Verdict) -> list[str]:
     """The parts of the differences to the leader, in one sentence; none where no gap was measured."""
-    if found.leader is None:
-        return []
-    parts = {}
-    for arm in [*found.behind, *found.undecided, *found.tied]:
-        source = sources(reports[arm].results, reports[found.leader].results)
-        if source is not None:
-            parts[arm] = source
+    parts = {arm: found.parts[arm] for arm in [*found.behind, *found.undecided, *found.tied] if arm in found.parts}
     if not parts:
         return []
     words = [
-        f"{arm} {figure(source.elbo, '+')} ({figure(source.model, '+')} by its model's log p(x),"
-        f" {figure(source.family, '+')} by its family, {figure(source.encoder, '+')} by its encoder)"
+        f"{arm} {figure(source.elbo.value, '+')} ({_part(source.model)} by its model's log p(x),"
+        f" {_part(source.family)} by its family, {_part(source.encoder)} by its encoder)"
         for arm, source in parts.items()
     ]
     images = next(iter(parts.values())).images
     return [f"ELBO minus {found.leader}'s, on the {images} images with a measured gap: {_joined(words)}."]
+
+
+def _part(found: Interval) -> str:
+    """A part of a difference, and whether it is shown; of one seed, nothing is."""
+    open_ = found.seeds > 1 and found.verdict == "no difference shown"
+    return figure(found.value, "+") + (" (not shown)" if open_ else "")
 
 
 def _lost(reports: Mapping[str, ArmReport]) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Source = Literal["test", "train", "simulated"]
 Better = Literal["higher", "lower", "neither"]
+NATS = "nats per image"
 
 
 class Task(NamedTuple):
@@ -49,17 +50,19 @@ class Finding:
 
 
 class Compared(NamedTuple):
-    """How comparisons show an estimate, which is in nats per image.
+    """How comparisons show an estimate.
 
     Attributes:
         estimate: its name; it has a value for each image.
         title: in words.
         better: whether higher or lower is better, or "neither".
+        unit: that of the estimate.
     """
 
     estimate: str
     title: str
     better: Better
+    unit: str = NATS
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Metric(ABC):
         cheap: the values of options for comparisons without a GPU, where a run takes a minute.
         least: the smallest values of options that it can be measured with; smaller ones are refused beforehand.
         picture_name: the name of the file of its picture, without ".png".
+        picture_title: its title in reports; by default the name.
+        picture_alt: what it shows, for readers who do not see it; by default the title.
 
     Example:
         >>> from pyro_vae.estimators import elbo
@@ -115,6 +120,8 @@ class Metric(ABC):
     cheap: ClassVar[Mapping[str, Any]] = {}
     least: ClassVar[Mapping[str, int]] = {}
     picture_name: ClassVar[str] = ""
+    picture_title: ClassVar[str] = ""
+    picture_alt: ClassVar[str] = ""
 
     @abstractmethod
     def measure(self, task: Task) -> Finding:

@@ -29,6 +29,8 @@ class Calibration(Metric):
     place = 210
     least: ClassVar = {"calibration_images": 80}
     picture_name = "calibration"
+    picture_title = "Calibration"
+    picture_alt = "Ranks of the true z among draws of q"
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {"images": options.calibration_images}

@@ -39,6 +39,8 @@ def faults(one: Any) -> str:
             return f"compares {shown!r}, which is no Compared(estimate, title, better)"
         if not shown.title:
             return f"compares {shown.estimate!r} without a title"
+        if not shown.unit:
+            return f"compares {shown.estimate!r} without a unit"
         if shown.better not in get_args(Better):
             return f"compares {shown.estimate!r} with better = {shown.better!r}: choose {', '.join(get_args(Better))}"
     return ""
@@ -61,8 +63,10 @@ def faults_found(metric: Metric, found: Any, images: int) -> str:
             return f"gives a {type(one).__name__} for {name}, not an Estimate"
         if wrong := _faults_of(one, metric, images):
             return f"gives an estimate {name} {wrong}"
-    shown = [*(one.estimate for one in metric.compared), *([metric.name] if metric.against else [])]
-    for name in shown:
+    for shown in metric.compared:
+        if shown.estimate in found.estimates and (unit := found.estimates[shown.estimate].unit) != shown.unit:
+            return f"gives {shown.estimate} in {unit}, and its declaration says {shown.unit}"
+    for name in [*(one.estimate for one in metric.compared), *([metric.name] if metric.against else [])]:
         if name not in found.estimates:
             return f"gives no estimate {name}, which its declaration names"
         if found.estimates[name].per_image is None:

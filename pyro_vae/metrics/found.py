@@ -34,11 +34,13 @@ class Shown(NamedTuple):
         metric: the name of the metric that finds it.
         title: in words.
         better: whether higher or lower is better, or "neither".
+        unit: of its values.
     """
 
     metric: str
     title: str
     better: str
+    unit: str
 
 
 def compared() -> dict[str, Shown]:
@@ -47,7 +49,7 @@ def compared() -> dict[str, Shown]:
     shown: dict[str, Shown] = {}
     for name, metric in all_metrics().items():
         for one in metric.compared:
-            shown.setdefault(one.estimate, Shown(name, one.title, one.better))
+            shown.setdefault(one.estimate, Shown(name, one.title, one.better, one.unit))
     return dict(sorted(shown.items(), key=lambda item: order.index(item[1].better)))
 
 

@@ -44,6 +44,8 @@ class Gap(Metric):
         "local.max_steps": 1000,
     }
     picture_name = "inference_gap"
+    picture_title = "The inference gap"
+    picture_alt = "The inference gap and its parts, of test and of training images"
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {**asdict(options.local), "best_samples": options.best_samples, "log_p": "annealed"}

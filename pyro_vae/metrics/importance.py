@@ -27,6 +27,8 @@ class Importance(Metric):
     cheap: ClassVar = {"importance_samples": 500}
     least: ClassVar = {"importance_samples": FEWEST}
     picture_name = "k_hat"
+    picture_title = "k-hat of each image"
+    picture_alt = "Histogram of the images' k-hat"
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {"samples": options.importance_samples}

@@ -33,10 +33,15 @@ class Judgement(Metric):
     place = 120
     piece = 25
     takes_long = "draws of the true posterior of each image"
-    compared = (Compared("kl_to_q", "KL(p || q), what q misses", "lower"),)
+    compared = (
+        Compared("kl_to_q", "KL(p || q), what q misses", "lower"),
+        Compared("coverage_90", "coverage error of q's densest 90%", "lower", "probability"),
+    )
     in_comparisons = True
     cheap: ClassVar = {"judgement.count": 10}
     picture_name = "true_posterior"
+    picture_title = "The true posterior"
+    picture_alt = "What q(z|x) misses of the true posterior, image by image"
 
     count: int = 25
     draws: int = 1000

@@ -28,6 +28,8 @@ class Planes(Metric):
     place = 121
     takes_long = "draws of the true posterior of each image"
     picture_name = "planes"
+    picture_title = "Planes of z"
+    picture_alt = "q(z|x) beside the true posterior, in the plane where they differ most"
 
     count: int = 6
     draws: int = 1000

@@ -33,6 +33,8 @@ class Predictive(Metric):
     name = "predictive"
     place = 85
     picture_name = "predictive"
+    picture_title = "Predictive checks"
+    picture_alt = "Statistics of the model's images beside those of the data"
 
     count: int = 200
     draws: int = 99

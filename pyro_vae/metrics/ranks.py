@@ -48,6 +48,8 @@ class Ranks(Metric):
     on = ("simulated",)
     place = 212
     picture_name = "ranks"
+    picture_title = "Ranks and coverage"
+    picture_alt = "Ranks with their bands and expected coverage"
 
     simulations: int = 500
     draws: int = 199

@@ -23,6 +23,8 @@ class Units(Metric):
     least: ClassVar = {"elbo_samples": 2}
     in_comparisons = True
     picture_name = "active_units"
+    picture_title = "Latent dimensions in use"
+    picture_alt = "Activity of each latent dimension"
 
     def settings(self, options: Options) -> dict[str, Any]:
         return {"samples": options.elbo_samples}

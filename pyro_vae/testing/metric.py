@@ -132,9 +132,6 @@ def _check_estimate(name: str, one: Estimate, again: Finding) -> None:
 
 
 def _check_shown(metric: Metric, found: Finding) -> None:
-    for name in (one.estimate for one in metric.compared):
-        unit = found.estimates[name].unit
-        require(unit == "nats per image", f"comparisons show {name}, in {unit}: they show nats per image alone")
     pictures = [metric.picture(found), metric.picture_of_splits({"test": found.estimates})]
     drawn = [picture for picture in pictures if picture is not None]
     require(bool(drawn) == bool(metric.picture_name), "it has a picture without a picture_name, or the other way round")

@@ -8,7 +8,15 @@ from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import image_grid
 
 WORDS = ["--guides", "MeanField,FullRank", "--seeds", "2", "--epochs", "12", "--batch_size", "500"]
-WORDS += ["--measures", "elbo,iwae,importance,units,evidence,gap"]
+WORDS += ["--measures", "elbo,iwae,importance,units,evidence,gap,judgement"]
+WORDS += [
+    "--evaluate.judgement.count",
+    "4",
+    "--evaluate.judgement.draws",
+    "100",
+    "--evaluate.judgement.effective",
+    "50",
+]
 
 
 def pictures():

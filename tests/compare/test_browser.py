@@ -164,6 +164,29 @@ def test_the_picture_of_differences_is_of_the_quantity_that_is_chosen(made, brow
     assert drawn == pytest.approx([shown.value, shown.high - shown.value, shown.value - shown.low])
 
 
+def test_the_parts_of_a_difference_have_their_intervals(made, browser):
+    comparison, out, _ = made
+    see(browser, out / "report.html")
+    [(arm, source)] = comparison.verdict.parts.items()
+    drawn = js(browser, f"{DRAWN}('sources', 3, 0)")
+    elbo = source.elbo
+    assert drawn == pytest.approx([elbo.value, elbo.high - elbo.value, elbo.value - elbo.low])
+    said = js(browser, "document.getElementById('sources').data[1].customdata[0]")
+    low, high = (f"{end:+.2f}" for end in (source.family.low, source.family.high))
+    assert said == f"{arm}, family: {source.family.value:+.2f} [{low}, {high}]"
+
+
+def test_a_quantity_in_another_unit_says_so(made, browser):
+    from selenium.webdriver.support.select import Select
+
+    see(browser, made[1] / "report.html")
+    Select(element(browser, "#difference-of")).select_by_value("kl_to_q")
+    assert not js(browser, "document.getElementById('of-nats').hidden")
+    Select(element(browser, "#difference-of")).select_by_value("coverage_90")
+    assert js(browser, "document.getElementById('of-nats').hidden")
+    assert js(browser, "document.getElementById('of-unit').textContent") == "probability"
+
+
 def test_the_bars_of_the_gap_have_the_intervals_of_the_table(made, browser):
     comparison, out, _ = made
     see(browser, out / "report.html")

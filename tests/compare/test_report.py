@@ -1,5 +1,6 @@
 """The report's page: it says what it should, explains its words, and can be heard as well as seen."""
 
+import json
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from pyro_vae.compare.gallery import blocks, inset_of
 from pyro_vae.compare.terms import TERMS, key
+from pyro_vae.metrics.importance import Importance
+from pyro_vae.metrics.judgement import Judgement
 
 
 class Page(HTMLParser):
@@ -57,11 +60,32 @@ def test_the_page_says_what_was_found(made, page):
     assert page.texts[page.texts.index(("h1", comparison.answers.headline))]
 
 
+def test_the_coverage_error_has_its_unit_and_parts_their_intervals(made, page):
+    comparison, out, _ = made
+    said = " ".join(" ".join(text for _, text in page.texts).split())
+    coverage = comparison.reports["FullRank"].differences["coverage_90"]
+    assert "coverage error of q's densest 90% , probability" in said
+    assert f"{coverage.value:+.3f} [{coverage.low:+.3f}, {coverage.high:+.3f}]" in said
+    [source] = comparison.verdict.parts.values()
+    assert f"{source.encoder.value:+.2f} [{source.encoder.low:+.2f}, {source.encoder.high:+.2f}]" in said
+    record = json.loads((out / "comparison.json").read_text())
+    [parts] = record["verdict"]["parts_of_difference"].values()
+    assert parts["encoder"]["low"] == source.encoder.low
+    figures = record["arms"][1]["difference_to_baseline"]
+    assert (figures["coverage_90"]["unit"], figures["elbo"]["unit"]) == ("probability", "nats per image")
+
+
+def test_pictures_of_metrics_have_the_words_of_their_declaration(page):
+    alts = [image["alt"] for image in page.all("img")]
+    assert f"{Importance.picture_alt} of FullRank, seed 0; enlarge" in alts
+    assert any(text == Judgement.picture_title for tag, text in page.texts if tag == "h3")
+
+
 def test_the_page_is_one_that_can_be_heard(page):
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == 1
     assert all(image["alt"] for image in page.all("img"))
-    assert len(page.all("img")) == 8  # four of each arm: two are drawn by evaluate
+    assert len(page.all("img")) == 10  # five of each arm: three are drawn by evaluate
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.all("img"))
     assert len(page.all("caption")) == len(page.all("table")) > 3
     assert all(head.get("scope") in ("row", "col") for head in page.all("th"))

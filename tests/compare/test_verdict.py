@@ -1,9 +1,12 @@
 """The verdict on all arms and its words: of arms whose truth is known."""
 
+import re
+
 import numpy as np
 import pytest
 from made_up import arms, report
 
+from pyro_vae.compare.statistics import difference
 from pyro_vae.compare.verdict import verdict
 from pyro_vae.compare.why import sources
 from pyro_vae.compare.words import answers
@@ -95,12 +98,30 @@ def test_a_difference_is_the_sum_of_model_family_and_encoder():
     gaps = {arm: rng.uniform(0, 3, (2, 2, 8)) for arm in "ab"}
     elbos = {arm: rng.normal(-90, 5, (2, 30)) for arm in "ab"}
     reports = {arm: report(arm, elbos[arm], gaps[arm]) for arm in "ab"}
-    found = sources(reports["a"].results, reports["b"].results)
-    assert found.elbo == pytest.approx(elbos["a"][:, :8].mean() - elbos["b"][:, :8].mean())
-    assert found.family == pytest.approx(gaps["b"][:, 0].mean() - gaps["a"][:, 0].mean())
-    assert found.encoder == pytest.approx(gaps["b"][:, 1].mean() - gaps["a"][:, 1].mean())
-    assert found.model + found.family + found.encoder == pytest.approx(found.elbo)
+    results = {arm: report.results for arm, report in reports.items()}
+    found = sources(results, "b", 0.95)["a"]
+    assert found.elbo.value == pytest.approx(elbos["a"][:, :8].mean() - elbos["b"][:, :8].mean())
+    assert found.family.value == pytest.approx(gaps["b"][:, 0].mean() - gaps["a"][:, 0].mean())
+    assert found.encoder.value == pytest.approx(gaps["b"][:, 1].mean() - gaps["a"][:, 1].mean())
+    assert found.model.value + found.family.value + found.encoder.value == pytest.approx(found.elbo.value)
     assert (found.images, found.seeds) == (8, 2)
-    said = answers(verdict(reports, 0.95), reports, 0.95).why
-    assert f"{found.model:+.2f} by its model's log p(x)" in said[0] or f"{-found.model:+.2f} by its" in said[0]
-    assert sources(arms(rng, {"c": 0.0})["c"].results, reports["b"].results) is None
+    by_hand = difference(-gaps["a"][:, 0], -gaps["b"][:, 0])
+    assert (found.family.low, found.family.high) == pytest.approx((by_hand.low, by_hand.high))
+    shown = verdict(reports, 0.95)
+    part = next(iter(shown.parts.values())).model
+    words = "" if part.low > 0 or part.high < 0 else " (not shown)"
+    assert f"({part.value:+.2f}{words} by its model's log p(x)," in answers(shown, reports, 0.95).why[0]
+    assert sources({**results, "c": arms(rng, {"c": 0.0})["c"].results}, "b", 0.95).keys() == {"a"}
+
+
+def test_a_part_of_a_difference_is_shown_where_its_interval_says_so():
+    """Two arms whose models and encoders are alike; the family of one loses 2 nats more."""
+    rng = np.random.default_rng(9)
+    common, gap = rng.normal(-90, 5, (3, 40)), rng.uniform(0, 1, (3, 2, 40))
+    worse = gap + np.array([2.0, 0.0])[:, None] + rng.normal(0, 0.1, (3, 2, 40))
+    reports = {"a": report("a", common, gap), "b": report("b", common - 2.0 + rng.normal(0, 0.1, (3, 40)), worse)}
+    found = verdict(reports, 0.95).parts["b"]
+    assert found.family.high < -1.5
+    assert found.encoder.low < 0 < found.encoder.high
+    [line, *_] = answers(verdict(reports, 0.95), reports, 0.95).why
+    assert re.search(r"-2\.0\d by its family, [+-]0\.0\d \(not shown\) by its encoder", line)

@@ -9,7 +9,12 @@ function drawDifferences() {
   const select = document.getElementById("difference-of");
   if (!select) return;
   const found = data.differences[select.value];
-  const { title, better } = data.figures[select.value];
+  const { title, better, unit } = data.figures[select.value];
+  const inNats = unit === "nats per image", digits = inNats ? 2 : 3;
+  const signed = (value) => (value < 0 ? "" : "+") + value.toFixed(digits);
+  document.getElementById("of-nats").hidden = !inNats;
+  document.getElementById("of-unit").hidden = inNats;
+  document.getElementById("of-unit").textContent = unit;
   const banded = select.value === "elbo";
   document.getElementById("band").hidden = !banded;
   const lines = found.map(({ arm }) => colour(arm));
@@ -19,7 +24,7 @@ function drawDifferences() {
     error_x: { ...ends(found), thickness: 2, width: 5 },
     marker: { size: 12, color: found.map((row, i) => (row.shown ? lines[i] : css("--paper"))), opacity: 1,
       symbol: found.map((row) => symbol(row.arm)), line: { color: lines, width: 2.5 } },
-    customdata: found.map((row) => [row.arm, `${nats(row.value)} [${nats(row.low)}, ${nats(row.high)}]`, row.shown ? "shown" : "no difference shown"]),
+    customdata: found.map((row) => [row.arm, `${signed(row.value)} [${signed(row.low)}, ${signed(row.high)}]`, row.shown ? "shown" : "no difference shown"]),
     hovertemplate: "%{customdata[0]}: %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
   }], layout({ ...rows(found.map((row) => row.arm)), showlegend: false, dragmode: false, shapes: banded ? [band] : [],
     xaxis: axis(narrow.matches ? better : `${title} minus ${data.baseline}'s; ${better}`,
@@ -51,11 +56,17 @@ function drawGaps() {
 function drawSources() {
   if (!document.getElementById("sources")) return;
   const arms = data.sources.map((row) => row.arm);
-  const bars = [["model", "--model", ""], ["family", "--family", ""], ["encoder", "--encoder", "/"]].map(([name, tone, hatch]) =>
-    part(name, data.sources.map((row) => row[name]), arms, tone, hatch));
-  const sum = { type: "scatter", mode: "markers", x: data.sources.map((row) => row.elbo), y: arms.map((_, i) => i),
+  const said = (name) => data.sources.map((row) =>
+    `${row.arm}, ${name}: ${nats(row[name].value)} [${nats(row[name].low)}, ${nats(row[name].high)}]`);
+  const bars = [["model", "--model", ""], ["family", "--family", ""], ["encoder", "--encoder", "/"]].map(([name, tone, hatch]) => ({
+    ...part(name, data.sources.map((row) => row[name].value), arms, tone, hatch),
+    customdata: said(name), hovertemplate: "%{customdata}<extra></extra>" }));
+  const whole = data.sources.map((row) => row.elbo);
+  const sum = { type: "scatter", mode: "markers", x: whole.map((one) => one.value), y: arms.map((_, i) => i),
+    error_x: { ...ends(whole), thickness: 2, width: 5 },
     marker: { symbol: "diamond", size: 10, color: css("--ink"), line: { color: css("--paper"), width: 1.5 } },
-    customdata: arms, hovertemplate: "%{customdata}, ELBO: %{x:.2f}<extra></extra>" };
+    customdata: data.sources.map((row) => `${row.arm}, ELBO: ${nats(row.elbo.value)} [${nats(row.elbo.low)}, ${nats(row.elbo.high)}]`),
+    hovertemplate: "%{customdata}<extra></extra>" };
   Plotly.react("sources", [...bars, sum], layout({ ...rows(arms), barmode: "relative", showlegend: false, dragmode: false,
     xaxis: axis(narrow.matches ? "right is better" : `minus ${data.leader}'s, nats per image; right is better`,
       { zeroline: true, zerolinewidth: 2, fixedrange: true }) }), STILL);
