@@ -38,7 +38,7 @@ def test_comparisons_show_what_is_declared_and_those_of_which_more_is_better_fir
     assert [*compared()] == [
         *("elbo", "iwae", "log_evidence"),
         *("log_likelihood", "kl"),
-        *("inference_gap", "approximation_gap", "amortization_gap", "kl_to_q"),
+        *("inference_gap", "approximation_gap", "amortization_gap", "kl_to_q", "coverage_90"),
     ]
 
 
