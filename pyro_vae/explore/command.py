@@ -8,6 +8,7 @@ from pyro_vae.command_line import CommandParser
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.errors import InputError
+from pyro_vae.explore.one_page import export_page
 from pyro_vae.explore.opened import Exhibit, open_runs
 from pyro_vae.explore.server import require_server, serve
 from pyro_vae.options import add_trust, parse_arguments
@@ -83,10 +84,17 @@ def command_parser() -> CommandParser:
         exit_on_error=False,
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="DIR", help="run folders; none trains the digits first")
+    parser.add_argument(
+        "--export", type=Path, metavar="PATH", help="write the plane of one run as a page that needs no Python, and end"
+    )
     parser.add_argument("--no_browser", action="store_true", help="print the address, and open no browser")
     parser.add_function_arguments(explore, skip={"runs", "browser", "trust"}, as_group=False)
     add_trust(parser)
-    parser.epilog_lines = ["example:", "  python -m pyro_vae.explore runs/mean-field runs/iaf"]
+    parser.epilog_lines = [
+        "examples:",
+        "  python -m pyro_vae.explore runs/mean-field runs/iaf",
+        "  python -m pyro_vae.explore runs/iaf --export plane.html",
+    ]
     return parser
 
 
@@ -94,4 +102,8 @@ def main(argv: list[str]) -> None:
     """The command: see ``python -m pyro_vae.explore --help``."""
     given = parse_arguments(command_parser(), argv)
     rest = {name: given[name] for name in ("data_root", "checkpoint", "device", "trust")}
-    explore(given.runs or [], given.port, not given.no_browser, **rest)
+    if given.export is None:
+        explore(given.runs or [], given.port, not given.no_browser, **rest)
+        return
+    path = export_page(exhibited(given.runs or [], **rest), given.export)
+    print(printable(f"page: {path} ({path.stat().st_size / 2**20:.1f} MiB)"))

@@ -201,17 +201,6 @@ function chooseAxes() {
   around();
 }
 
-function legend(classes, labels) {
-  if (!labels || !classes) return;
-  const colours = palette(), short = classes.every((name) => name.length <= 2);
-  get("legend").hidden = short;  // the points are written as their labels
-  get("legend").replaceChildren(...classes.map((name, i) => {
-    const dot = element("i");
-    dot.style.background = colours[i % colours.length];
-    return element("span", {}, dot, name);
-  }));
-}
-
 // The numbers of images, by which they are chosen without a pointer.
 function chooser(images) {
   const step = (by) => choose(((state.image?.image ?? -by) + by + images) % images);

@@ -38,6 +38,18 @@ function picture(label, bytes, shape) {
   return canvas;
 }
 
+// Which colour is which label, where the points are not written as their labels.
+function legend(classes, labels) {
+  if (!labels || !classes) return;
+  const colours = palette(), short = classes.every((name) => name.length <= 2);
+  get("legend").hidden = short;
+  get("legend").replaceChildren(...classes.map((name, i) => {
+    const dot = element("i");
+    dot.style.background = colours[i % colours.length];
+    return element("span", {}, dot, name);
+  }));
+}
+
 // The page is light or dark as the system is, until its button says otherwise.
 function themed(changed) {
   const system = matchMedia("(prefers-color-scheme: dark)"), button = get("theme");

@@ -181,13 +181,15 @@ class Plane {
       context.stroke();
     }
     const [x, y] = this.toPixels(...this.at);
-    for (const [colour, width] of [[css("--paper"), 5], [css("--ink"), 2]]) {
+    for (const [colour, width] of [[css("--paper"), 6], [css("--link"), 2.5]]) {
       Object.assign(context, { strokeStyle: colour, lineWidth: width });
       context.beginPath();
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo(x + 4 * dx, y + 4 * dy);
-        context.lineTo(x + 13 * dx, y + 13 * dy);
+        context.moveTo(x + 5 * dx, y + 5 * dy);
+        context.lineTo(x + 14 * dx, y + 14 * dy);
       }
+      context.moveTo(x + 5, y);
+      context.arc(x, y, 5, 0, 7);
       context.stroke();
     }
   }
