@@ -18,6 +18,7 @@ from guides import Guide
 from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.build import likelihood_of, sees_binary
 from pyro_vae.data import images_of
+from pyro_vae.data.levels import off_levels
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
@@ -81,6 +82,7 @@ class Source:
         divisor: of the stored numbers.
         low, high: the allowed range of the pixels.
         name: of the images in an error.
+        levels: the number of values of a pixel, if the likelihood has so many.
     """
 
     images: Any
@@ -88,6 +90,7 @@ class Source:
     low: float = -math.inf
     high: float = math.inf
     name: str = "x"
+    levels: int | None = None
 
     def batch(self, rows: slice) -> Tensor:
         """The pixels of these rows, float32.
@@ -109,6 +112,10 @@ class Source:
                 f" [{self.low:g}, {self.high:g}]:"
                 " scale them alike"
             )
+        if self.levels is not None and off_levels(x, self.levels):
+            raise InputError(
+                f"{self.name} has pixels between the {self.levels} levels that the run saw: round them alike"
+            )
         return x
 
 
@@ -118,7 +125,8 @@ def source_of(run: Run, images: Any, divisor: float = 1.0, name: str = "x") -> S
     bounds = (-math.inf, math.inf) if likelihood is None or likelihood.pixel_range is None else likelihood.pixel_range
     if sees_binary(run.config, run.model) or (stored is not None and not stored.dtype.startswith("float")):
         bounds = (0.0, 1.0)
-    return Source(images, divisor, *bounds, name)
+    levels = None if likelihood is None or likelihood.binary else likelihood.levels
+    return Source(images, divisor, *bounds, name, levels)
 
 
 def _of_run(x: Any, run: Run) -> Source:

@@ -21,6 +21,7 @@ ORDER = [
         "pyro_vae.plain",
         "pyro_vae.defaults",
         "pyro_vae.drawing",
+        "pyro_vae.bits",
     },
     {"pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},

@@ -8,6 +8,7 @@ expected in evaluation mode, as :func:`pyro_vae.load` gives them.
 from pyro_vae.estimators.aggregate import AggregatePosterior, aggregate_posterior, mmd
 from pyro_vae.estimators.ais import Bracket, ais, bracket
 from pyro_vae.estimators.annealing import Annealing
+from pyro_vae.estimators.bits import in_bits
 from pyro_vae.estimators.bounds import ElboEstimate, elbo, iwae
 from pyro_vae.estimators.calibration import Calibration, calibration
 from pyro_vae.estimators.certificate import Certificate, Demand, certify
@@ -85,6 +86,7 @@ __all__ = [
     "elbo",
     "gradient_quality",
     "importance",
+    "in_bits",
     "iwae",
     "judge",
     "kl_of_dimensions",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pyro_vae.estimators import elbo
+from pyro_vae.estimators import elbo, in_bits
 from pyro_vae.metrics.base import Compared, Finding, Metric, Task
 from pyro_vae.metrics.options import Options
 
@@ -30,4 +30,4 @@ class Elbo(Metric):
     def measure(self, task: Task) -> Finding:
         run, samples = task.run, task.options.elbo_samples
         found = elbo(run.model, run.guide, task.x, samples, seed=task.seed, progress=task.progress)
-        return Finding(found._asdict())
+        return Finding({**found._asdict(), **in_bits(run.model, "elbo", found.elbo)})

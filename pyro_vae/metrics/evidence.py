@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-from pyro_vae.estimators import Estimate, anneal
+from pyro_vae.estimators import Estimate, anneal, in_bits
 from pyro_vae.metrics.base import Compared, Finding, Metric, Task
 from pyro_vae.metrics.options import Options
 
@@ -42,6 +42,7 @@ class Evidence(Metric):
         modes = "share with a second mode of 1 % or more"
         estimates = {
             "log_evidence": found.log_evidence,
+            **in_bits(run.model, "log_evidence", found.log_evidence),
             "evidence_change": Estimate.over(after - before[every], change, chains),
             "several_modes": Estimate.over((found.modes > 1).double(), modes, chains, unit="share of images"),
             "temperatures": Estimate.over(found.temperatures, "chosen by pilot chains", chains, unit="temperatures"),

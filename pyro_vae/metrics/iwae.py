@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pyro_vae.estimators import iwae
+from pyro_vae.estimators import in_bits, iwae
 from pyro_vae.metrics.base import Compared, Finding, Metric, Task
 from pyro_vae.metrics.options import Options
 
@@ -26,4 +26,5 @@ class Iwae(Metric):
 
     def measure(self, task: Task) -> Finding:
         run, samples = task.run, task.options.iwae_samples
-        return Finding({"iwae": iwae(run.model, run.guide, task.x, samples, seed=task.seed, progress=task.progress)})
+        found = iwae(run.model, run.guide, task.x, samples, seed=task.seed, progress=task.progress)
+        return Finding({"iwae": found, **in_bits(run.model, "iwae", found)})

@@ -23,7 +23,7 @@ def check_likelihood(
 
     Checked: shapes; samples within ``pixel_range`` and finite densities of them; the mean at
     ``initial_output(mean_image)``; a gradient to the decoder's output; and, for an image of one pixel, that the density
-    integrates to one over the pixel's values (a sum if ``binary``; otherwise quadrature, to 1e-3).
+    integrates to one over the pixel's values (a sum if ``binary`` or with ``levels``; otherwise quadrature, to 1e-3).
 
     Args:
         likelihood_class: a subclass of :class:`~pyro_vae.models.Likelihood`, made by
@@ -60,6 +60,9 @@ def _check_shape(likelihood: Likelihood, shape: tuple[int, ...]) -> None:
         require(bool(((x >= low) & (x <= high)).all()) or not likelihood.binary, f"samples leave [{low}, {high}]")
     if likelihood.binary:
         require(bool(((x == 0) | (x == 1)).all()), "binary is True, and samples are not zeros and ones")
+    if likelihood.levels is not None:
+        steps = x * (likelihood.levels - 1)
+        require(bool((steps - steps.round()).abs().max() < 1e-3), f"samples are not on {likelihood.levels} levels")
     log_prob = p.log_prob(x)
     require(bool(log_prob.isfinite().all()), "log_prob of its own samples is not finite")
     log_prob.sum().backward()
@@ -73,7 +76,9 @@ def _check_shape(likelihood: Likelihood, shape: tuple[int, ...]) -> None:
 
 def _check_mass(likelihood: Likelihood) -> None:
     output = torch.randn(likelihood.output_shape)
-    if likelihood.binary:
+    if likelihood.levels is not None:
+        values, step = torch.linspace(0, 1, likelihood.levels), 1.0
+    elif likelihood.binary:
         values, step = torch.tensor([0.0, 1.0]), 1.0
     else:
         p = likelihood(output)

@@ -12,6 +12,7 @@ from pyro_vae.build import labels_of, likelihood_of, observes_binary
 from pyro_vae.config import KINDS, Config, class_of
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.data.images import free_memory
+from pyro_vae.data.levels import levels_of
 from pyro_vae.distributed import Workers
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
@@ -111,10 +112,10 @@ def check_processes(objective: Objective, workers: Workers) -> None:
 
 
 def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
-    """Check that the pixels are in the range of the likelihood.
+    """Check that the pixels are in the range of the likelihood, and on its levels if it has some.
 
     Raises:
-        InputError: names both ranges.
+        InputError: names both ranges, or both numbers of levels.
     """
     likelihood = likelihood_of(model)
     wanted = (0.0, 1.0) if binarizer.binary else likelihood.pixel_range if likelihood is not None else None
@@ -123,6 +124,13 @@ def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
             f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"
             f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
         )
+    if likelihood is not None and likelihood.levels is not None and not likelihood.binary:
+        own = levels_of(data)
+        if (likelihood.levels - 1) % (own - 1):
+            raise InputError(
+                f"{data.name} has pixels on {own:,} levels, which {likelihood.levels:,} levels do not hold:"
+                f" leave out --likelihood.levels, or say {own}"
+            )
 
 
 def try_once(model: Model, guide: Guide, objective: Objective, data: DataSet, binarizer: Binarizer) -> None:

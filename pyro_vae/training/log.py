@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from guides import Guide
+from pyro_vae.bits import bits_per_dimension
 from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.drawing import Drawing
 from pyro_vae.models import Model
@@ -29,6 +30,7 @@ class Log:
         binarizer: from stored images to images for the likelihood.
         quiet: leave pictures and TensorBoard's events out.
         say: takes a line for the user.
+        bits: whether the test ELBO is given in bits per dimension too.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Log:
         binarizer: Binarizer,
         quiet: bool = False,
         say: Callable[[str], None] = warn,
+        bits: bool = False,
     ):
         self.folder, self.rows, self.data, self.binarizer = folder, rows, data, binarizer
+        self.bits = bits
         self.new: list[TraceRow] = []  # not yet in trace.csv
         self.appends = False
         self.drawing = Drawing(say)
@@ -111,6 +115,8 @@ class Log:
             "checkpoint": "best",
             "epoch": epoch,
         }
+        if self.bits:
+            result["bits_per_dimension"] = bits_per_dimension(result["value"], self.data.image_shape)
         self.folder.update_metrics(finished=True, seconds=seconds, core_seconds=core_seconds, test_elbo=result)
         if self.events is not None:
             self.events.finish(result["value"], self.rows[-1].step)

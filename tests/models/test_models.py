@@ -15,9 +15,12 @@ from pyro_vae import models
 from pyro_vae.models import (
     VAE,
     Bernoulli,
+    BetaBinomial,
+    Categorical,
     ContinuousBernoulli,
     ConvDecoder,
     Decoder,
+    DiscretizedLogistic,
     Gaussian,
     Likelihood,
     LinearDecoder,
@@ -34,7 +37,14 @@ LIKELIHOODS = {
     "Gaussian learned": lambda shape: Gaussian(shape, "learned"),
     "Gaussian decoded": lambda shape: Gaussian(shape, "decoded"),
     "Gaussian not squashed": lambda shape: Gaussian(shape, "decoded", squash=False),
+    "logistic": lambda shape: DiscretizedLogistic(shape, 17),
+    "logistic decoded": lambda shape: DiscretizedLogistic(shape, 17, "decoded"),
+    "categorical": lambda shape: Categorical(shape, 5),
+    "beta-binomial": lambda shape: BetaBinomial(shape, 17),
+    "beta-binomial decoded": lambda shape: BetaBinomial(shape, 17, "decoded"),
 }
+#: channels of the decoder's output for each channel of an image, where they are not one
+CHANNELS = {"categorical": 5}
 
 
 def test_every_likelihood_that_is_found_is_listed():
@@ -143,7 +153,8 @@ def test_log_joint_is_the_pyro_programs(decoder, name, shape):
 @pytest.mark.parametrize("decoder", [MLPDecoder, LinearDecoder, ConvDecoder])
 def test_decoder_and_likelihood_shapes(decoder, name, shape):
     model = build(decoder, LIKELIHOODS[name](shape))
-    channels = 2 * shape[0] if name in ("Gaussian decoded", "Gaussian not squashed") else shape[0]
+    two = "decoded" in name or name == "Gaussian not squashed"
+    channels = CHANNELS.get(name, 2 if two else 1) * shape[0]
     assert model.likelihood.output_shape == (channels, *shape[1:])
     for batch in [(), (4,), (2, 4)]:
         output = model.decoder(torch.randn(*batch, 3))

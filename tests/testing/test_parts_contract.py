@@ -29,6 +29,7 @@ SETTINGS = {
     "LinearGaussian": {"decoder": LinearDecoder, "likelihood": unsquashed},
     "FlowPrior": {"latent_dims": (2, 5)},
     "HierarchicalPrior": {"latent_dims": (2, 5)},
+    **{name: {"levels": 17} for name in ("DiscretizedLogistic", "Categorical", "BetaBinomial")},
 }
 CHECKS = {
     check_model: models.MODELS,

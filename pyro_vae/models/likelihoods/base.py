@@ -18,6 +18,8 @@ class Likelihood(nn.Module, ABC):
     pixel_range: tuple[float, float] | None = None
     #: whether images must be zeros and ones, so that gray images are binarised
     binary: bool = False
+    #: how many evenly spaced values from 0 to 1 a pixel has, each with a probability; None for a density
+    levels: int | None = None
 
     def __init__(self, image_shape: tuple[int, ...]):
         super().__init__()

@@ -14,6 +14,7 @@ class Bernoulli(Likelihood):
 
     pixel_range = (0.0, 1.0)
     binary = True
+    levels = 2
 
     def forward(self, output: Tensor) -> dist.TorchDistribution:
         # Values strictly between 0 and 1 occur only with --binarize none, and the run warns of them.

@@ -1,0 +1,19 @@
+"""Bits per dimension: a probability of an image in the unit of lossless compression."""
+
+from math import log, prod
+
+from torch import nn
+
+
+def bits_per_dimension(nats: float, image_shape: tuple[int, ...]) -> float:
+    """A log probability of an image, in nats, as the bits that a code of that length has for each value of the image.
+
+    >>> bits_per_dimension(-64 * log(16), (1, 8, 8))
+    4.0
+    """
+    return -nats / (prod(image_shape) * log(2))
+
+
+def is_discrete(model: nn.Module) -> bool:
+    """Whether p(x|z) is a probability of pixels with few values, and not a density, which has no bits."""
+    return getattr(getattr(model, "likelihood", None), "levels", None) is not None
