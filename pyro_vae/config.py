@@ -32,10 +32,10 @@ class Config:
             in the user's cache.
         validation: the number of validation images that stay out of training; by default all of them. 0 trains on all
             of them.
-        layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
+        layout: of an array file with four axes. N x C x H x W is channels_first, N x H x W x C channels_last; auto
             reads it from the shape.
-        binarize: gray images become zeros and ones by a fresh draw at every step (dynamic), or stay gray (none); auto
-            is dynamic for a binary likelihood.
+        binarize: whether gray images become zeros and ones. dynamic draws them afresh at every step, none leaves
+            images gray; auto is dynamic for a binary likelihood.
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
             each seed; by default all of them.
         labelled_batch_size: labelled images for each minibatch, if labels are hidden.
@@ -51,7 +51,7 @@ class Config:
         beta: how the weight of the KL term changes over the run.
         latent_dim: the number of latent dimensions.
         epochs: passes over the training images.
-        batch_size: images in a step, for each process: K processes of torchrun with B images equal one with K x B.
+        batch_size: images in a step, for each process. K processes of torchrun with B images equal one with K x B.
         optimizer: the torch optimizer, one for all parameters.
         lr: the peak learning rate.
         lr_schedule: the course of the learning rate over the run. stages is Burda et al. 2015: eight stages of 1, 3, 9,
