@@ -76,10 +76,12 @@ def life(main: Main, argv: list[str], where: Path, seconds: float | None) -> int
 
 
 def without_clock(value: Any) -> Any:
-    """A nested value without what tells the time."""
+    """A nested value without what tells the time; a sentence on core-hours does."""
     if isinstance(value, dict):
         return {k: without_clock(v) for k, v in value.items() if "second" not in k and k not in OF_THE_CLOCK}
-    return [without_clock(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [without_clock(item) for item in value if not (isinstance(item, str) and "core-hour" in item)]
+    return value
 
 
 def numbers(run: Path) -> Any:
