@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.pair import wrap
     from pyro_vae.runs import load
-    from pyro_vae.use import anomaly_scores, posterior_draws, reconstruct, sample, score
+    from pyro_vae.use import anomaly_scores, export, posterior_draws, reconstruct, sample, score
 
 from pyro_vae.errors import InputError
 
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "SVI": "pyro_vae.engine",
     "anomaly_scores": "pyro_vae.use",
+    "export": "pyro_vae.use",
     "features": "pyro_vae.encoding",
     "load": "pyro_vae.runs",
     "posterior_draws": "pyro_vae.use",
@@ -47,6 +48,7 @@ __all__ = [
     "SVI",
     "__version__",
     "anomaly_scores",
+    "export",
     "features",
     "load",
     "posterior_draws",

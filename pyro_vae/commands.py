@@ -30,6 +30,7 @@ COMMANDS = {
     "encode": Command("pyro_vae.use.codes", "codes of data by a run: means, deviations or samples of z"),
     "reconstruct": Command("pyro_vae.use.reconstructions", "reconstruct data by a run"),
     "score": Command("pyro_vae.use.scores", "log p(x) of each row of data, anomalies first"),
+    "export": Command("pyro_vae.use.exported", "write a run's encoder and decoder as programs of torch.export"),
     "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),
 }
 

@@ -7,6 +7,7 @@ function, reads RUN and DATA, and writes ``--out FILE``. A new one is one more f
 
 from pyro_vae.use.densities import anomaly_scores, log_densities
 from pyro_vae.use.draws import posterior_draws
+from pyro_vae.use.exported import export
 from pyro_vae.use.reconstructions import reconstruct
 from pyro_vae.use.rows import Reading, Rows, rows_of
 from pyro_vae.use.samples import sample
@@ -17,6 +18,7 @@ __all__ = [
     "Rows",
     "Scores",
     "anomaly_scores",
+    "export",
     "log_densities",
     "posterior_draws",
     "reconstruct",

@@ -18,7 +18,7 @@ from pyro_vae.use.outputs import Output, check_out, save
 from pyro_vae.use.rows import Reading, Rows, rows_of
 
 #: arguments of a function that the command gives otherwise
-TAKEN = frozenset({"run", "x", "trust"})
+TAKEN = frozenset({"run", "x", "path", "trust"})
 
 
 class Use(NamedTuple):
@@ -32,6 +32,7 @@ class Use(NamedTuple):
         example: the words after the command's name.
         data: whether it takes DATA.
         pictures: whether its result is images.
+        folder: whether ``--out`` is a folder and no file.
         flags: the function's arguments that are false unless they are named, with their help.
     """
 
@@ -43,6 +44,11 @@ class Use(NamedTuple):
     data: bool = True
     pictures: bool = False
     flags: Mapping[str, str] = {}
+    folder: bool = False
+
+    @property
+    def out_word(self) -> str:
+        return "DIR" if self.folder else "FILE"
 
     def parser(self) -> CommandParser:
         """The options of the command."""
@@ -51,7 +57,7 @@ class Use(NamedTuple):
         if self.data:
             text = "the name of a data set, the path of a .npy or .npz file, or of a folder of pictures"
             parser.add_argument("data", type=str, metavar="DATA", help=text)
-        parser.add_argument("--out", type=Path, metavar="FILE", help=self.writes)
+        parser.add_argument("--out", type=Path, metavar=self.out_word, help=self.writes)
         parser.add_function_arguments(self.function, skip={*TAKEN, *self.flags}, as_group=False)
         for flag, text in self.flags.items():
             parser.add_argument(f"--{flag}", action="store_true", help=text)
@@ -73,11 +79,11 @@ class Use(NamedTuple):
             InputError: where something is missing or does not fit, in one line.
         """
         options = parse_arguments(self.parser(), argv)
-        check_out(options.out, self.pictures)
+        check_out(options.out, self.pictures, self.folder)
         if not 0 <= options.get("seed", 0) < 2**63:
             raise InputError(f"--seed must be from 0 to 2^63 - 1, not {options.seed}")
         if needs_out and options.out is None:
-            raise InputError(f"--out FILE is missing: {self.writes}")
+            raise InputError(f"--out {self.out_word} is missing: {self.writes}")
         run = load(options.run, device=choose_device(options.device), trust=options.trust)
         rest = {"run", "data", "out", "device", "trust", "config", *Reading.__dataclass_fields__}
         own = {name: value for name, value in options.as_dict().items() if name not in rest}

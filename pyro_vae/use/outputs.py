@@ -44,17 +44,23 @@ class Output:
         return np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
 
 
-def check_out(out: Path | None, pictures: bool = False) -> None:
+def check_out(out: Path | None, pictures: bool = False, folder: bool = False) -> None:
     """Refuse a name that nothing can be written by, before any work is done.
 
     Args:
         out: a file, or where pictures can be written a folder (a name without a suffix).
         pictures: whether the result is images.
+        folder: whether it is a folder whatever its name.
 
     Raises:
         InputError: where no form ends like this name, or it is a link, or it names a folder in a file's place.
     """
     if out is None:
+        return
+    if folder:
+        refuse_link(out)
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out} is a file, and a folder is needed: choose another name")
         return
     endings = [*ARRAYS, *TABLES, *(PICTURES if pictures else ())]
     suffix = out.suffix.lower()
