@@ -1,4 +1,4 @@
-"""Encoder and decoder as programs of ``torch.export``, which need no code of this project, and the command ``export``."""
+"""Encoder and decoder as programs of ``torch.export``, which need torch alone, and the command ``export``."""
 
 import io
 import json

@@ -65,8 +65,8 @@ def check_out(out: Path | None, pictures: bool = False, folder: bool = False) ->
     endings = [*ARRAYS, *TABLES, *(PICTURES if pictures else ())]
     suffix = out.suffix.lower()
     if suffix not in endings and not (pictures and not suffix):
-        folder = ", or a name without a suffix: a folder of pictures" if pictures else ""
-        raise InputError(f"--out {out} ends in {suffix or 'nothing'}; it must end in {', '.join(endings)}{folder}")
+        other = ", or a name without a suffix: a folder of pictures" if pictures else ""
+        raise InputError(f"--out {out} ends in {suffix or 'nothing'}; it must end in {', '.join(endings)}{other}")
     refuse_link(out)
     if suffix and out.is_dir():
         raise InputError(f"--out {out} is a folder: choose the name of a file")
