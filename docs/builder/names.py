@@ -16,6 +16,7 @@ AREAS = {
     "pyro_vae.metrics": "Metrics",
     "pyro_vae.evaluate": "Evaluate",
     "pyro_vae.explore": "Explore",
+    "pyro_vae.use": "Put a run to use",
     "pyro_vae.engine": "Engine",
     "pyro_vae.programs": "Pyro programs",
     "pyro_vae.data": "Data",
@@ -30,7 +31,7 @@ MORE = {
     "pyro_vae.pair": ("Pair",),
     "pyro_vae.evaluate.in_memory": ("Evaluation",),
     "pyro_vae.config": ("Config",),
-    "pyro_vae.errors": ("InputError",),
+    "pyro_vae.errors": ("InputError", "Stopped"),
     "pyro_vae.sklearn": ("VAETransformer",),
     "pyro_vae.schedules": ("BetaSchedule", "Constant", "Linear", "Cyclical"),
     "pyro_vae.lr_schedules": ("constant", "linear", "cosine", "stages", "lr_schedule", "lr_schedules"),
@@ -48,6 +49,7 @@ MENTIONED = {
     "pyro_vae.data.memory": ("Frame",),
     "pyro_vae.data.sources": ("default_root",),
     "pyro_vae.distributed": ("Workers",),
+    "pyro_vae.encoding": ("Source",),
     "pyro_vae.estimators.aggregate": ("CEILING",),
     "pyro_vae.estimators.ais": ("sigmoid_schedule",),
     "pyro_vae.estimators.importance": ("LIMIT", "tail_length"),
@@ -57,6 +59,8 @@ MENTIONED = {
     "pyro_vae.programs.passes": ("Part", "Programs"),
     "pyro_vae.run_options": ("RunOptions",),
     "pyro_vae.testing.density": ("check_density",),
+    "pyro_vae.use.outputs": ("Output",),
+    "pyro_vae.use.command": ("Given", "TAKEN", "Use"),
 }
 TITLE_OF_MORE = "Runs, options, schedules, parts of networks"
 TITLE_OF_MENTIONED = "Names of the inside"

@@ -1,0 +1,1 @@
+"""What makes the committed pictures of the site, from real runs on the embedded digits."""
