@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyro_vae.data.image_size import Size, resized
 from pyro_vae.data.images import Images
 from pyro_vae.data.labels import numbered
 from pyro_vae.data.layout import as_images
@@ -22,11 +23,16 @@ PAGED = {"TIFF", "GIF", "PNG", "WEBP"}
 
 
 class Page(NamedTuple):
-    """One picture: colours ``(H, W)`` or ``(H, W, 3)``, and the opacity ``(H, W)`` unless it is opaque."""
+    """One picture: colours ``(H, W)`` or ``(H, W, 3)``, and the opacity ``(H, W)`` unless it is opaque.
+
+    Attributes:
+        before: its height and width in the file.
+    """
 
     file: Path
     colours: np.ndarray
     opacity: np.ndarray | None
+    before: Size
 
 
 def folder_images(path: Path) -> Images:
@@ -43,25 +49,30 @@ def folder_images(path: Path) -> Images:
     return read_folder(path)[0]
 
 
-def read_folder(path: Path, say: Callable[[str], None] | None = None) -> tuple[Images, str | None]:
+def read_folder(
+    path: Path, say: Callable[[str], None] | None = None, size: Size | None = None
+) -> tuple[Images, str | None]:
     """:func:`folder_images`, and the key under which the user's cache remembers many pictures; else None.
 
     Args:
-        say: takes a line about reading that takes long; None says nothing.
+        say: takes a line about reading that takes long, and one about pictures that are resized; None says nothing.
+        size: pictures of another size are resized to it.
     """
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and _is_the_users(file, path))
     if not files:
         raise InputError(f"there is no picture in {path}{_unreadable(path)}; looked for {', '.join(sorted(PICTURES))}")
-    key = identity_of_pictures(path, files)
+    key = identity_of_pictures(path, files, size)
     stacked, about = recall_array(key), recall("pictures", key)
     if stacked is None or about is None or len(about.get("folders", [])) != len(stacked):
-        pages = _all_pages(files, path, say)
-        stacked = _stacked(pages)
+        pages = _all_pages(files, path, say, size)
+        stacked, changed = _stacked(pages), _changed(pages, size)
         folders = [page.file.parent.relative_to(path).as_posix() for page in pages]
         remember_array(key, stacked)
-        remember("pictures", key, {"folders": folders})
+        remember("pictures", key, {"folders": folders, "changed": changed})
     else:
-        folders = about["folders"]
+        folders, changed = about["folders"], str(about.get("changed", ""))
+    if changed and say is not None:
+        say(f"note: {path}: {changed}")
     labels, classes = None, None
     if len(set(folders)) > 1:  # a folder of folders is a labelled set, as in torchvision's ImageFolder
         (labels,), classes = numbered([np.array(folders)], str(path))
@@ -69,17 +80,32 @@ def read_folder(path: Path, say: Callable[[str], None] | None = None) -> tuple[I
     return Images(images.pixels, images.divisor, labels, classes=classes), key
 
 
-def _all_pages(files: Sequence[Path], path: Path, say: Callable[[str], None] | None) -> list[Page]:
+def _changed(pages: Sequence[Page], size: Size | None) -> str:
+    """What resizing does to the pictures, in words; empty where all have the size."""
+    others = [page.before for page in pages if size is not None and page.before != size]
+    if size is None or not others:
+        return ""
+    sizes = sorted(set(others), key=lambda one: (one[0] * one[1], one))
+    found = " x ".join(map(str, sizes[0]))
+    found = found if len(sizes) == 1 else f"{found} to {' x '.join(map(str, sizes[-1]))}"
+    stretched = sum(h * size[1] != w * size[0] for h, w in others)
+    shapes = f"; {stretched:,} of them are stretched" if stretched else ""
+    count, to = f"{len(others):,} of {len(pages):,} pictures", f"{size[0]} x {size[1]}"
+    return f"{count}, of {found} pixels, are resized to {to}{shapes}"
+
+
+def _all_pages(files: Sequence[Path], path: Path, say: Callable[[str], None] | None, size: Size | None) -> list[Page]:
     pages: list[Page] = []
     with told(say, f"reading the {len(files):,} pictures in {path}, which is done once") as at:
         for i, file in enumerate(files):
-            for page in _pages(file):
+            for page in _pages(file, size):
                 pages.append(page)
                 first, this = ((p.colours.shape, str(p.colours.dtype)) for p in (pages[0], page))
                 if first != this:
-                    raise InputError(
-                        f"pictures must be of one size and kind: {pages[0].file.name} is {first}, {file.name} {this}"
-                    )
+                    sizes = pages[0].colours.shape[:2] != page.colours.shape[:2]
+                    how = ": --image-size 32, or HxW, resizes them" if sizes else ""
+                    both = f"{pages[0].file.name} is {first}, {file.name} {this}"
+                    raise InputError(f"pictures must be of one size and kind: {both}{how}")
             at(i / len(files))
     return pages
 
@@ -108,7 +134,7 @@ def _stacked(pages: list[Page]) -> np.ndarray:
     return np.concatenate([colours if colours.ndim == 4 else colours[..., None], opacity[..., None]], -1)
 
 
-def _pages(file: Path) -> Iterator[Page]:
+def _pages(file: Path, size: Size | None) -> Iterator[Page]:
     from PIL import Image, ImageOps, ImageSequence
 
     try:
@@ -120,7 +146,8 @@ def _pages(file: Path) -> Iterator[Page]:
             frames = ImageSequence.Iterator(picture) if count > 1 else [picture]
             # Pillow gives the later pages of a gray GIF as colours: one page of colours makes all of them so.
             upright = [ImageOps.exif_transpose(frame) for frame in frames][skipped:]
-            parts = [_read(frame, any(map(_is_colour, upright)), file) for frame in upright]
+            parts = [_read(frame, any(map(_is_colour, upright)), file, size) for frame in upright]
+            before = [(frame.height, frame.width) for frame in upright]
     except InputError:
         raise
     except PermissionError as error:
@@ -128,26 +155,26 @@ def _pages(file: Path) -> Iterator[Page]:
     except Exception as error:  # a damaged file makes Pillow raise almost every kind
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{file} cannot be read as a picture: {said}") from error
-    for part in parts:
-        yield Page(file, *part)
+    for part, own in zip(parts, before, strict=True):
+        yield Page(file, *part, own)
 
 
 def _is_colour(picture: Any) -> bool:
     return picture.mode not in ("1", "L", "LA", "La", "I", "F") and not picture.mode.startswith("I;16")
 
 
-def _read(picture: Any, colour: bool, file: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(picture: Any, colour: bool, file: Path, size: Size | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The colours of a picture, and its opacity unless it is opaque everywhere."""
     if picture.mode in ("I", "F"):
         raise InputError(f"{file} has pixels of mode {picture.mode}, whose range is not known")
     if picture.mode.startswith("I;16"):
         if "transparency" in picture.info:
             raise InputError(f"{file} has a gray value of 16 bits that is transparent, which is not read: remove it")
-        return np.asarray(picture).astype(np.uint16), None
+        return np.asarray(resized(picture, size)).astype(np.uint16), None
     kind = "RGB" if colour else "L"
     if not picture.has_transparency_data:
-        return np.asarray(picture.convert(kind)), None
-    both = np.asarray(picture.convert("RGBA"))
+        return np.asarray(resized(picture.convert(kind), size)), None
+    both = np.asarray(resized(picture.convert("RGBA"), size))
     opacity = both[..., 3]
     colours = both[..., :3] if colour else both[..., 0]
     return colours, None if (opacity == 255).all() else opacity

@@ -40,8 +40,12 @@ def identity(path: Path, about: Iterable[object]) -> str | None:
     return _key(path, [found.st_size, found.st_mtime_ns, *about])
 
 
-def identity_of_pictures(root: Path, files: Iterable[Path]) -> str | None:
-    """The key of a folder's pictures; None if they are few, or one is so young that its time identifies nothing."""
+def identity_of_pictures(root: Path, files: Iterable[Path], size: object = None) -> str | None:
+    """The key of a folder's pictures; None if they are few, or one is so young that its time identifies nothing.
+
+    Args:
+        size: that they are resized to.
+    """
     marks, count, newest = hashlib.sha256(), 0, 0.0
     for file in files:
         try:
@@ -53,7 +57,7 @@ def identity_of_pictures(root: Path, files: Iterable[Path]) -> str | None:
         count, newest = count + 1, max(newest, found.st_mtime)
     if count < MANY or time.time() - newest < SECONDS_OF_DOUBT:
         return None
-    return _key(root, [marks.hexdigest()])
+    return _key(root, [marks.hexdigest(), *([] if size is None else [size])])
 
 
 def _key(path: Path, about: Iterable[object]) -> str:
