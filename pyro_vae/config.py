@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
 from guides.mean_field import MeanField
+from pyro_vae.data.image_size import Size, parse_size
 from pyro_vae.data.layout import Layout
 from pyro_vae.engine import EngineName, Precision
 from pyro_vae.errors import InputError
@@ -34,6 +35,7 @@ class Config:
             of them.
         layout: of an array file with four axes. N x C x H x W is channels_first, N x H x W x C channels_last; auto
             reads it from the shape.
+        image_size: H or HxW, which the pictures of a folder are resized to. Without it they must be of one size.
         binarize: whether gray images become zeros and ones. dynamic draws them afresh at every step, none leaves
             images gray; auto is dynamic for a binary likelihood.
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
@@ -76,6 +78,7 @@ class Config:
     data_root: Path | None = None
     validation: int | None = None
     layout: Layout = "auto"
+    image_size: int | str | None = None
     binarize: Literal["auto", "dynamic", "none"] = "auto"
     labels: int | None = None
     labelled_batch_size: int = 20
@@ -129,6 +132,7 @@ class Config:
         for name in ("weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
+        _ = self.size  # raises where it is none
         lr_schedule(self.lr_schedule)  # raises where there is none
         if self.tracker is not None:
             tracker_class(self.tracker)
@@ -138,6 +142,15 @@ class Config:
             factory = getattr(self, option)
             if factory is not None:
                 check_kind(option, kind, class_of(factory))
+
+    @property
+    def size(self) -> Size | None:
+        """The height and the width of :attr:`image_size`.
+
+        Raises:
+            InputError: where it is neither H nor HxW.
+        """
+        return None if self.image_size is None else parse_size(self.image_size)
 
     def _check_program(self, program: str) -> None:
         if not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", program):

@@ -9,7 +9,7 @@ from pyro_vae.command_line import WIDTH, CommandParser, HelpAll, headline
 from pyro_vae.options import make_parser
 
 HEADINGS: dict[str, tuple[str, ...]] = {
-    "data": ("data", "data_root", "validation", "layout", "binarize", "labels", "labelled_batch_size"),
+    "data": ("data", "data_root", "validation", "layout", "image_size", "binarize", "labels", "labelled_batch_size"),
     "model p(x, z)": ("program", "model", "decoder", "likelihood", "prior", "latent_dim"),
     "guide q(z|x)": ("guide", "encoder"),
     "objective": ("objective", "beta"),

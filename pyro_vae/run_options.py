@@ -27,6 +27,7 @@ class RunOptions(TypedDict, total=False):
     data_root: Path | str | None
     validation: int | None
     layout: Layout
+    image_size: int | str | None
     binarize: Literal["auto", "dynamic", "none"]
     labels: int | None
     labelled_batch_size: int

@@ -145,6 +145,7 @@ LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS: dict[str, str] = {}
 #: functions with more than 7 parameters, with the reason
 MANY_PARAMETERS = {
+    "pyro_vae.data.sources.load_data": "how data are read, each way documented there",
     "pyro_vae.evaluate.command.evaluate": "the options of the command, each documented there",
 }
 

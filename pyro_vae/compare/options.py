@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from jsonargparse import Namespace
 
-from pyro_vae.build import needs_likelihood
 from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.grid import MOST, Arm, Trial, expand, find_arm
 from pyro_vae.compare.verdict import MARGIN
@@ -22,6 +21,7 @@ from pyro_vae.options import Settings, make_parser, parse_arguments, settings_fr
 from pyro_vae.run_help import explain, guide_lines
 from pyro_vae.terminal import on_stderr
 from pyro_vae.training.prepare import prepare
+from pyro_vae.training.settled import settled_by
 
 HEADINGS = {
     "comparison": ("guides", "seeds", "baseline", "confidence", "margin", "out", "index"),
@@ -184,12 +184,11 @@ def _evaluation(given: Namespace) -> Options:
 
 def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path, trust: bool) -> list[Trial]:
     first = next(iter(settled.values())).config
-    data = load_data(first.data, first.data_root, first.validation, first.layout, on_stderr)
+    data = load_data(first.data, first.data_root, first.validation, first.layout, on_stderr, image_size=first.size)
     binary = {}
     for arm, settings in settled.items():
-        config = settings.config
-        if needs_likelihood(config):
-            config = settings_from(settings.text, trust=True, likelihood=data.likelihood).config
+        open_ones = settled_by(data, settings)
+        config = settings_from(settings.text, trust=True, **open_ones).config if open_ones else settings.config
         binary[arm] = prepare(config, data).binarizer.binary
     if len(set(binary.values())) > 1:
         zeros, gray = ([arm for arm in binary if binary[arm] is seen] for seen in (True, False))

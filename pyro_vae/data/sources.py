@@ -10,6 +10,7 @@ import torch
 
 from pyro_vae.data.arrays import ArrayFile, of_arrays, read_arrays
 from pyro_vae.data.folder import read_folder
+from pyro_vae.data.image_size import Size
 from pyro_vae.data.images import DataSet, Images, described
 from pyro_vae.data.layout import Layout
 from pyro_vae.data.memory import MEMORY, arrays_of
@@ -36,6 +37,7 @@ def load_data(
     layout: Layout = "auto",
     say: Callable[[str], None] | None = None,
     given: Any = None,
+    image_size: Size | None = None,
 ) -> DataSet:
     """The data set of this name, or the one in this file or folder, or the one in memory.
 
@@ -49,6 +51,7 @@ def load_data(
             reads it from the shape.
         say: takes a line about reading that takes long; None says nothing.
         given: data in memory (:mod:`pyro_vae.data.memory`), which stand for those of this name.
+        image_size: height and width that the pictures of a folder are resized to.
 
     Raises:
         InputError: if there is no such data, or they were in memory and are not given, the download fails, or its
@@ -60,6 +63,7 @@ def load_data(
         raise InputError("these data were in memory: give them again from Python, by data=")
     if layout != "auto" and not array and given is None:
         raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
+    _check_size(name, image_size)
     known, key = data_sets(), None
     if given is not None:
         train, held_out, test = _array_splits(of_arrays(arrays_of(given), layout, name), name)
@@ -67,7 +71,7 @@ def load_data(
     elif name in known:
         (train, held_out, test), likelihood = known[name].read(root), known[name].likelihood
     elif Path(name).is_dir():
-        images, key = read_folder(Path(name), say)
+        images, key = read_folder(Path(name), say, image_size)
         train, held_out, test = split(images, name)
         likelihood = _suits(train)
     elif array:
@@ -86,12 +90,16 @@ def load_data(
 
 @torch_defaults()
 def read_rows(
-    name: str, root: Path | None = None, layout: Layout = "auto", say: Callable[[str], None] | None = None
+    name: str,
+    root: Path | None = None,
+    layout: Layout = "auto",
+    say: Callable[[str], None] | None = None,
+    image_size: Size | None = None,
 ) -> Images:
     """All images of a file or a folder, in their order; the test images of data that have splits of their own.
 
     Args:
-        name, root, layout, say: as for :func:`load_data`.
+        name, root, layout, say, image_size: as for :func:`load_data`.
 
     Raises:
         InputError: where there are no such data, or the download fails.
@@ -99,10 +107,11 @@ def read_rows(
     array = is_array_file(name)
     if layout != "auto" and not array:
         raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
+    _check_size(name, image_size)
     if name in data_sets():
         return data_sets()[name].read(default_root() if root is None else root)[2]
     if Path(name).is_dir():
-        return read_folder(Path(name), say)[0]
+        return read_folder(Path(name), say, image_size)[0]
     if not array:
         raise _no_such(name)
     images, splits = read_arrays(Path(name), layout)
@@ -110,6 +119,11 @@ def read_rows(
         return splits[2]
     assert images is not None
     return images
+
+
+def _check_size(name: str, size: Size | None) -> None:
+    if size is not None and (name in data_sets() or not Path(name).is_dir()):
+        raise InputError(f"--image-size resizes the pictures of a folder, and {name} is none")
 
 
 def _no_such(name: str) -> InputError:

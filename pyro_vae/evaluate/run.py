@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pyro_vae.build import sees_binary
-from pyro_vae.data import Binarizer, DataSet, Images, InMemory, Layout, is_array_file, load_data
+from pyro_vae.config import Config
+from pyro_vae.data import Binarizer, DataSet, Images, InMemory, is_array_file, load_data
 from pyro_vae.data.fingerprint import check_same
 from pyro_vae.drawing import Drawing
 from pyro_vae.errors import InputError
@@ -62,9 +63,9 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     config, options = run.config, request.options
     root = request.data_root or config.data_root
     say = None if watch.console.quiet else on_stderr
-    data = load_data(config.data, root, config.validation, config.layout, say, request.given)
+    data = load_data(config.data, root, config.validation, config.layout, say, request.given, config.size)
     check_same(data, run.data, run.folder.path)
-    others = None if request.against is None else _others(request.against, root, data, config.layout)
+    others = None if request.against is None else _others(request.against, root, data, config)
     binarizer = Binarizer(sees_binary(config, run.model))
     ledger, table = Ledger(run.folder), request.table
     ledger.clean()
@@ -121,8 +122,9 @@ def _first(images: Images, count: int | None, binarizer: Binarizer) -> Tensor:
     return next(binarizer.held_out(images, count))
 
 
-def _others(name: str, root: Path | None, data: DataSet, layout: Layout) -> DataSet:
-    others = load_data(name, root, layout=layout if is_array_file(name) else "auto")
+def _others(name: str, root: Path | None, data: DataSet, config: Config) -> DataSet:
+    layout, size = config.layout if is_array_file(name) else "auto", config.size if Path(name).is_dir() else None
+    others = load_data(name, root, layout=layout, image_size=size)
     if others.image_shape != data.image_shape:
         raise InputError(
             f"--against {name} has images of shape {others.image_shape}, and the run was trained on {data.image_shape}"

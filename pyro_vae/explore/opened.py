@@ -138,7 +138,8 @@ def open_runs(runs: Sequence[Run], data_root: Path | None, device: torch.device,
     if note := check_data_root(root, str(first.folder.path / "config.yaml"), trust):
         on_stderr(note)
     config = first.config
-    data = load_data(config.data, data_root or config.data_root, config.validation, config.layout, on_stderr)
+    root = data_root or config.data_root
+    data = load_data(config.data, root, config.validation, config.layout, on_stderr, image_size=config.size)
     for run in runs:
         check_same(data, run.data, run.folder.path)
     count = min(SCATTERED, len(data.test), rows_at_once(data.image_shape, 2**26))

@@ -4,16 +4,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from pyro_vae.build import needs_likelihood
-from pyro_vae.config import Config, class_of
+from pyro_vae.config import Config
 from pyro_vae.data import MEMORY, DataSet, InMemory, data_sets, load_data
-from pyro_vae.data.levels import levels_of
 from pyro_vae.distributed import Workers, join
 from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.names import run_name
@@ -27,6 +24,7 @@ from pyro_vae.terminal import on_stderr, printable
 from pyro_vae.trace import TraceRow, trace_digest
 from pyro_vae.training.prepare import Prepared, prepare
 from pyro_vae.training.recorder import Recorder
+from pyro_vae.training.settled import settled_by
 from pyro_vae.training.state import TrainingState
 from pyro_vae.trust import check_data_root
 from pyro_vae.yaml_table import read_table
@@ -73,11 +71,7 @@ def begin(settings: Settings, quiet: bool = False, given: InMemory | None = None
         say = None if quiet or not workers.main else on_stderr
         data = workers.in_turn(lambda: _data(config, say, given))
         # config.yaml has the final values of options that depend on the data or on the working directory.
-        settled = places(config)
-        if needs_likelihood(config):
-            settled["likelihood"] = data.likelihood
-        elif (named := _with_levels(settings, data)) is not None:
-            settled["likelihood"] = named
+        settled = {**places(config), **settled_by(data, settings)}
         settings = settings_from(settings.text, trust=True, **settled)
         prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
         origin = workers.in_turn(lambda: origin_of(settings.text, data))
@@ -86,18 +80,6 @@ def begin(settings: Settings, quiet: bool = False, given: InMemory | None = None
             folder = workers.on_main(lambda: take(config.out or numbered(Path("runs"), run_name(config)), text, held))
             with _says_how_to_resume(folder, workers):
                 yield open_session(prepared, folder, quiet, origin)
-
-
-def _with_levels(settings: Settings, data: DataSet) -> dict[str, Any] | None:
-    """A likelihood of levels whose number is left open, with that of the data; None for any other likelihood."""
-    found = settings.config.likelihood
-    parameter = None if found is None else signature(class_of(found)).parameters.get("levels")
-    if parameter is None or parameter.default is not None:
-        return None
-    named: Any = read_table(settings.text, "the options")["likelihood"]
-    named = {"class_path": named} if isinstance(named, str) else named
-    options = named.get("init_args") or {}
-    return None if "levels" in options else {**named, "init_args": {**options, "levels": levels_of(data)}}
 
 
 def places(config: Config) -> dict[str, Any]:
@@ -110,7 +92,7 @@ def places(config: Config) -> dict[str, Any]:
 
 
 def _data(config: Config, say: Callable[[str], None] | None, given: InMemory | None) -> DataSet:
-    return load_data(config.data, config.data_root, config.validation, config.layout, say, given)
+    return load_data(config.data, config.data_root, config.validation, config.layout, say, given, config.size)
 
 
 @contextmanager

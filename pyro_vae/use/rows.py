@@ -102,10 +102,11 @@ def _read(run: Run, name: str, reading: Reading, say: Callable[[str], None] | No
     if reading.layout is not None or is_array_file(name):
         layout = reading.layout or config.layout
     root = reading.data_root or config.data_root
+    size = config.size if Path(name).is_dir() else None
     if reading.split is None:
-        return read_rows(name, root, layout, say)
+        return read_rows(name, root, layout, say, size)
     validation = config.validation if name == config.data else None
-    return getattr(load_data(name, root, validation, layout, say), reading.split)
+    return getattr(load_data(name, root, validation, layout, say, image_size=size), reading.split)
 
 
 def _labels(images: Images) -> tuple[str, ...] | None:

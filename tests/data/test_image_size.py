@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import pyro_vae
 from pyro_vae.data.folder import read_folder
 from pyro_vae.data.image_size import parse_size
 from pyro_vae.errors import InputError
+from pyro_vae.use import rows_of
 
 RNG = np.random.default_rng(0)
 
@@ -70,3 +72,32 @@ def test_a_size_that_is_none_is_one_line(text):
     with pytest.raises(InputError, match="--image-size is H or HxW in pixels, up to 4,096"):
         parse_size(text)
     assert parse_size(48) == (48, 48)
+
+
+def test_a_run_and_its_uses_resize_alike(tmp_path, train, capsys):
+    for i in range(24):
+        shape = (8, 8) if i % 2 else (16, 12)
+        save(RNG.integers(0, 256, shape, dtype=np.uint8), tmp_path / f"{i:02}.png")
+    out = train("run", "--data", str(tmp_path), "--image-size", "8x6", "--epochs", "1", "--batch-size", "8")
+    assert "24 of 24 pictures, of 8 x 8 to 16 x 12 pixels, are resized to 8 x 6; 12 of them are stretched" in (
+        capsys.readouterr().err
+    )
+    run = pyro_vae.load(out.path)
+    assert run.model.image_shape == (1, 8, 6)
+    assert "image_size: 8x6" in out.config_text()
+    rows = rows_of(run, tmp_path)
+    np.testing.assert_array_equal(rows.source.images, read(tmp_path, "8x6")[0])
+    pyro_vae.resume(out.path, epochs=2, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": 8}, "image_size resizes the pictures of a folder, and digits is none"),
+        ({"image_size": "8x"}, "image_size is H or HxW in pixels"),
+        ({"data": np.ones((30, 4, 4)), "image_size": "8x8"}, "image_size resizes the pictures of a folder, and memory"),
+    ],
+)
+def test_a_size_without_a_folder_is_one_line(options, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        pyro_vae.train(**options, out=str(tmp_path / "run"))

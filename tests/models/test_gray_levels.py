@@ -158,3 +158,15 @@ def test_a_run_ends_with_bits_where_its_likelihood_is_discrete(tmp_path, capsys)
             assert f"; {test['bits_per_dimension']:.3f} bits per dimension" in said
         else:
             assert "bits per dimension" not in said
+
+
+def test_compare_settles_the_levels_as_a_run_does():
+    from pyro_vae.options import settings_of
+    from pyro_vae.training.settled import settled_by
+
+    data = load_data("digits")
+    found = settled_by(data, settings_of({"likelihood": "BetaBinomial"}))["likelihood"]
+    assert found["init_args"] == {"concentration": "learned", "levels": 17}
+    given = {"class_path": "BetaBinomial", "init_args": {"levels": 33}}
+    assert settled_by(data, settings_of({"likelihood": given})) == {}
+    assert settled_by(data, settings_of({})) == {"likelihood": "Gaussian"}
