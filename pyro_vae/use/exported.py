@@ -19,6 +19,7 @@ from pyro_vae.models import VAE
 from pyro_vae.runs import Run, load
 from pyro_vae.seeds import seeded
 from pyro_vae.use.command import Use
+from pyro_vae.use.opened import device_of
 
 SIZES = (1, 3, 8, 61)  #: batches that a program is checked on; it was made with another one
 MADE_WITH = 5
@@ -103,7 +104,7 @@ def export(run: Run | Path | str, path: Path | str, trust: bool = False) -> dict
         raise InputError(
             f"export takes the encoder and the decoder of a VAE, and this run has a {type(model).__name__}"
         )
-    device = next(model.parameters()).device
+    device = device_of(run)
     source = source_of(run, None)
     low, high = (source.low, source.high) if source.high < float("inf") else (-1.0, 1.0)
     shape = tuple(model.image_shape)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyro_vae.encoding import Source, in_batches, read_images
@@ -28,7 +29,11 @@ def opened(run: Run | Path | str, x: Any, num_samples: int, trust: bool) -> tupl
     return run, read_images(x, run)
 
 
+def device_of(run: Run) -> torch.device:
+    """Where a run's weights are; a program's may all be of its model."""
+    return next(iter((*run.guide.parameters(), *run.model.parameters())), torch.empty(0)).device
+
+
 def by_batches(run: Run, source: Source, work: Callable[[Tensor, int], Tensor], seed: int, size: int = BATCH) -> Any:
     """:func:`~pyro_vae.encoding.in_batches` on the device of the run's weights."""
-    device = next(run.guide.parameters()).device
-    return in_batches(source, device, lambda images, of_batch: work(images, of_batch % 2**31), size, seed)
+    return in_batches(source, device_of(run), lambda images, of_batch: work(images, of_batch % 2**31), size, seed)

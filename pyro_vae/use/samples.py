@@ -14,6 +14,7 @@ from pyro_vae.models import VAE, ConditionalVAE
 from pyro_vae.runs import Run, load
 from pyro_vae.seeds import batches, seeded
 from pyro_vae.use.command import Use
+from pyro_vae.use.opened import device_of
 from pyro_vae.use.outputs import Output, flat
 
 
@@ -48,7 +49,7 @@ def sample(
     run = load(run, trust=trust) if isinstance(run, Path | str) else run
     if num_samples < 1:
         raise InputError(f"num_samples must be positive, not {num_samples}")
-    device = next(iter((*run.model.parameters(), *run.guide.parameters()))).device
+    device = device_of(run)
     number = _number_of(run, label)
     parts = []
     for rows, own in batches(num_samples, rows_at_once(run.model.image_shape, 2**22), seed):

@@ -20,7 +20,7 @@ from pyro_vae.seeds import batches, seeded
 from pyro_vae.tables import Column, Sheet, print_table
 from pyro_vae.terminal import PlainConsole, on_stderr
 from pyro_vae.use.command import Use
-from pyro_vae.use.opened import opened
+from pyro_vae.use.opened import device_of, opened
 from pyro_vae.use.outputs import Output
 from pyro_vae.use.rows import Rows, rows_of
 
@@ -93,7 +93,7 @@ def score(
             found = certify(run.model, run.guide, seed=seed, progress=lambda done, total: at(done / total))
         settings, reached = found.settings, found.reached
     parts, count = [], len(source.images)
-    device = next(run.guide.parameters()).device
+    device = device_of(run)
     with told(on_stderr, f"log p(x) of {count:,} rows") as at:
         for rows, own in batches(count, AT_ONCE[posterior], seed):
             progress = partial(_tell, at, rows.start, count)

@@ -252,3 +252,43 @@ def test_a_command_by_its_name_writes_its_file_and_ends_with_0(gray, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == ["64 draws of x: shape (64, 1, 8, 8)", f"written: {tmp_path / 'a.npy'}"]
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), pyro_vae.sample(gray))
+
+
+def test_a_program_of_ones_own_is_sampled_encoded_and_scored(tmp_path, monkeypatch):
+    """All its weights are of its model; what needs a decoder says so in a line."""
+    (tmp_path / "own_pair_of_uses.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {name: value for name, value in SMALL.items() if name not in ("latent_dim", "decoder")}
+    pyro_vae.train(data="digits", program="own_pair_of_uses:make", out=str(tmp_path / "run"), **options)
+    run = pyro_vae.load(tmp_path / "run")
+    x = load_data("digits").test.batch(slice(0, 3)).numpy()
+    assert pyro_vae.sample(run, 5).shape == (5, 1, 8, 8)
+    assert pyro_vae.features(run, x).shape == (3, 2)
+    found = pyro_vae.score(run, x, "amortized", 200)
+    assert np.isfinite(found.log_evidence).all()
+    for use in (lambda: pyro_vae.sample(run, 5, mean=True), lambda: pyro_vae.reconstruct(run, x)):
+        with pytest.raises(InputError, match="has no decoder"):
+            use()
+
+
+PROGRAM = """
+import pyro, torch
+import pyro.distributions as dist
+
+
+def make():
+    weight, encoder = torch.nn.Linear(2, 64), torch.nn.Linear(64, 2)
+
+    def model(x):
+        pyro.module("weight", weight)
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(weight(z).reshape(-1, 1, 8, 8), 0.3).to_event(3), obs=x)
+
+    def guide(x):
+        pyro.module("encoder", encoder)
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(encoder(x.flatten(1)), 0.5).to_event(1))
+
+    return model, guide
+"""
