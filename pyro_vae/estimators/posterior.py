@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from pyro_vae.estimators.annealing import Annealing
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.estimators.evidence import Evidence, annealed, planned
-from pyro_vae.estimators.pilot import Plan
+from pyro_vae.estimators.pilot import Plan, path_of, started
 from pyro_vae.estimators.sampling import Progress, images_at_once, silent
 from pyro_vae.models import Model
 from pyro_vae.seeds import batch_seed, batches, seeded
+
+FINER = 4  #: times as many temperatures anneal an image again
 
 
 @dataclass(frozen=True)
@@ -23,19 +25,27 @@ class Draws:
     Attributes:
         chains: of each image.
         effective: chains are moved on until the draws are worth so many independent ones.
-        most_moves: but not more often than this.
+        most_moves: so many places of a chain are kept at most, one after each move.
+        most_apart: of images whose draws are not worth enough then, the kept places are 2, 4, ... moves apart, and at
+            most so many.
+        finer: images whose draws are not worth enough even then are annealed again, by other chains and :data:`FINER`
+            times as many temperatures, at most so often.
 
     Raises:
-        ValueError: where one of them is below 1, or there are fewer than two moves.
+        ValueError: where one of them is too small, or the number of places is odd.
     """
 
     chains: int = 64
     effective: int = 500
     most_moves: int = 128
+    most_apart: int = 16
+    finer: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.chains, self.effective) < 1 or self.most_moves < 2:
-            raise ValueError(f"chains and effective are at least 1, and most_moves at least 2: {self}")
+        if min(self.chains, self.effective, self.most_apart, self.most_moves, 1 + self.finer) < 1:
+            raise ValueError(f"all are at least 1, and finer at least 0: {self}")
+        if self.most_moves % 2:
+            raise ValueError(f"most_moves is even, not {self.most_moves}")
 
 
 class TruePosterior(NamedTuple):
@@ -97,9 +107,8 @@ def posterior(
         images = x[part]
         with seeded(own), pyro.validation_enabled(False), torch.no_grad():
             plan = planned(model, guide, images, settings, seed)
-            groups = plan.groups()
-            found = [_moved(model, plan.take(rows), images[rows], settings.annealing, draws) for rows in groups]
-            order = torch.cat(groups).argsort()
+            rows, found = _in_groups(model, plan, images, settings.annealing, draws, draws.finer)
+            order = rows.argsort()
             z, *others = _joined(found)
             parts.append(_Moved(z[:, order], *(column[..., order] for column in others)))
     z, weight, log_joint, effective, lower, error, modes = _joined(parts)
@@ -116,6 +125,35 @@ class _Moved(NamedTuple):
     lower: Tensor
     error: Tensor
     modes: Tensor
+
+    def take(self, rows: Tensor) -> "_Moved":
+        """That of some images."""
+        return _Moved(*(column[:, rows] for column in self[:3]), *(column[rows] for column in self[3:]))
+
+
+def _in_groups(
+    model: Model, plan: Plan, x: Tensor, settings: Annealing, draws: Draws, again: int
+) -> tuple[Tensor, list[_Moved]]:
+    """The draws of all groups of a plan, and of which images they are, one after the other.
+
+    Few chains may have all the weight, and then no move helps: images whose draws are not worth enough are annealed
+    again, by other chains and more finely.
+    """
+    images, found = [], []
+    for rows in plan.groups():
+        one = _moved(model, plan.take(rows), x[rows], settings, draws)
+        poor = one.effective < draws.effective
+        if again and poor.any():
+            finer = plan.take(rows[poor])
+            finer = finer._replace(temperatures=FINER * finer.temperatures)
+            which, others = _in_groups(model, finer, x[rows[poor]], settings, draws, again - 1)
+            images.append(rows[poor][which])
+            found += others
+            rows, one = rows[~poor], one.take(~poor)
+        if len(rows):
+            images.append(rows)
+            found.append(one)
+    return torch.cat(images), found
 
 
 def _joined(parts: list[_Moved]) -> _Moved:
@@ -139,20 +177,53 @@ def _joined(parts: list[_Moved]) -> _Moved:
 def _moved(model: Model, plan: Plan, x: Tensor, settings: Annealing, draws: Draws) -> _Moved:
     """Anneal, then move on until the draws are worth enough."""
     chains = annealed(model.log_joint, plan, x, settings)
-    path, at = chains.path, chains.at
     of_chain = chains.log_weight.softmax(0)
     worth = 1 / of_chain.square().sum(0)
-    places: list[Tensor] = []
+    at, places = chains.at, []
     effective = torch.zeros_like(worth)
     while len(places) < draws.most_moves and (len(places) < 2 or effective.min() < draws.effective):
-        at, _ = path.move(at, path.temperatures, chains.rescore)
+        at, _ = chains.path.move(at, chains.path.temperatures, chains.rescore)
         places.append(at.z)
         if len(places) > 1:
             effective = worth * len(places) / correlation_time(torch.stack(places))
-    z = torch.cat([plan.proposal.place(u, chains.component) for u in places])
+    u = torch.stack(places)
+    slow, apart = _below(effective, draws), 1
+    while len(slow) and 2 * apart <= draws.most_apart:
+        apart *= 2
+        u[:, :, slow] = _further(
+            model, plan.take(slow), x[slow], settings, chains.component[:, slow], u[:, :, slow], apart
+        )
+        effective[slow] = worth[slow] * len(u) / correlation_time(u[:, :, slow])
+        slow = _below(effective, draws)
+    z = torch.cat([plan.proposal.place(part, chains.component) for part in u])
     log_joint = torch.cat([model.log_joint(x, part) for part in z.split(settings.chains)])
-    weight = (of_chain / len(places)).repeat(len(places), 1)
+    weight = (of_chain / len(u)).repeat(len(u), 1)
     return _Moved(z, weight, log_joint, effective, chains.log_evidence, chains.error, chains.modes)
+
+
+def _below(effective: Tensor, draws: Draws) -> Tensor:
+    """The images whose draws are not worth enough."""
+    return (effective < draws.effective).nonzero()[:, 0]
+
+
+def _further(
+    model: Model, plan: Plan, x: Tensor, settings: Annealing, component: Tensor, u: Tensor, apart: int
+) -> Tensor:
+    """Places of chains that are twice as many moves apart: half of those before, and as many new ones.
+
+    Args:
+        component: of the chains, ``(C, N)``.
+        u: their places, ``(K, C, N, D)``; K is even.
+        apart: moves between two new places.
+    """
+    path = path_of(plan, int(plan.temperatures[0]), settings)
+    at, rescore = started(model.log_joint, plan.proposal, x, component, u[-1])
+    new = []
+    for _ in range(len(u) // 2):
+        for _ in range(apart):
+            at, _ = path.move(at, path.temperatures, rescore)
+        new.append(at.z)
+    return torch.cat([u[1::2], torch.stack(new)])
 
 
 def correlation_time(u: Tensor) -> Tensor:

@@ -77,5 +77,15 @@ class TwoBumps(Unnormalised):
         return torch.logaddexp(bumps[0] + math.log(self.share), bumps[1] + math.log(1 - self.share))
 
 
+class Curved(Unnormalised):
+    """z_1 ~ N(0, 1), z_2 ~ N(z_1^2, 1/4): a bent ridge, which chains in one Gaussian's coordinates cross slowly."""
+
+    def __init__(self):
+        super().__init__(2, width=2.0)
+
+    def log_joint(self, x, z):
+        return dist.Normal(0.0, 1.0).log_prob(z[..., 0]) + dist.Normal(z[..., 0] ** 2, 0.5).log_prob(z[..., 1])
+
+
 def images(n: int) -> torch.Tensor:
     return torch.zeros(n, *NO_IMAGE)

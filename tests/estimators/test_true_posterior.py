@@ -3,7 +3,7 @@
 import pyro.distributions as dist
 import pytest
 import torch
-from densities import TwoBumps, images
+from densities import Curved, TwoBumps, images
 from estimator_cases import OwnSamplesOnly, Point, Scaled, linear_gaussian
 
 from pyro_vae.estimators import Draws, NotDefined, judge, planes, posterior, simulate
@@ -55,6 +55,17 @@ def test_what_the_draws_are_worth_is_what_repeats_say(case):
         worth.append(true.effective)
     variance = torch.stack(off).square().mean(0).mean(-1)
     assert (1 / variance).mean() > 0.5 * torch.stack(worth).mean()
+
+
+def test_chains_of_a_slow_posterior_go_further_until_their_draws_are_worth_enough():
+    """Of 8 images with the same posterior, whose mean is (0, 1) and whose variances are 1 and 9/4."""
+    long = posterior(Curved(), None, images(8))
+    assert long.effective.min() >= 500
+    mean = (long.weight[..., None] * long.z).sum(0)
+    off = (mean - torch.tensor([0.0, 1.0])) / torch.tensor([1.0, 1.5])
+    assert off.square().mean() < 4 / 500  # what 500 draws leave is 1 / 500
+    short = posterior(Curved(), None, images(8), draws=Draws(most_apart=1, finer=0))
+    assert short.effective.min() < 200
 
 
 def test_both_modes_are_drawn_by_their_mass():
