@@ -9,53 +9,22 @@ measurement the images that are done. With 10,000 images the section of RESULTS.
 """
 
 import argparse
-import json
-import resource
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-import pyro_vae
 from benchmarks.against_grids import against_grids
+from benchmarks.evidence_cost import cost
 from benchmarks.evidence_words import ELBO, EVIDENCE, in_words
 from benchmarks.measured import LOG_P, Measured, Place, add_runs, gains, refusal, runs_of, seeds_in_words, span
 from benchmarks.results import machine, table, write_section
-from pyro_vae.build import sees_binary
 from pyro_vae.compare.statistics import Interval
-from pyro_vae.data import Binarizer, load_data
-from pyro_vae.estimators import Evidence, log_evidence
 from pyro_vae.evaluate import evaluate
-from pyro_vae.files import read_text, write_atomic
 from pyro_vae.metrics import Options
-from pyro_vae.runs import RunFolder
 
 FIGURES = {EVIDENCE: LOG_P, "IWAE_5000": Place("test", "iwae", "iwae"), ELBO: Place("test", "elbo", "elbo")}
-COST_IMAGES = 100
 MANY = 1000  #: more images than these make a section of their own
-
-
-def cost(folder: RunFolder, data_root: Path) -> dict[str, float]:
-    """What log p(x) of 100 test images costs at the temperatures that were certified; kept in the run folder.
-
-    Processor seconds of this process, which other load on the machine hardly changes, and its peak memory.
-    """
-    path = folder.path / "evidence_cost.json"
-    if path.exists():
-        return json.loads(read_text(path))
-    run, settings = pyro_vae.load(folder.path), Evidence()
-    certificate = folder.read_metrics()["evaluation"]["simulated"]["certificate"]["figures"]
-    temperatures = round(certificate["certified_temperatures"]["value"])
-    settings = replace(settings, annealing=replace(settings.annealing, temperatures=temperatures))
-    x = next(Binarizer(sees_binary(run.config, run.model)).held_out(load_data("mnist", data_root).test, COST_IMAGES))
-    began = time.process_time()
-    log_evidence(run.model, run.guide, x, settings)
-    seconds = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    write_atomic(path, json.dumps({"seconds": seconds, "mebibytes": peak, "threads": torch.get_num_threads()}))
-    return json.loads(read_text(path))
 
 
 def measured(guide: str, options: argparse.Namespace) -> Measured:
@@ -125,8 +94,9 @@ def write(guides: Sequence[Measured], refused: Sequence[str], options: argparse.
         " nearly all of it common to the rows. [ ]: 95 % intervals of the paired difference that hold together in a"
         f" column, {over}, by compare's statistics. The bracket is the distance of the lower and the upper bound on"
         f" {options.simulated} images that the model draws, of the seed where it is the widest. Processor seconds are"
-        f" those of the process on {torch.get_num_threads()} thread(s), for log p(x) alone at the temperatures that"
-        " were certified, so that the clock of two idle cores shows no more; peak memory is that of the whole process;"
+        f" those of a process on {torch.get_num_threads()} thread(s) for each run, for log p(x) alone at the"
+        " temperatures that were certified, so that the clock of two idle cores shows no more; peak memory is that of"
+        " the same process, with PyTorch and the data;"
         " both are the largest of the seeds'.\n\n"
         + table(columns, rows)
         + "\n\n"

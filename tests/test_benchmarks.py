@@ -3,7 +3,11 @@
 import re
 
 import numpy as np
+import pytest
+from scipy import stats
 
+from benchmarks import best_power
+from benchmarks.best_power import most_power
 from benchmarks.evidence_words import in_words as evidence_in_words
 from benchmarks.nested import intervals
 
@@ -73,3 +77,14 @@ def test_several_seeds_are_pooled_and_say_what_they_could_have_shown():
     smallest = float(re.search(r"a difference of ([\d.]+) would have been shown", words)[1])
     assert 0.1 < smallest < 2
     assert "One seed" not in words
+
+
+def test_the_most_power_is_that_of_the_best_test_where_it_is_known(monkeypatch):
+    """Without a wild arm Student's t is the best test; with one, no test of nothing has more than its level."""
+    assert most_power(4, 3, 1e-3, 2000) == pytest.approx(0.05, abs=0.001)
+    guarded = most_power(4, 3, 5.0, 4000)
+    monkeypatch.setattr(best_power, "RATIOS", ())
+    alike = most_power(4, 3, 5.0, 4000)
+    critical, shift = stats.t.isf(0.025, 6), 5 / (2 / 3) ** 0.5
+    assert alike == pytest.approx(stats.nct.sf(critical, 6, shift) + stats.nct.cdf(-critical, 6, shift), abs=0.005)
+    assert guarded < alike - 0.05

@@ -48,7 +48,7 @@ def _few_draws():
     """What draws of the true posterior are worth is tested where they are made; here a few of them do."""
     with pytest.MonkeyPatch.context() as patch:
         for metric in ("judgement", "planes"):
-            patch.setattr(f"pyro_vae.metrics.{metric}.Draws", partial(Draws, chains=8, most_moves=4))
+            patch.setattr(f"pyro_vae.metrics.{metric}.Draws", partial(Draws, chains=8, most_moves=4, most_apart=1, finer=0))
         yield
 
 
