@@ -179,7 +179,8 @@ def _moved(model: Model, plan: Plan, x: Tensor, settings: Annealing, draws: Draw
     chains = annealed(model.log_joint, plan, x, settings)
     of_chain = chains.log_weight.softmax(0)
     worth = 1 / of_chain.square().sum(0)
-    at, places = chains.at, []
+    at = chains.at
+    places: list[Tensor] = []
     effective = torch.zeros_like(worth)
     while len(places) < draws.most_moves and (len(places) < 2 or effective.min() < draws.effective):
         at, _ = chains.path.move(at, chains.path.temperatures, chains.rescore)
