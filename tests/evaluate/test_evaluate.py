@@ -47,8 +47,9 @@ QUICK = Options(
 def _few_draws():
     """What draws of the true posterior are worth is tested where they are made; here a few of them do."""
     with pytest.MonkeyPatch.context() as patch:
+        few = partial(Draws, chains=8, most_moves=4, most_apart=1, finer=0)
         for metric in ("judgement", "planes"):
-            patch.setattr(f"pyro_vae.metrics.{metric}.Draws", partial(Draws, chains=8, most_moves=4, most_apart=1, finer=0))
+            patch.setattr(f"pyro_vae.metrics.{metric}.Draws", few)
         yield
 
 
