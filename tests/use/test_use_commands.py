@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyro_vae
 from pyro_vae.commands import COMMANDS
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.errors import InputError
+from pyro_vae.estimators import Demand, certify
 from pyro_vae.seeds import batch_seed, seeded
 from pyro_vae.use import Reading, codes, reconstructions, rows_of, samples, scores
 
@@ -86,6 +88,16 @@ def test_scores_are_log_p_of_x_within_their_standard_errors(linear):
     again = pyro_vae.score(linear, x.numpy(), "exact")
     np.testing.assert_array_equal(again.log_evidence, found.log_evidence)
     assert found.certified is None
+
+
+def test_a_certified_score_says_how_far_it_can_be_off(linear, monkeypatch):
+    quick = partial(certify, demand=Demand(images=4, tolerance=0.5))
+    monkeypatch.setattr("pyro_vae.use.scores.certify", quick)
+    x = load_data("digits").test.batch(slice(0, 4))
+    found = pyro_vae.score(linear, x, certified=True)
+    assert found.certified == quick(linear.model, linear.guide).reached
+    assert np.abs(found.log_evidence - linear.model.log_evidence(x).detach().numpy()).max() < 0.5
+    assert any("certified to 0." in line for line in scores._sentences(found))
 
 
 def test_the_table_of_scores_begins_with_anomalies(linear, tmp_path, capsys):
