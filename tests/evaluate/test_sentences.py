@@ -1,15 +1,22 @@
 """evaluate ends with sentences: what the figures mean and what to do."""
 
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from guides import IAF, MLPEncoder
 from pyro_vae import evaluate
-from pyro_vae.estimators import Estimate
+from pyro_vae.estimators import Estimate, LocalOptimization
 from pyro_vae.estimators.importance import LIMIT
+from pyro_vae.estimators.sampling import silent
 from pyro_vae.evaluate.ledger import Entry
 from pyro_vae.evaluate.sentences import sentences
-from pyro_vae.metrics import Options
+from pyro_vae.metrics import Options, Task
+from pyro_vae.metrics.free_gap import FreeGap
+from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
 
 
 def found(metric, error=0.1, samples=2000, estimator="", **values):
@@ -105,6 +112,25 @@ def test_each_metric_has_its_sentences(measured, words):
     lines = sentences(measured)
     assert len([line for line in lines if re.search(words, line)]) == 1
     assert all(line.endswith(".") for line in lines)
+
+
+def test_a_search_that_is_not_at_rest_gives_bounds():
+    """One check of one image: there is a gain, so patience begins anew and the search has not come to rest."""
+    torch.manual_seed(0)
+    model = VAE(MLPDecoder(2, (1, 8, 8)), Bernoulli((1, 8, 8)), StandardNormal(2))
+    run = SimpleNamespace(model=model, guide=IAF(MLPEncoder((1, 8, 8)), 2))
+    known = {"elbo": torch.tensor([-46.0]), "log_evidence": torch.tensor([-44.0]), "elbo_best": torch.tensor([-45.5])}
+    local = LocalOptimization(num_samples=2, check_every=5, max_steps=5, patience=1)
+
+    def found(steps):
+        options = Options(local=replace(local, max_steps=steps), best_samples=10)
+        task = Task(run, torch.ones(1, 1, 8, 8), options, 0, silent, lambda _, name: known[name])
+        return FreeGap(1, 2, steps).measure(task).estimates
+
+    moving, still = found(5), found(2000)
+    assert (moving["settled_free"].value, still["settled_free"].value) == (0, 1)
+    assert (moving["approximation_gap_free"].bound, moving["networks_gain"].bound) == ("upper", "lower")
+    assert (still["approximation_gap_free"].bound, still["networks_gain"].bound) == (None, None)
 
 
 def test_nothing_else_is_said():
