@@ -6,8 +6,8 @@ It is a necessary condition only: q(z|x) = p(z), which ignores x, has uniform ra
 
 from typing import NamedTuple
 
+import scipy  # its stats, which take a second to import, come when they are used
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from guides import Guide
@@ -50,7 +50,7 @@ def uniformity(ranks: Tensor, num_samples: int, bins: int = 16) -> Tensor:
         raise ValueError(f"{bins} bins need at least {5 * bins} images, not {len(ranks)}")
     binned = torch.div(ranks * bins, num_samples + 1, rounding_mode="floor")
     counts = torch.stack([(binned == b).sum(0) for b in range(bins)])
-    return torch.from_numpy(stats.chisquare(counts.cpu().numpy(), axis=0).pvalue.copy())
+    return torch.from_numpy(scipy.stats.chisquare(counts.cpu().numpy(), axis=0).pvalue.copy())
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from arviz_stats.base import array_stats
 from torch import Tensor, nn
 
 from guides import Guide
@@ -60,6 +59,8 @@ def pareto_k(log_weight: Tensor, count: int | None = None) -> Tensor:
     >>> abs(pareto_k(generalised_pareto.log()).item() - k) < 0.1
     True
     """
+    from arviz_stats.base import array_stats  # whose imports take as long as a small command
+
     columns = log_weight.detach().double().cpu().numpy().T
     tail = min(tail_length(count or columns.shape[-1]), columns.shape[-1])
     varied = np.ptp(np.partition(columns, -tail, axis=-1)[:, -tail:], axis=-1) > EQUAL

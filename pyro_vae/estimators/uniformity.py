@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its stats, which take a second to import, come when they are used
 import torch
-from scipy import stats
 from scipy.special import gammaln
 from torch import Tensor
 
@@ -113,15 +113,15 @@ def ecdf_band(count: int, num_samples: int, level: float = 0.95) -> Band:
 
 def _bounds(count: int, z: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
     """At each z the least and the most that the count may be where neither tail is below ``tail / 2``."""
-    low = stats.binom.ppf(tail / 2, count, z) if tail > 0 else np.zeros(len(z))
-    high = stats.binom.isf(tail / 2, count, z) if tail > 0 else np.full(len(z), float(count))
+    low = scipy.stats.binom.ppf(tail / 2, count, z) if tail > 0 else np.zeros(len(z))
+    high = scipy.stats.binom.isf(tail / 2, count, z) if tail > 0 else np.full(len(z), float(count))
     return np.maximum(low, 0).astype(int), np.minimum(high, count).astype(int)
 
 
 def _p_value(counts: tuple[int, ...], count: int, num_samples: int) -> float:
     """How probable it is for uniform ranks to have, at some z, a tail as small as the smallest of these counts."""
     z = looked_at(num_samples) / (num_samples + 1)
-    below, above = stats.binom.cdf(counts, count, z), stats.binom.sf(np.array(counts) - 1, count, z)
+    below, above = scipy.stats.binom.cdf(counts, count, z), scipy.stats.binom.sf(np.array(counts) - 1, count, z)
     tail = 2 * np.minimum(below, above).min()
     if tail >= 1:
         return 1.0
@@ -129,8 +129,8 @@ def _p_value(counts: tuple[int, ...], count: int, num_samples: int) -> float:
         return 0.0 if tail == 0 else float(min(1.0, tail * len(z)))  # the sum of the tails, which bounds it
     low, high = _bounds(count, z, tail * (1 + 1e-9))
     # a count whose tail is as small as this one is outside, too
-    low += stats.binom.cdf(low, count, z) * 2 <= tail * (1 + 1e-9)
-    high -= stats.binom.sf(high - 1, count, z) * 2 <= tail * (1 + 1e-9)
+    low += scipy.stats.binom.cdf(low, count, z) * 2 <= tail * (1 + 1e-9)
+    high -= scipy.stats.binom.sf(high - 1, count, z) * 2 <= tail * (1 + 1e-9)
     return float(min(1.0, max(0.0, 1 - _held(count, z, low, high))))
 
 

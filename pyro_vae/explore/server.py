@@ -31,7 +31,8 @@ def listening(port: int) -> socket.socket:
         InputError: where the port cannot be had.
     """
     try:
-        opened = socket.socket()
+        # asyncio sends at once (TCP_NODELAY) by sockets that name their protocol; others wait 40 ms for a drag's bytes
+        opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((LOOPBACK, port))
         opened.listen()  # a browser that comes before the server waits
@@ -64,9 +65,9 @@ def serve(exhibit: Exhibit, port: int, browser: bool) -> None:
             app, log_level="error", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         address = f"http://{LOOPBACK}:{chosen}/"
-        print(f"explore: {address}   (Ctrl-C ends it)", flush=True)
-        if browser:
-            webbrowser.open(address)
-        with suppress(KeyboardInterrupt):  # uvicorn has stopped, and gives the signal on
+        with suppress(KeyboardInterrupt):  # uvicorn stops, and gives the signal on
+            print(f"explore: {address}   (Ctrl-C ends it)", flush=True)
+            if browser:
+                webbrowser.open(address)
             uvicorn.Server(config).run(sockets=[opened])
         raise Stopped("stopped")

@@ -1,6 +1,6 @@
 "use strict";
 // The page: what is chosen, and what happens when it changes.
-const state = { runs: [], run: 0, codes: [], axes: [0, 1], z: [], image: null };
+const state = { runs: [], run: 0, codes: [], axes: [0, 1], z: [], image: null, drawn: [] };
 const latencies = [];  // ms from a movement of the cursor to the picture on the page, the latest 1,000
 let plane, looks, wanted = null, asking = false;
 
@@ -56,6 +56,9 @@ function moved(at, event) {
 const codeOf = (index) => { const d = run().latent_dim; return [...state.codes[state.run].subarray(index * d, (index + 1) * d)]; };
 const run = () => state.runs[state.run];
 
+// The code of the chosen image, or of the drawing; null before it is known.
+const code = () => (state.image?.image !== undefined ? codeOf(state.image.image) : state.drawn[state.run] ?? null);
+
 // z at the chosen image's code, or with the other dimensions at 0.
 function place(z) {
   state.z = z.map((value, d) => (state.axes.includes(d) || get("hold").value === "code" ? value : 0));
@@ -70,7 +73,7 @@ const pixelsOf = (name, fields) => askPixels(name, fields);
 
 // Choose an image, of the test set or drawn: its place, and all that is known of it under every run.
 function look(key) {
-  state.image = key;
+  Object.assign(state, { image: key, drawn: [] });
   plane.chosen = key.image ?? null;
   plane.regions = [];
   plane.version += 1;
@@ -101,6 +104,13 @@ async function drawn(ink) {
     get("chosen").hidden = true;
     look({ drawn: found.drawn });
   } catch (error) { problem(error); }
+}
+
+// The code of a drawing is known when its run has seen it.
+function coded(index, found) {
+  if (state.image.drawn === undefined) return;
+  state.drawn[index] = found;
+  if (index === state.run) place(found);
 }
 
 // What is known of an image under the run of the plane goes onto the plane.
@@ -176,7 +186,7 @@ async function chooseRun(index) {
   get("others").textContent = d - 2;
   plane.regions = [];
   showPlane(true);
-  place(state.image?.image !== undefined ? codeOf(state.image.image) : Array(d).fill(0));
+  place(code() ?? Array(d).fill(0));
   around();
   showWorst();
 }
@@ -197,7 +207,7 @@ function chooseAxes() {
   state.axes = chosen;
   plane.regions = [];
   showPlane(true);
-  place(state.image?.image !== undefined ? codeOf(state.image.image) : state.z);
+  place(code() ?? state.z);
   around();
 }
 
@@ -226,12 +236,12 @@ async function start() {
   get("run").append(...about.runs.map((r, value) => element("option", { value, textContent: `${r.name} (${r.guide})` })));
   get("run").addEventListener("change", () => chooseRun(Number(get("run").value)).catch(problem));
   for (const id of ["across", "up"]) get(id).addEventListener("change", chooseAxes);
-  get("hold").addEventListener("change", () => place(state.image?.image !== undefined ? codeOf(state.image.image) : state.z));
+  get("hold").addEventListener("change", () => place(code() ?? state.z));
   get("in").addEventListener("click", () => plane.zoom(1 / 1.25));
   get("out").addEventListener("click", () => plane.zoom(1.25));
   get("fit").addEventListener("click", () => { plane.fit(); plane.redraw(); });
   get("to-posterior").addEventListener("click", () => plane.show(plane.regions.flatMap((region) => region.lines)));
-  looks = new Looks(get("cards"), { ask: askJson, regions, apart });
+  looks = new Looks(get("cards"), { ask: askJson, coded, regions, apart });
   looks.begin(about.runs);
   themed(() => { plane.redraw(); looks.redraw(); legend(about.classes, about.labels); });
   chooser(about.images);

@@ -3,10 +3,10 @@
 const FIGURES = [["elbo", "ELBO"], ["evidence", "log p(x)"], ["gap", "gap"], ["k_hat", "k-hat"]];
 
 class Looks {
-  // `ask(name, fields, signal)` gives the server's answer; `regions(run, found)` is called when a run's are known, and
-  // `apart(run, axes)` when the plane where q differs most is asked for.
-  constructor(root, { ask, regions, apart }) {
-    Object.assign(this, { root, ask, regions, apart, cards: [], found: [] });
+  // `ask(name, fields, signal)` gives the server's answer; `coded(run, code)` is called when a code is known,
+  // `regions(run, found)` when a run's are, and `apart(run, axes)` when the plane where q differs most is asked for.
+  constructor(root, { ask, coded, regions, apart }) {
+    Object.assign(this, { root, ask, coded, regions, apart, cards: [], found: [] });
   }
 
   begin(runs) {
@@ -32,7 +32,7 @@ class Looks {
     this.found = this.runs.map(() => null);
     this.cards.forEach((card, i) => this.empty(card, i));
     const every = [...this.runs.keys()];
-    for (const run of every) this.own(run, await this.ask("own", { run, ...key }, signal), key);
+    for (const run of every) this.own(run, await this.ask("own", { run, ...key }, signal));
     for (const run of every) this.evidence(run, await this.ask("evidence", { run, ...key }, signal));
     for (const run of every) await this.around(run, axesOf(run), signal);
   }
@@ -66,6 +66,7 @@ class Looks {
   }
 
   own(run, found) {
+    this.coded(run, found.code);
     this.figure(run, "elbo", found.elbo, found.why);
     this.figure(run, "k_hat", found.k_hat, found.why);
     const bytes = (image) => Uint8Array.from(atob(image.pixels), (c) => c.charCodeAt(0));
