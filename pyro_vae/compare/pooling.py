@@ -16,8 +16,8 @@ which is near :math:`8 s^2 / 3 S` if all arms have the same variance, and grows 
 value, all differences to the baseline hold together in the least favourable grid: all arms have the same standard
 deviation, or one arm (the baseline or another) has 2 to 40 times that of the others. Simulation gives this value.
 The exponent 1.75 and the divisor 6 gave the most statistical power of those that were tried. RESULTS
-(``benchmarks.comparisons``) gives the coverage, the cost if all arms are alike, and a bound on the power of any test that
-allows for a wild arm.
+(``benchmarks.comparisons``) gives the coverage, the cost if all arms are alike, and a bound on the power of any test
+that allows for a wild arm.
 """
 
 from functools import lru_cache
