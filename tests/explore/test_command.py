@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import pyro_vae
+from pyro_vae.config import Config
 from pyro_vae.errors import InputError
 from pyro_vae.explore import command, server
+from pyro_vae.explore.opened import refuse
 
 SMALL = {"epochs": 1, "final_samples": 2, "engine": "eager", "device": "cpu", "quiet": True}
 
@@ -43,6 +45,12 @@ def test_data_in_memory_and_images_of_two_channels_are_refused(tmp_path):
     assert "of 2 x 4 x 4, and explore shows images of 1 or 3 channels" in refused(tmp_path / "memory")
     pyro_vae.train(data=images[:, 0], out=str(tmp_path / "gray"), **SMALL)
     assert "trained on data in memory" in refused(tmp_path / "gray")
+
+
+def test_a_run_of_a_program_is_refused(runs):
+    run = pyro_vae.load(runs[0])
+    with pytest.raises(InputError, match="is a run by --program, whose images explore does not know"):
+        refuse(run._replace(config=Config(program="my_module:make")))
 
 
 def test_runs_of_two_data_sets_are_refused(tmp_path, runs):
