@@ -90,3 +90,29 @@ def test_the_check_of_a_site_reads_style_sheets(tmp_path):
     check = pytest.importorskip("docs.builder.check", reason=NO_SPHINX)
     (tmp_path / "x.css").write_text("@import 'https://cdn.example/x.css'; a { background: url(y.png) }")
     assert check.faults(site(tmp_path, "")) == ["x.css fetches https://cdn.example/x.css"]
+
+
+def test_formulas_are_mathml_without_a_script():
+    mathml = pytest.importorskip("docs.builder.mathml", reason=NO_SPHINX).mathml
+    assert '<mi>log</mi><mspace width="0.17em" /><mi>p</mi>' in mathml(r"\log p(x)")
+    assert 'display="block"' in mathml("x", "block")
+
+
+def test_the_citation_has_the_version_of_the_package():
+    import yaml
+
+    import pyro_vae
+
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == pyro_vae.__version__
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_issue_templates_are_forms(path):
+    import yaml
+
+    form = yaml.safe_load(path.read_text())
+    if path.stem != "config":
+        assert {"name", "description", "body"} <= set(form)
+        assert len({one["id"] for one in form["body"]}) == len(form["body"])

@@ -144,15 +144,16 @@ def main() -> None:
 
 
 def write_table(rows: list[tuple[str, list[float]]]) -> None:
-    """docs/gallery/gaps.md: the gaps of each picture, and the parts of them."""
-    head = "| guide | usual image: gap | of it the family's | most difficult: gap | of it the family's |\n"
-    head += "| --- | ---: | ---: | ---: | ---: |\n"
-    body = "".join(
-        f"| {name} | {found[1]:.2f} | {found[0]:.2f} | {found[3]:.2f} | {found[2]:.2f} |\n"
-        for name, found in rows
-        if found
-    )
-    (FOLDER / "gaps.md").write_text(head + body, encoding="utf-8")
+    """docs/gallery/gaps.md: the gaps of each guide, the parts of them, and the pictures."""
+    text = "| guide | usual image: gap | of it the family's | most difficult: gap | of it the family's |\n"
+    text += "| --- | ---: | ---: | ---: | ---: |\n"
+    for name, found in rows:
+        if found:
+            text += f"| {name} | {found[1]:.2f} | {found[0]:.2f} | {found[3]:.2f} | {found[2]:.2f} |\n"
+    for name, _ in rows:
+        text += f"\n## {name}\n\n{{py:class}}`guides.{name}`\n\n"
+        text += f"![The true posterior of two images, and {name}]({name}.png)\n"
+    (FOLDER / "gaps.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
