@@ -62,8 +62,12 @@ class Log:
         """The last ELBO of this split, nats per image."""
         return next(row.elbo for row in reversed(self.rows) if row.split == split)
 
-    def write(self, model: Model, guide: Guide) -> None:
-        """Write everything after an epoch; pictures only if they take less than a tenth of the time."""
+    def write(self, model: Model, guide: Guide, last: bool = False) -> None:
+        """Write everything after an epoch; pictures only if they take less than a twentieth of the time.
+
+        Args:
+            last: this was the last epoch, after which the best weights are drawn.
+        """
         if self.appends:
             self.folder.append_trace(self.new)
         else:  # the rows after the last checkpoint, which a killed run left, go
@@ -73,7 +77,7 @@ class Log:
         self.new = []
         if self.events is not None:
             self.events.flush()
-        if time.monotonic() - self.pictured > 10 * self.picture_cost:
+        if not last and time.monotonic() - self.pictured > 20 * self.picture_cost:
             self.pictures(model, guide)
 
     def pictures(self, model: Model, guide: Guide, last: bool = False) -> None:

@@ -139,7 +139,7 @@ class Recorder:
         if best:
             self.folder.save("best", kept)
         self.bar.phase("writing, and drawing pictures")
-        self.log.write(model, guide)
+        self.log.write(model, guide, state.ends(config.epochs, config.patience))
         if self.tracking is not None:
             self.tracking.rows(self.log.rows[-len(terms) :])
         state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
