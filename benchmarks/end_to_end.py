@@ -163,15 +163,17 @@ def section(records: list[dict[str, Any]]) -> str:
     """The section of RESULTS.md."""
     first = [f"{r['arm']} {r['seconds']:.1f} s ({r['epochs']} epochs)" for r in records if not r["round"]]
     loads = [r["load"] for r in records if r["round"]]
+    where = f"{records[-1]['machine']}; {time.strftime('%Y-%m-%d')}"
+    noise = f"{statistics.median(loads):.1f} (median; at most {max(loads):.1f})"
+    cold = f"; the first time: {', '.join(first)}." if first else "."
     return "\n\n".join(
         [
-            f"`python -m benchmarks.end_to_end --data-root DIR` on {records[-1]['machine']}; {time.strftime('%Y-%m-%d')}."
-            f" The machine's load before a job was {statistics.median(loads):.1f} (median; at most {max(loads):.1f}).",
+            f"`python -m benchmarks.end_to_end --data-root DIR` on {where}. The machine's load before a job: {noise}.",
             "AEVB's network on MNIST (784-500-20-500-784, tanh, Adam at 1e-3, batches of 100, binarised afresh), the"
             " test ELBO after each epoch with one sample, and with 100 samples at the end; whole processes, in turn;"
             " medians over rounds (smallest to largest). Peers hold the images in memory and write nothing; our job is"
             " the command, with its validation ELBO, checkpoints, pictures and events. Compiled code is in the cache"
-            + (f"; the first time: {', '.join(first)}." if first else "."),
+            + cold,
             targets_table(records),
             seconds_table(records),
             "Where the seconds go (medians; a part's seconds are without those of a part within it):",

@@ -11,7 +11,8 @@ from guides import Encoder, Guide, MLPEncoder
 from guides.mean_field import MeanField
 from pyro_vae.data.image_size import Size, parse_size
 from pyro_vae.data.layout import Layout
-from pyro_vae.engine import EngineName, Precision
+from pyro_vae.engine import EngineName
+from pyro_vae.engine.precision import AskedPrecision
 from pyro_vae.errors import InputError
 from pyro_vae.lr_schedules import lr_schedule
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
@@ -67,8 +68,9 @@ class Config:
         seed: determines all random numbers of the run.
         device: auto takes CUDA if there is a GPU.
         engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled if the run is
-            long enough to repay the compilation, else eager.
-        precision: of the networks' matrix products; everything else is float32.
+            long enough to repay the compilation (which an earlier run like it has in the cache), else eager.
+        precision: of the networks' matrix products; everything else is float32. auto measures a product of the run's
+            size, and takes bf16 where that is much faster; config.yaml then has what it took.
         tracker: tell the run's numbers to it as well. Another package declares its own (:mod:`pyro_vae.trackers`).
         out: the run folder; by default runs/DATA-GUIDE-NUMBER, with each option that is not the default:
             runs/digits-IAF-IWAE5-1.
@@ -105,7 +107,7 @@ class Config:
     seed: int = 0
     device: str = "auto"
     engine: EngineName = "auto"
-    precision: Precision = "fp32"
+    precision: AskedPrecision = "fp32"
     tracker: str | None = None
     out: Path | None = None
 

@@ -16,7 +16,12 @@ from pyro_vae.training.session import begin, reopen
 
 @speaking_python()
 def train(
-    *, quiet: bool = False, trust: bool = False, config: Path | str | None = None, **options: Unpack[RunOptions]
+    *,
+    quiet: bool = False,
+    trust: bool = False,
+    config: Path | str | None = None,
+    preset: str | None = None,
+    **options: Unpack[RunOptions],
 ) -> Run:
     """Train a run with the options of the command line.
 
@@ -24,6 +29,7 @@ def train(
         quiet: print nothing, make no pictures, write no TensorBoard events; the rest of the run folder is the same.
         trust: the file ``config`` may name any code, which runs (SECURITY.md).
         config: a file of options that the others override.
+        preset: the name of options that go well together, such as "fast"; those given here go before them.
         options: the fields of :class:`~pyro_vae.config.Config`. A class is given by its name, by its import path, or
             as ``{"class_path": ..., "init_args": {...}}``. ``data`` may be the data themselves: an array, a tensor, a
             data frame, images and labels, a torch data set or its loader (:mod:`pyro_vae.data.memory`). The run keeps
@@ -37,7 +43,8 @@ def train(
 
     >>> run = train(data="digits", guide="MeanField", epochs=1, out="runs/x")  # doctest: +SKIP
     """
-    plain, given = _apart({**({} if config is None else {"config": config}), **options})
+    around = {"config": config, "preset": preset}
+    plain, given = _apart({**{key: value for key, value in around.items() if value is not None}, **options})
     return _trained(settings_of(plain, trust), quiet, given)
 
 

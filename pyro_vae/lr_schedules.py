@@ -30,6 +30,17 @@ def cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
+def one_cycle(progress: float) -> float:
+    """In a straight line up from a tenth over the first twentieth of the run, then half a cosine to 0.
+
+    References:
+        Smith & Topin 2019, Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates.
+    """
+    if progress < 0.05:
+        return 0.1 + 18 * progress
+    return (1 + math.cos(math.pi * (progress - 0.05) / 0.95)) / 2
+
+
 def stages(progress: float) -> float:
     """Stage i = 0..7 lasts 3^i parts of the run, at 10^(-i/7) (Burda et al. 2015).
 

@@ -23,6 +23,7 @@ from pyro_vae.lr_schedules import lr_schedules
 from pyro_vae.own import remember, remember_folder
 from pyro_vae.plain import plain
 from pyro_vae.plugs import installed
+from pyro_vae.presets import PRESETS, preset
 from pyro_vae.trackers import trackers
 from pyro_vae.trust import PROGRAM, check_names, check_places, concrete, own_names
 from pyro_vae.yaml_table import MAX_LETTERS, read_table
@@ -43,8 +44,14 @@ def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
     parser.classes, parser.names = classes_of, names_of
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
+    parser.add_argument("--preset", choices=sorted(PRESETS), help=f"options that go well together: {_presets()}")
     add_trust(parser)
     return parser
+
+
+def _presets() -> str:
+    found = {name: " ".join(f"--{key} {value}" for key, value in table.items()) for name, table in PRESETS.items()}
+    return "; ".join(f"{name} is {words}" for name, words in found.items()).replace("_", "-")
 
 
 def classes_of(option: str) -> list[type]:
@@ -83,7 +90,9 @@ def parse_arguments(parser: ArgumentParser, argv: list[str], beneath: Mapping[st
     words = _names_of_files([_with_underscores(word) for word in argv])
     options = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
     trust, typed = "trust" in options, _class_paths(words)
-    tables = [] if beneath is None else [dict(beneath)]
+    chosen = take_option(words, "--preset", "a name")[0] if "preset" in options else None
+    tables = [] if chosen is None else [preset(chosen)]
+    tables += [] if beneath is None else [dict(beneath)]
     kept: list[str] = [_inline(table) for table in tables]
     at = 0
     while at < len(words):
@@ -123,11 +132,14 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
     """Options given in Python: names for classes, classes, or ``{"class_path": ..., "init_args": ...}``.
 
     Args:
-        options: of :class:`Config`; ``config`` is the path of a file of options that these override.
+        options: of :class:`Config`; ``config`` is the path of a file of options that these override, ``preset`` the
+            name of options beneath them.
         trust: that file may name any code.
     """
     parser = make_parser()
     given = {k: _path_of(v) if isinstance(v, type) else v for k, v in options.items()}
+    chosen = given.pop("preset", None)
+    given = given if chosen is None else {**preset(chosen), **given}
     check_given(given, "the call")
     file = given.pop("config", None)
     table: dict[str, Any] = {}

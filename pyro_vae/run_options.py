@@ -7,7 +7,7 @@ from guides import Encoder, Guide
 from pyro_vae.data.layout import Layout
 from pyro_vae.data.memory import InMemory
 from pyro_vae.engine import EngineName
-from pyro_vae.engine.precision import Precision
+from pyro_vae.engine.precision import AskedPrecision
 from pyro_vae.models import Decoder, Likelihood, Model, Prior
 from pyro_vae.objectives import Objective
 from pyro_vae.optim import OptimizerName
@@ -54,6 +54,6 @@ class RunOptions(TypedDict, total=False):
     seed: int
     device: str
     engine: EngineName
-    precision: Precision
+    precision: AskedPrecision
     tracker: str | None
     out: Path | str | None

@@ -75,7 +75,7 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
         options=StepOptions(
             clip_norm=config.clip_norm,
             per_image=True,
-            precision=config.precision,
+            precision=prepared.products,
             num_steps=config.epochs * len(batches),
             workers=workers,
         ),

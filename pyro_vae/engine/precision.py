@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -14,6 +15,9 @@ from torch.overrides import TorchFunctionMode
 #: ``fp32``: float32 products. ``tf32``: float32 whose products may round their operands to TensorFloat-32, on CUDA.
 #: ``bf16``: the networks' linear layers and convolutions take bfloat16 operands, everything else stays in float32.
 Precision = Literal["fp32", "tf32", "bf16"]
+#: what a run may ask for: ``auto`` takes bf16 where a product of its size is at least BF16_GAIN times as fast
+AskedPrecision = Literal["auto", "fp32", "tf32", "bf16"]
+BF16_GAIN = 1.5
 
 _LAYERS = {
     F.linear,
@@ -45,6 +49,27 @@ class _BFloat16Layers(TorchFunctionMode):
 def products(precision: Precision) -> AbstractContextManager:
     """In this context, the networks compute their products in this precision."""
     return _BFloat16Layers() if precision == "bf16" else nullcontext()
+
+
+def bf16_gain(rows: int, columns: int, device: torch.device) -> float:
+    """The time of a float32 product on this device over that of the same product in bfloat16, with its casts.
+
+    Args:
+        rows: of the left factor: images in a step times samples.
+        columns: of the left factor: pixels.
+    """
+    x, w = torch.ones(rows, columns, device=device), torch.ones(512, columns, device=device)
+    least: dict[Precision, float] = {"fp32": float("inf"), "bf16": float("inf")}
+    with torch.no_grad():
+        for _ in range(7):  # in turn, and the shortest of each, so that other load on the machine matters little
+            for precision in least:
+                start = time.perf_counter()
+                with settings(precision, device), products(precision):
+                    F.linear(x, w)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                least[precision] = min(least[precision], time.perf_counter() - start)
+    return least["fp32"] / least["bf16"]
 
 
 @cache

@@ -1,5 +1,6 @@
 """Everything that a run needs, made once and checked before anything is written."""
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +14,7 @@ from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
 from pyro_vae.engine.choice import repays
+from pyro_vae.engine.precision import BF16_GAIN, Precision, bf16_gain
 from pyro_vae.errors import InputError
 from pyro_vae.limits import in_one_line
 from pyro_vae.lr_schedules import LrSchedule, lr_schedule
@@ -50,6 +52,7 @@ class Prepared:
         binarizer: from stored images to images for the likelihood.
         workers: the processes that train the run together.
         notes: for the user, before training.
+        precision: words on the measurement behind it, if the run asked for ``auto``.
         tracker: is told the run's numbers too; only the main process has one.
     """
 
@@ -66,6 +69,7 @@ class Prepared:
     workers: Workers
     notes: tuple[str, ...] = ()
     tracker: Tracker | None = None
+    precision: str = ""
 
     @property
     def batches(self) -> Batches:
@@ -75,6 +79,13 @@ class Prepared:
         size, labelled_size = config.batch_size, config.labelled_batch_size
         images = self.data.train
         return Batches(images, self.binarizer, size, config.seed, with_labels, labelled_size, self.workers)
+
+    @property
+    def products(self) -> Precision:
+        """The precision of a step's products."""
+        if self.config.precision == "auto":
+            raise ValueError("precision auto is settled before a run is prepared: see measured_precision")
+        return self.config.precision
 
     @property
     def compiles(self) -> bool:
@@ -89,6 +100,13 @@ class Prepared:
         """Beta and the learning rate at a step out of ``steps`` in the run; the first is step 0."""
         progress = step / max(1, steps - 1)
         return self.beta(progress), self.config.lr * self.lr_factor(progress)
+
+
+def measured_precision(config: Config, data: DataSet, workers: Workers = ALONE) -> tuple[Precision, str]:
+    """bf16 if a product of the run's size is much faster in it, else fp32; and words on the measurement."""
+    rows = config.batch_size * config.objective().num_particles
+    gain = bf16_gain(rows, math.prod(data.image_shape), choose_device(config.device, workers))
+    return "bf16" if gain >= BF16_GAIN else "fp32", f"whose products take {1 / gain:.2f} of the time of fp32's here"
 
 
 @torch_defaults()

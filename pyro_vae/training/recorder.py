@@ -91,8 +91,11 @@ class Recorder:
         data = f"{run.data.name}: {len(run.data.train):,} training images of {shape}"
         names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
         names = names if config.program is None else f"program {config.program}"
+        machine = f"{run.device}, engine {config.engine}"
+        if run.precision or config.precision != "fp32":
+            machine += f", precision {config.precision}" + (f" ({run.precision})" if run.precision else "")
         folder = f"run folder {self.folder.path}"
-        return f"{data}; {names}, latent_dim {run.model.latent_dim}; {run.device}, engine {config.engine}; {folder}"
+        return f"{data}; {names}, latent_dim {run.model.latent_dim}; {machine}; {folder}"
 
     def step(self, engine: str) -> None:
         """One more step is done, by this engine."""

@@ -22,7 +22,7 @@ from pyro_vae.schedules import Constant
 from pyro_vae.starting import check_belongs, hold, numbered, take
 from pyro_vae.terminal import on_stderr, printable
 from pyro_vae.trace import TraceRow, trace_digest
-from pyro_vae.training.prepare import Prepared, prepare
+from pyro_vae.training.prepare import Prepared, measured_precision, prepare
 from pyro_vae.training.recorder import Recorder
 from pyro_vae.training.settled import settled_by
 from pyro_vae.training.state import TrainingState
@@ -71,9 +71,12 @@ def begin(settings: Settings, quiet: bool = False, given: InMemory | None = None
         say = None if quiet or not workers.main else on_stderr
         data = workers.in_turn(lambda: _data(config, say, given))
         # config.yaml has the final values of options that depend on the data or on the working directory.
-        settled = {**places(config), **settled_by(data, settings)}
+        settled, about = {**places(config), **settled_by(data, settings)}, ""
+        if config.precision == "auto":
+            settled["precision"], about = workers.on_main(lambda: measured_precision(config, data, workers))
         settings = settings_from(settings.text, trust=True, **settled)
         prepared = workers.in_turn(lambda: prepare(settings.config, data, workers))
+        prepared = replace(prepared, precision=about)
         origin = workers.in_turn(lambda: origin_of(settings.text, data))
         text = _headed(settings.text, workers)
         with ExitStack() as held:

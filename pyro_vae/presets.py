@@ -1,0 +1,22 @@
+"""``--preset NAME``: options that go well together. What the user gives himself goes before them."""
+
+from typing import Any
+
+from pyro_vae.errors import InputError
+from pyro_vae.explain import nearest
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # found by `python -m benchmarks.preset_search` for AEVB's network on MNIST, by the validation ELBO
+    "fast": {"batch_size": 200, "lr": 4e-3, "lr_schedule": "one_cycle"},
+}
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The options of a preset.
+
+    Raises:
+        InputError: if there is none of this name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"no preset {name!r}: {nearest(name, PRESETS)}known: {', '.join(sorted(PRESETS))}")
+    return dict(PRESETS[name])
