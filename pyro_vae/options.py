@@ -44,7 +44,7 @@ def make_parser(prog: str | None = None, **kwargs: Any) -> CommandParser:
     parser.classes, parser.names = classes_of, names_of
     parser.add_argument("--config", action="config", help="a YAML file of options, such as a run folder's config.yaml")
     parser.add_class_arguments(Config)
-    parser.add_argument("--preset", choices=sorted(PRESETS), help=f"options that go well together: {_presets()}")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help=f"options that go together: {_presets()}")
     add_trust(parser)
     return parser
 

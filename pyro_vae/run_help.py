@@ -14,8 +14,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "guide q(z|x)": ("guide", "encoder"),
     "objective": ("objective", "beta"),
     "optimisation": (
-        *("preset", "epochs", "batch_size", "optimizer", "lr", "lr_schedule"),
-        *("weight_decay", "clip_norm", "patience", "seed"),
+        *("epochs", "batch_size", "optimizer", "lr", "lr_schedule", "weight_decay", "clip_norm", "patience", "seed"),
     ),
     "evaluation": ("eval_samples", "final_samples"),
     "machine": ("device", "engine", "precision"),
