@@ -29,7 +29,7 @@ def test_what_is_given_goes_before_it(tmp_path):
     for words in (["--lr", "0.5", "--preset=fast"], ["--preset", "fast", "--config", str(tmp_path / "a.yaml")]):
         found = parsed(*words).config
         assert found.lr == 0.5
-        assert found.batch_size == PRESETS["fast"]["batch_size"]
+        assert found.lr_schedule == PRESETS["fast"]["lr_schedule"]
     assert settings_of({"preset": "fast", "lr": 0.5}).config.lr == 0.5
 
 
