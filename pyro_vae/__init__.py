@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyro_vae.lifecycle import resume, train, train_or_resume
     from pyro_vae.pair import wrap
     from pyro_vae.runs import load
-    from pyro_vae.use import anomaly_scores, export, posterior_draws, reconstruct, sample, score
+    from pyro_vae.use import anomaly_scores, export, impute, posterior_draws, reconstruct, sample, score
 
 from pyro_vae.errors import InputError
 
@@ -33,6 +33,7 @@ _PUBLIC = {
     "anomaly_scores": "pyro_vae.use",
     "export": "pyro_vae.use",
     "features": "pyro_vae.encoding",
+    "impute": "pyro_vae.use",
     "load": "pyro_vae.runs",
     "posterior_draws": "pyro_vae.use",
     "reconstruct": "pyro_vae.use",
@@ -50,6 +51,7 @@ __all__ = [
     "anomaly_scores",
     "export",
     "features",
+    "impute",
     "load",
     "posterior_draws",
     "reconstruct",

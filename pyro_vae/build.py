@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
-from guides import Guide
+from guides import Encoder, Guide
 from guides.base import LabelUse
+from guides.fed import Fed
+from pyro_vae.columns import Column
 from pyro_vae.config import Config, Shape, class_of
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.seeds import forked, random_seed
@@ -21,6 +23,7 @@ def build(
     mean_image: Tensor | None = None,
     num_classes: int | None = None,
     num_images: int | None = None,
+    columns: tuple[Column, ...] | None = None,
 ) -> tuple[Model, Guide]:
     """A model and a guide with the first weights of a run, on the CPU.
 
@@ -30,6 +33,7 @@ def build(
         mean_image: the decoder starts there; None leaves its bias unchanged.
         num_classes: the number of labels; unused by a model that ignores them.
         num_images: the number of training images; None if weights are loaded later.
+        columns: of a table, for a likelihood that is made of them.
     """
     if config.program is not None:
         return _own_pair(config.program, config.seed, image_shape, num_images)
@@ -38,14 +42,14 @@ def build(
         torch.manual_seed(random_seed(config.seed, "prior"))
         prior = config.prior(config.latent_dim)
         torch.manual_seed(random_seed(config.seed, "decoder"))
-        likelihood = config.likelihood(image_shape)
+        likelihood = _likelihood(config, image_shape, columns)
         room = 0 if labels_of(config) == "ignored" else num_classes or 0
         decoder = config.decoder(prior.decoded_dim + room, likelihood.output_shape)
         if mean_image is not None:
             decoder.start_at(likelihood.initial_output(mean_image))
         model = config.model(decoder, likelihood, prior)
         torch.manual_seed(random_seed(config.seed, "encoder"))
-        encoder = config.encoder(image_shape)
+        encoder = _encoder(config, likelihood, image_shape)
         torch.manual_seed(random_seed(config.seed, "guide"))
         guide = config.guide(encoder, config.latent_dim)
         guide = model.wrap_guide(guide)
@@ -54,6 +58,26 @@ def build(
         guide.bind(model.log_joint)
         prior.bind(guide, image_shape, mean_image)
     return model, guide
+
+
+def takes_columns(config: Config) -> bool:
+    """Whether the likelihood, which is settled, is made of the columns of a table."""
+    return config.likelihood is not None and getattr(class_of(config.likelihood), "of_columns", False)
+
+
+def _likelihood(config: Config, image_shape: Shape, columns: tuple[Column, ...] | None) -> Likelihood:
+    assert config.likelihood is not None
+    # the columns are known from the data, not from the options
+    known = {"columns": columns} if takes_columns(config) and columns is not None else {}
+    likelihood = config.likelihood(image_shape, **known)
+    likelihood.allows_missing = likelihood.allows_missing or config.takes_missing
+    return likelihood
+
+
+def _encoder(config: Config, likelihood: Likelihood, image_shape: Shape) -> Encoder:
+    """The encoder, behind what it sees of a table or of images with missing pixels."""
+    inputs = likelihood.encoder_inputs(config.missing == "mask")
+    return config.encoder(image_shape) if inputs is None else Fed(inputs, config.encoder(inputs.output_shape))
 
 
 def _own_pair(program: str, seed: int, image_shape: Shape, num_images: int | None) -> tuple[Model, Guide]:

@@ -29,6 +29,7 @@ COMMANDS = {
     "sample": Command("pyro_vae.use.samples", "draw images from a run's model"),
     "encode": Command("pyro_vae.use.codes", "codes of data by a run: means, deviations or samples of z"),
     "reconstruct": Command("pyro_vae.use.reconstructions", "reconstruct data by a run"),
+    "impute": Command("pyro_vae.use.imputations", "fill in missing values by a run: best values, or draws"),
     "score": Command("pyro_vae.use.scores", "log p(x) of each row of data, anomalies first"),
     "export": Command("pyro_vae.use.exported", "write a run's encoder and decoder as programs of torch.export"),
     "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyro_vae.models as models
 from guides import Encoder, Guide, MLPEncoder
 from guides.mean_field import MeanField
+from pyro_vae.columns import given_kinds
 from pyro_vae.data.image_size import Size, parse_size
 from pyro_vae.data.layout import Layout
 from pyro_vae.engine import EngineName
@@ -29,7 +30,7 @@ class Config:
     """The options of a run.
 
     Args:
-        data: the path of a .npy or .npz file or of a folder of pictures, or the name of a data set.
+        data: the path of a .npy, .npz or .csv file or of a folder of pictures, or the name of a data set.
         data_root: the folder of downloaded data sets; by default the environment variable PYRO_VAE_DATA, then a folder
             in the user's cache.
         validation: the number of validation images that stay out of training; by default all of them. 0 trains on all
@@ -39,6 +40,11 @@ class Config:
         image_size: H or HxW, which the pictures of a folder are resized to. Without it they must be of one size.
         binarize: whether gray images become zeros and ones. dynamic draws them afresh at every step, none leaves
             images gray; auto is dynamic for a binary likelihood.
+        columns: likelihoods of columns of a table, as NAME=KIND,NAME=KIND; those of the others are guessed. Kinds are
+            Gaussian, StudentT, LogNormal, Bernoulli, Categorical, Poisson and NegativeBinomial.
+        missing: whether NaN is a missing value, which leaves the likelihood. auto takes it so in tables, and as an
+            error in images; allow takes it so in images too, and the encoder sees zeros; mask also shows the encoder
+            which values are missing; refuse takes none.
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
             each seed; by default all of them.
         labelled_batch_size: labelled images for each minibatch, if labels are hidden.
@@ -82,6 +88,8 @@ class Config:
     layout: Layout = "auto"
     image_size: int | str | None = None
     binarize: Literal["auto", "dynamic", "none"] = "auto"
+    columns: str | None = None
+    missing: Literal["auto", "allow", "mask", "refuse"] = "auto"
     labels: int | None = None
     labelled_batch_size: int = 20
     program: str | None = None
@@ -135,6 +143,7 @@ class Config:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
         _ = self.size  # raises where it is none
+        given_kinds(self.columns)  # raises where it has another form
         lr_schedule(self.lr_schedule)  # raises where there is none
         if self.tracker is not None:
             tracker_class(self.tracker)
@@ -153,6 +162,11 @@ class Config:
             InputError: where it is neither H nor HxW.
         """
         return None if self.image_size is None else parse_size(self.image_size)
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether NaN in images is a missing pixel."""
+        return self.missing in ("allow", "mask")
 
     def _check_program(self, program: str) -> None:
         if not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", program):

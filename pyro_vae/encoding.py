@@ -22,6 +22,7 @@ from pyro_vae.data.levels import off_levels
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
+from pyro_vae.models.likelihoods.columns import Columns
 from pyro_vae.plain import plain
 from pyro_vae.runs import Run, load
 from pyro_vae.seeds import batches, seeded
@@ -83,6 +84,7 @@ class Source:
         low, high: the allowed range of the pixels.
         name: of the images in an error.
         levels: the number of values of a pixel, if the likelihood has so many.
+        missing: whether NaN is a missing value.
     """
 
     images: Any
@@ -91,6 +93,7 @@ class Source:
     high: float = math.inf
     name: str = "x"
     levels: int | None = None
+    missing: bool = False
 
     def batch(self, rows: slice) -> Tensor:
         """The pixels of these rows, float32.
@@ -102,9 +105,12 @@ class Source:
         part = part.detach() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
         x = part.to(torch.float32)
         x = x if self.divisor == 1 else x / self.divisor
-        if not x.isfinite().all():
-            raise InputError(f"{self.name} holds NaN or infinite values")
-        least, most = x.min().item(), x.max().item()
+        seen = x[~x.isnan()] if self.missing else x
+        if not seen.isfinite().all():
+            raise InputError(f"{self.name} holds {'' if self.missing else 'NaN or '}infinite values")
+        if not seen.numel():
+            return x
+        least, most = seen.min().item(), seen.max().item()
         slack = 1e-4 * (self.high - self.low) if math.isfinite(self.high - self.low) else 0.0  # of rounding
         if not self.low - slack <= least <= most <= self.high + slack:
             raise InputError(
@@ -126,7 +132,13 @@ def source_of(run: Run, images: Any, divisor: float = 1.0, name: str = "x") -> S
     if sees_binary(run.config, run.model) or (stored is not None and not stored.dtype.startswith("float")):
         bounds = (0.0, 1.0)
     levels = None if likelihood is None or likelihood.binary else likelihood.levels
-    return Source(images, divisor, *bounds, name, levels)
+    return Source(images, divisor, *bounds, name, levels, likelihood is not None and likelihood.allows_missing)
+
+
+def columns_of_run(run: Run) -> tuple[str, ...] | None:
+    """The names of the columns of a table; None for a run on images."""
+    likelihood = likelihood_of(run.model)
+    return tuple(one.name for one in likelihood.columns) if isinstance(likelihood, Columns) else None
 
 
 def _of_run(x: Any, run: Run) -> Source:
@@ -137,9 +149,12 @@ def _of_run(x: Any, run: Run) -> Source:
     """
     if isinstance(x, Source):
         return x
-    images = images_of(x, tuple(run.model.image_shape))
+    columns = columns_of_run(run)
+    images = images_of(x, tuple(run.model.image_shape), columns)
     kind = str(images.dtype).removeprefix("torch.") if isinstance(images, Tensor) else images.dtype.name
     source, stored = source_of(run, images), run.stored
+    if columns is not None and ("int" in kind or kind == "bool"):
+        return source
     if "float" in kind or (kind == "bool" and (source.low, source.high) == (0.0, 1.0)):
         return source
     if stored is None or kind != stored.dtype:

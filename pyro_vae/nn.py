@@ -79,6 +79,31 @@ class GaussianLayer(nn.Module):
         return loc, softplus_scale(raw_scale)
 
 
+class Seen(nn.Module):
+    """Images for an encoder: 0 in the place of a missing value (NaN), and, if told, the mask as further channels.
+
+    Args:
+        image_shape: channels, height, width.
+        mask: whether to add the mask, 1 where a value is seen.
+
+    Shapes: ``(..., *image_shape)`` to ``(..., *output_shape)``.
+
+    Example:
+        >>> Seen((1, 1, 2), mask=True)(torch.tensor([[[[0.5, float("nan")]]]])).flatten().tolist()
+        [0.5, 0.0, 1.0, 0.0]
+    """
+
+    def __init__(self, image_shape: tuple[int, ...], mask: bool):
+        super().__init__()
+        channels, *rest = image_shape
+        self.mask, self.output_shape = mask, ((2 if mask else 1) * channels, *rest)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = ~x.isnan()
+        filled = torch.where(seen, x, 0.0)
+        return torch.cat([filled, seen.to(x.dtype)], -3) if self.mask else filled
+
+
 def require_positive(**numbers: float) -> None:
     """Raise ValueError, naming the option, if one of them is not positive."""
     for name, number in numbers.items():

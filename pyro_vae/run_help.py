@@ -20,6 +20,8 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "machine": ("device", "engine", "precision"),
     "run folder, help": ("out", "tracker", "resume", "config", "trust", "help", "help_all"),
 }
+#: options that only ``--help-all`` shows
+RARE = ("columns", "missing")
 
 
 def svi_parser() -> CommandParser:

@@ -29,6 +29,8 @@ class RunOptions(TypedDict, total=False):
     layout: Layout
     image_size: int | str | None
     binarize: Literal["auto", "dynamic", "none"]
+    columns: str | None
+    missing: Literal["auto", "allow", "mask", "refuse"]
     labels: int | None
     labelled_batch_size: int
     program: str | None

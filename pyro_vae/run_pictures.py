@@ -14,7 +14,7 @@ from torch import Tensor
 
 from guides import Guide
 from guides.labelled import LabelGuide, M2Guide
-from pyro_vae import plots
+from pyro_vae import plots, table_pictures
 from pyro_vae.data import Binarizer, DataSet, rows_at_once
 from pyro_vae.models import VAE, ConditionalVAE, Model
 from pyro_vae.plugs import declared
@@ -45,6 +45,11 @@ class Subject:
     x: Tensor
     y: Tensor | None
     z: Tensor
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the columns of a table; None for images."""
+        return self.data.train.names
 
     def shown(self, images: Tensor) -> np.ndarray:
         """Images to show: pixels outside [0, 1] are rescaled from the darkest to the brightest of the data."""
@@ -116,6 +121,8 @@ def figures_of(model: Model, guide: Guide, data: DataSet, binarizer: Binarizer) 
         if subject is None:
             return {}
         for name, picture in run_pictures().items():
+            if picture.of_images and subject.names is not None:
+                continue
             with forked():
                 figure = picture.draw(subject)
             if figure is not None:
@@ -166,6 +173,23 @@ def _analogies(of: Subject) -> Figure | None:
         return None
     rows = {"test image": of.shown(of.x[:SHOWN]), **of.each_label(of.z[:SHOWN])}
     return plots.image_grid(rows, "The style z ~ q(z|x, y) of a test image under every label, E[x|y', z]")
+
+
+def _of_table(subject: Subject, draw: Callable[..., Figure]) -> Figure | None:
+    """A picture of the test rows of a table ``(N, P)`` and of 1000 rows drawn from the model."""
+    if subject.names is None:
+        return None
+    labels = {"y": torch.arange(1000, device=subject.x.device) % (subject.data.num_classes or 1)}
+    drawn = subject.model(n=1000, **(labels if isinstance(subject.model, ConditionalVAE) else {}))
+    return draw(*(rows.flatten(1).cpu().numpy() for rows in (subject.x, drawn)), subject.names)
+
+
+def _marginals(of: Subject) -> Figure | None:
+    return _of_table(of, table_pictures.marginals)
+
+
+def _pairs(of: Subject) -> Figure | None:
+    return _of_table(of, table_pictures.pairs)
 
 
 def _latent(of: Subject) -> Figure:
@@ -269,6 +293,8 @@ OWN: dict[str, RunPicture] = {
             "class_samples", _class_samples, "Samples of each label", "Images drawn for each label", of_images=True
         ),
         RunPicture("analogies", _analogies, "Analogies", "Test images under every label", of_images=True),
+        RunPicture("marginals", _marginals, "Columns", "Columns of test rows and of rows drawn from the model"),
+        RunPicture("pairs", _pairs, "Pairs of columns", "Pairs of columns of test rows and of drawn rows"),
         RunPicture("latent", _latent, "Latent space", "Latent positions of the test images"),
     )
 }

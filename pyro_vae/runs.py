@@ -14,6 +14,7 @@ import torch
 from guides import Guide
 from pyro_vae.build import build
 from pyro_vae.checkpoint import FORMAT, pack, standing, unpack
+from pyro_vae.columns import Column
 from pyro_vae.config import Config
 from pyro_vae.data import Stored
 from pyro_vae.data.fingerprint import Fingerprint
@@ -288,7 +289,8 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
         check_trace(rows, state["state"], which, folder.checkpoint(which))
         check_trace(rows, last, "last", folder.checkpoint("last"))
     config = settings.config
-    model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"))
+    columns = tuple(map(Column.from_dict, state["columns"])) if "columns" in state else None
+    model, guide = build(config, tuple(state["image_shape"]), num_classes=state.get("num_classes"), columns=columns)
     set_weights(model, guide, state, folder.checkpoint(which))
     classes = None if state.get("classes") is None else tuple(state["classes"])
     stored = Stored(*state["stored"]) if "stored" in state else None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyro_vae.columns import KINDS as COLUMN_KINDS
 from pyro_vae.errors import InputError
 
 Test = Callable[[Any], bool]
@@ -69,7 +70,17 @@ _RUN: dict[str, Test] = {
     "image_shape": _list_of(lambda side: _count(side) and 0 < side < 2**31),
     "state": lambda value: _fields(_PROGRESS, _LATER)(value) and set(value) <= {*_PROGRESS, *_LATER},
 }
+_COLUMN = _fields(
+    {
+        **dict.fromkeys(("centre", "scale"), lambda value: _number(value) and math.isfinite(value)),
+        **dict.fromkeys(("levels", "shares"), _list_of(_number)),
+        "name": _text,
+        "kind": lambda value: value in COLUMN_KINDS,
+    },
+    {},
+)
 _ABOUT: dict[str, Test] = {
+    "columns": _list_of(_COLUMN),
     "num_classes": _or_none(_count),
     "classes": _or_none(_list_of(_text)),
     "stored": lambda value: isinstance(value, list) and len(value) == 2 and _text(value[0]) and _number(value[1]),

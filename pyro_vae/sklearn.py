@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pyro_vae.better import Which, repaired
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, DataSet, Images
-from pyro_vae.data.images import described
 from pyro_vae.data.layout import channels_of
+from pyro_vae.data.looking import described
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.encoding import encode
 from pyro_vae.errors import InputError, in_python, speaking_python
@@ -187,7 +187,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _split(self, images: np.ndarray, order: np.ndarray, fraction: float) -> DataSet:
         held_out = min(max(1, round(fraction * len(images))), len(images) - 1)
         train, validation = (Images(images[rows]) for rows in (order[held_out:], order[:held_out]))
-        return described("X", train, validation, validation, "Gaussian")
+        return described("X", (train, validation, validation), "Gaussian")
 
     @property
     def _n_features_out(self) -> int:

@@ -18,7 +18,7 @@ from pyro_vae.compare import command as compare
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
 from pyro_vae.options import settings_of
-from pyro_vae.run_help import HEADINGS
+from pyro_vae.run_help import HEADINGS, RARE
 
 
 def said(*words, code=0):
@@ -83,7 +83,8 @@ def test_help_of_train_fits_two_screens_in_plain_words(capsys):
 def test_every_option_of_a_run_stands_under_one_heading():
     placed = [name for names in HEADINGS.values() for name in names]
     assert len(placed) == len(set(placed))
-    assert set(Config.__dataclass_fields__) <= set(placed)
+    assert set(Config.__dataclass_fields__) <= {*placed, *RARE}
+    assert not {*placed} & {*RARE}
 
 
 def test_help_of_a_guide_is_its_headline_and_its_options(capsys):

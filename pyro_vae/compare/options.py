@@ -184,7 +184,15 @@ def _evaluation(given: Namespace) -> Options:
 
 def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, out: Path, trust: bool) -> list[Trial]:
     first = next(iter(settled.values())).config
-    data = load_data(first.data, first.data_root, first.validation, first.layout, on_stderr, image_size=first.size)
+    data = load_data(
+        first.data,
+        first.data_root,
+        first.validation,
+        first.layout,
+        on_stderr,
+        image_size=first.size,
+        missing=first.takes_missing,
+    )
     binary = {}
     for arm, settings in settled.items():
         open_ones = settled_by(data, settings)

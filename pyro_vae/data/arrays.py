@@ -15,7 +15,8 @@ from pyro_vae.data.layout import as_images
 from pyro_vae.errors import InputError
 
 _IMAGES, _LABELS = ("x", "images", "data", "arr_0"), ("y", "labels", "targets")
-_NAMES = (*_IMAGES, *_LABELS)
+_COLUMNS = "names"  #: of the columns of a table
+_NAMES = (*_IMAGES, *_LABELS, _COLUMNS)
 
 
 class ArrayFile(NamedTuple):
@@ -56,15 +57,16 @@ def of_arrays(arrays: Mapping[str, np.ndarray], layout: str, name: str) -> Array
     Raises:
         InputError: if they are not images and labels.
     """
+    names = [str(one) for one in arrays[_COLUMNS].tolist()] if _COLUMNS in arrays else None
     if "x_train" not in arrays or "x_test" not in arrays:
         x, y = (next((arrays[key] for key in keys if key in arrays), None) for keys in (_IMAGES, _LABELS))
         if x is None:
             held = ", ".join(arrays)[:200] or "nothing"
             raise InputError(f"{name} holds {held}; the images must be called x or images")
-        return ArrayFile(_labelled([x], [y], layout, name)[0])
+        return ArrayFile(_labelled([x], [y], layout, name, names)[0])
     parts = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
     xs, ys = [arrays[f"x_{part}"] for part in parts], [arrays.get(f"y_{part}") for part in parts]
-    train, *validation, test = _labelled(xs, ys, layout, name)
+    train, *validation, test = _labelled(xs, ys, layout, name, names)
     if len({(part.image_shape, part.pixels.dtype) for part in (train, *validation, test)}) > 1:
         raise InputError(f"{name}: its splits hold images of different shapes or types")
     return ArrayFile(splits=(train, validation[0] if validation else None, test))
@@ -102,9 +104,11 @@ def _wanted(archive: np.lib.npyio.NpzFile, path: Path) -> list[str]:
     return names or list(archive.files)
 
 
-def _labelled(xs: list[np.ndarray], ys: list[np.ndarray | None], layout: str, name: str) -> list[Images]:
-    """Arrays of images with their labels."""
-    parts = [as_images(x, layout, name) for x in xs]
+def _labelled(
+    xs: list[np.ndarray], ys: list[np.ndarray | None], layout: str, name: str, names: list[str] | None
+) -> list[Images]:
+    """Arrays of images with their labels, or of rows of a table, whose columns have these names."""
+    parts = [as_images(x, layout, name, names) for x in xs]
     given = [(i, y) for i, y in enumerate(ys) if y is not None]
     for i, y in given:
         if y.shape != (len(parts[i]),):

@@ -23,7 +23,7 @@ def fingerprint(data: DataSet, known: Fingerprint | None = None) -> Fingerprint:
     """
     path = Path(data.name)
     marks: Fingerprint = {}
-    if path.suffix in (".npy", ".npz") and path.is_file():
+    if path.suffix in (".npy", ".npz", ".csv") and path.is_file():
         found = path.stat()
         marks = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
         if known is not None and marks == {name: known.get(name) for name in marks}:
@@ -62,5 +62,7 @@ def _add(images: Images, found: Any) -> None:
     rows = np.arange(len(images)) if images.rows is None else images.rows
     for part in np.array_split(rows, -(-len(rows) // rows_at_once(images.image_shape))):
         found.update(np.ascontiguousarray(images.pixels[part]).data)
+    if images.names is not None:
+        found.update(repr(images.names).encode())
     if images.labels is not None:
         found.update(images.labels.numpy(force=True).tobytes())

@@ -1,7 +1,6 @@
 """Images in memory, on a device or on disk, and batches of them."""
 
-import base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -10,10 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from pyro_vae.data.remembered import recall, remember
 from pyro_vae.data.streaming import CudaLane, prefetched
-from pyro_vae.errors import InputError
-from pyro_vae.heartbeat import told
 
 Pixels = Any  # an array (N, C, H, W): torch.Tensor, numpy.ndarray or numpy.memmap
 
@@ -29,6 +25,7 @@ class Images:
         rows: the rows of ``pixels`` in this split, in its order; None for all.
         device: of the batches.
         classes: the names of the classes 0, ..., C - 1; None for the numbers up to the largest label.
+        names: of the columns of a table, whose rows are images of shape 1, 1, P; None for images.
     """
 
     pixels: Pixels
@@ -37,6 +34,7 @@ class Images:
     rows: np.ndarray | None = None
     device: torch.device | str = "cpu"
     classes: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pixels) if self.rows is None else len(self.rows)
@@ -49,6 +47,10 @@ class Images:
         """The images at these rows, as another split."""
         kept = rows if self.rows is None else self.rows[rows]
         return replace(self, rows=kept, labels=None if self.labels is None else self.labels[torch.from_numpy(rows)])
+
+    def with_labels(self, labels: Tensor, classes: Sequence[str]) -> Self:
+        """The same with labels ``(N,)`` and the names of their classes."""
+        return replace(self, labels=labels, classes=tuple(map(str, classes)))
 
     def batch(self, index: Tensor | slice) -> Tensor:
         """The images at ``index``, ``(B, C, H, W)`` float32, on the device."""
@@ -120,6 +122,7 @@ class DataSet:
         likelihood: the name of the likelihood that suits the images.
         mean_image: the mean of the training images, ``(C, H, W)``.
         low, high: the smallest and the largest value of a pixel.
+        missing: how many values are missing (NaN), in all splits.
         known_as: under which the user's cache remembers what a look through the images found; None for what is cheap.
     """
 
@@ -132,6 +135,7 @@ class DataSet:
     low: float
     high: float
     known_as: str | None = None
+    missing: int = 0
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -167,72 +171,6 @@ class DataSet:
 def rows_at_once(image_shape: tuple[int, ...], values: int = 2**24) -> int:
     """The number of images that fit into 64 MiB in float32."""
     return max(1, values // int(np.prod(image_shape)))
-
-
-def described(
-    name: str,
-    train: Images,
-    validation: Images,
-    test: Images,
-    likelihood: str,
-    known_as: str | None = None,
-    say: Callable[[str], None] | None = None,
-) -> DataSet:
-    """A data set of three splits, checked once.
-
-    Args:
-        known_as: of :class:`DataSet`.
-        say: takes a line about a look that takes long; None says nothing.
-
-    Raises:
-        InputError: if an image holds NaN or infinity, or all pixels have one value.
-    """
-    splits = {"training": train, "validation": validation, "test": test}
-    for split, part in splits.items():
-        if not len(part):
-            raise InputError(f"{name}: there are no {split} images")
-    low, high, mean = _remembered(known_as, train.image_shape) or _looked_through(name, splits, known_as, say)
-    if low == high:
-        raise InputError(f"{name}: every pixel of every image is {low:g}: there is nothing to learn")
-    if train.divisor == 255 and round(high * 255) == 1:
-        raise InputError(f"{name}: whole numbers of 8 bits that are only 0 and 1: store them as bool, or times 255")
-    if train.divisor == 65535 and round(high * 65535) <= 255:
-        raise InputError(f"{name}: whole numbers of 16 bits that are at most {high * 65535:.0f}: store them as uint8")
-    return DataSet(name, train, validation, test, likelihood, mean, low, high, known_as)
-
-
-def _looked_through(
-    name: str, splits: dict[str, Images], known_as: str | None, say: Callable[[str], None] | None
-) -> tuple[float, float, Tensor]:
-    """The lowest and the highest pixel of all images, and the mean training image."""
-    train, count, done = splits["training"], sum(map(len, splits.values())), 0
-    low, high, total = float("inf"), float("-inf"), torch.zeros(train.image_shape, dtype=torch.float64)
-    with told(say, f"looking through {name}, which is done once") as at:
-        for split, part in splits.items():
-            for chunk in part.chunks(rows_at_once(part.image_shape, 2**20)):
-                if not chunk.isfinite().all():
-                    raise InputError(f"{name}: the {split} images hold NaN or infinite values")
-                low, high = min(low, chunk.min().item()), max(high, chunk.max().item())
-                if part is train:
-                    total += chunk.sum(0, dtype=torch.float64)
-                done += len(chunk)
-                at(done / count)
-    mean = (total / len(train)).to(torch.float32)
-    content = base64.b64encode(mean.numpy().tobytes()).decode()
-    remember("look", known_as, {"low": low, "high": high, "mean": content})
-    return low, high, mean
-
-
-def _remembered(known_as: str | None, shape: tuple[int, ...]) -> tuple[float, float, Tensor] | None:
-    """What an earlier look found; None if there was none, or its record is damaged."""
-    found = recall("look", known_as)
-    try:
-        if found is None:
-            return None
-        mean = np.frombuffer(base64.b64decode(found["mean"]), np.float32).reshape(shape)
-        return float(found["low"]), float(found["high"]), torch.from_numpy(mean.copy())
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def binarize(x: Tensor, generator: torch.Generator) -> Tensor:

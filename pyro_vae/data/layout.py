@@ -1,10 +1,12 @@
 """From an array of any usual layout to images: the axis of the channels, and the meaning of a stored number."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
 
 from pyro_vae.data.images import Images
+from pyro_vae.data.rows import as_table, is_table
 from pyro_vae.errors import InputError
 
 Layout = Literal["auto", "channels_first", "channels_last"]
@@ -41,6 +43,8 @@ def channels_of(shape: tuple[int, ...]) -> Layout:
 def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
     """An array ``(N, H, W)``, ``(N, C, H, W)`` or ``(N, H, W, C)`` as ``(N, C, H, W)``, without a copy.
 
+    Rows ``(N, P)`` of pixels are images of one line.
+
     Args:
         layout: of four axes; auto reads it from the shape.
         name: of the array in an error.
@@ -50,10 +54,15 @@ def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
     """
     if layout not in get_args(Layout):
         raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
+    if array.ndim == 2:
+        return array[:, None, None]
     if array.ndim == 3:
         return array[:, None]
     if array.ndim != 4:
-        raise InputError(f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C")
+        raise InputError(
+            f"{name} has shape {array.shape}; images are N x H x W, N x C x H x W or N x H x W x C, and a table is"
+            " N x P"
+        )
     if layout == "auto" and array.size:
         layout = channels_of(array.shape[1:])
         if layout == "auto":
@@ -64,12 +73,16 @@ def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
     return np.moveaxis(array, -1, 1) if layout == "channels_last" else array
 
 
-def as_images(array: np.ndarray, layout: str, name: str) -> Images:
+def as_images(array: np.ndarray, layout: str, name: str, names: Sequence[str] | None = None) -> Images:
     """An array as images: whole numbers of 8 and 16 bits become [0, 1], floating-point numbers stay as they are.
+
+    Rows ``(N, P)`` of other numbers are a table, whose columns have these names.
 
     Raises:
         InputError: if the array's shape or type does not fit images.
     """
+    if is_table(array):
+        return as_table(array, names, name)
     pixels = channels_first(array, layout, name)
     if pixels.size == 0:
         raise InputError(f"{name} is empty: its shape is {array.shape}")

@@ -1,12 +1,13 @@
 """Images that the caller holds: arrays, tensors, data frames, torch's data sets and their loaders."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from pyro_vae.data.rows import FLOATS, PIXELS, in_order, numbers
 from pyro_vae.errors import InputError
 
 MEMORY = "memory"  #: the name of such data in a run's options
@@ -33,7 +34,11 @@ InMemory = (
 def is_in_memory(data: Any) -> bool:
     """Whether these are data themselves, and not the name of some."""
     kinds = (np.ndarray, Tensor, Dataset, DataLoader, tuple, list, Mapping)
-    return isinstance(data, kinds) or (hasattr(data, "columns") and hasattr(data, "to_numpy"))
+    return isinstance(data, kinds) or _is_frame(data)
+
+
+def _is_frame(data: Any) -> bool:
+    return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
 def arrays_of(data: Any) -> dict[str, np.ndarray]:
@@ -43,8 +48,7 @@ def arrays_of(data: Any) -> dict[str, np.ndarray]:
         InputError: where nothing says what they hold.
     """
     if isinstance(data, Mapping):
-        arrays = {str(name): _array(value) for name, value in data.items()}
-        return {name: _as_rows(value) if name.startswith("x") else value for name, value in arrays.items()}
+        return {str(name): _array(value) for name, value in data.items()}
     if isinstance(data, DataLoader):
         data = list(data) if isinstance(data.dataset, IterableDataset) else data.dataset
         if isinstance(data, list):  # of batches
@@ -55,20 +59,23 @@ def arrays_of(data: Any) -> dict[str, np.ndarray]:
         return _with_labels(list(data))
     if isinstance(data, Dataset):
         return _with_labels([data[i] for i in range(len(data))])  # type: ignore[arg-type]
-    if hasattr(data, "columns") and hasattr(data, "to_numpy"):
+    if _is_frame(data):
         return _of_frame(data)
     if isinstance(data, tuple):
         if len(data) != 2:
             raise InputError(f"data is a tuple of {len(data)}: give images alone, or (images, labels)")
-        return {"x": _as_rows(_array(data[0])), "y": _array(data[1])}
-    return {"x": _as_rows(_array(data))}
+        # a frame's labels are in the second, as in scikit-learn's (X, y)
+        rows = _of_frame(data[0], ()) if _is_frame(data[0]) else {"x": _array(data[0])}
+        return {**rows, "y": _array(data[1])}
+    return {"x": _array(data)}
 
 
-def images_of(data: Any, image_shape: tuple[int, ...]) -> Any:
+def images_of(data: Any, image_shape: tuple[int, ...], names: Sequence[str] | None = None) -> Any:
     """The images alone, a tensor or an array, in the shape that a model of such images takes where it is plain.
 
     Args:
         image_shape: channels, height, width.
+        names: of the columns of a table, which a data frame may have in another order.
     """
     if isinstance(data, Tensor):
         images: Any = data
@@ -77,6 +84,8 @@ def images_of(data: Any, image_shape: tuple[int, ...]) -> Any:
         if "x" not in found:
             raise InputError(f"x holds {', '.join(found)}: give one of them")
         images = found["x"]
+        if names is not None and "names" in found:
+            images = in_order(images, found["names"].tolist(), names, "x")
     else:
         images = np.asarray(data)
     shape = tuple(images.shape[1:])
@@ -92,11 +101,6 @@ def _array(value: Any) -> np.ndarray:
     return found.astype(str) if is_text else found
 
 
-def _as_rows(array: np.ndarray) -> np.ndarray:
-    """Rows of P numbers are images of one line."""
-    return array[:, None, None] if array.ndim == 2 else array
-
-
 def _rows_of(batch: Any) -> Iterator[Any]:
     """The items of a batch of a loader."""
     return zip(*batch, strict=True) if isinstance(batch, tuple | list) else iter(batch)
@@ -110,21 +114,22 @@ def _with_labels(items: list[Any]) -> dict[str, np.ndarray]:
         columns = list(zip(*items, strict=True))
         if len(columns) > 2:
             raise InputError(f"data gives {len(columns)} things an item: give the image, or the image and its label")
-        found = {"x": _as_rows(np.stack([_array(image) for image in columns[0]]))}
+        found = {"x": np.stack([_array(image) for image in columns[0]])}
         return {**found, "y": np.stack([_array(label) for label in columns[1]])} if len(columns) == 2 else found
-    return {"x": _as_rows(np.stack([_array(item) for item in items]))}
+    return {"x": np.stack([_array(item) for item in items])}
 
 
-def _of_frame(frame: Any) -> dict[str, np.ndarray]:
-    """A row is an image of one line; a column of labels is found by its name."""
+def _of_frame(frame: Any, labels: tuple[str, ...] = LABELS) -> dict[str, np.ndarray]:
+    """A row is a row of a table; a column of labels is found by its name. Rows of bytes are images of one line."""
     names = [str(name) for name in frame.columns]
-    labels = [name for name in names if name in LABELS]
-    if len(labels) > 1:
-        raise InputError(f"data has the columns {' and '.join(labels)}: leave one of labels")
+    found = [name for name in names if name in labels]
+    if len(found) > 1:
+        raise InputError(f"data has the columns {' and '.join(found)}: leave one of labels")
     whole = {name: _array(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
-    numbers = [value for name, value in whole.items() if name not in labels]
-    if not numbers or any(value.dtype.kind not in "fiub" for value in numbers):
-        raise InputError("data has columns that are no numbers: leave them out, or call the one of labels 'label'")
-    x = np.stack(numbers, -1)
-    x = x if x.dtype.name in ("uint8", "bool", "uint16") or x.dtype.kind == "f" else x.astype(np.float64)
-    return {"x": _as_rows(x), **({"y": whole[labels[0]]} if labels else {})}
+    kept = [name for name in names if name not in found]
+    if not kept:
+        raise InputError("data has no column beside that of labels")
+    values = [whole[name] for name in kept]
+    if len({value.dtype.name for value in values}) > 1 or values[0].dtype.name not in (*PIXELS, *FLOATS):
+        values = [numbers(value, name, "data") for value, name in zip(values, kept, strict=True)]
+    return {"x": np.stack(values, -1), "names": np.array(kept), **({"y": whole[found[0]]} if found else {})}

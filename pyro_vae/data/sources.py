@@ -11,10 +11,12 @@ import torch
 from pyro_vae.data.arrays import ArrayFile, of_arrays, read_arrays
 from pyro_vae.data.folder import read_folder
 from pyro_vae.data.image_size import Size
-from pyro_vae.data.images import DataSet, Images, described
+from pyro_vae.data.images import DataSet, Images
 from pyro_vae.data.layout import Layout
+from pyro_vae.data.looking import described
 from pyro_vae.data.memory import MEMORY, arrays_of
 from pyro_vae.data.remembered import identity
+from pyro_vae.data.rows import read_csv
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.splits import Splits, split
 from pyro_vae.defaults import torch_defaults
@@ -38,12 +40,13 @@ def load_data(
     say: Callable[[str], None] | None = None,
     given: Any = None,
     image_size: Size | None = None,
+    missing: bool = False,
 ) -> DataSet:
     """The data set of this name, or the one in this file or folder, or the one in memory.
 
     Args:
-        name: of :func:`~pyro_vae.data.sets.data_sets`, or the path of a ``.npy`` or ``.npz`` file or of a folder of
-            pictures.
+        name: of :func:`~pyro_vae.data.sets.data_sets`, or the path of a ``.npy``, ``.npz`` or ``.csv`` file or of
+            a folder of pictures.
         root: the folder of downloaded files; by default :func:`default_root`.
         validation: the number of validation images that stay out of training. None keeps all out; 0 trains on all of
             them, as some published protocols do (they are then no longer unseen).
@@ -52,6 +55,7 @@ def load_data(
         say: takes a line about reading that takes long; None says nothing.
         given: data in memory (:mod:`pyro_vae.data.memory`), which stand for those of this name.
         image_size: height and width that the pictures of a folder are resized to.
+        missing: whether NaN in images is a missing pixel; in a table it always is a missing value.
 
     Raises:
         InputError: if there is no such data, or they were in memory and are not given, the download fails, or its
@@ -78,6 +82,9 @@ def load_data(
         train, held_out, test = _array_splits(read_arrays(Path(name), layout), name)
         key = identity(Path(name), [layout])
         likelihood = _suits(train)
+    elif is_table_file(name):
+        train, held_out, test = _array_splits(_of_csv(name), name)
+        likelihood = _suits(train)
     else:
         raise _no_such(name)
     if validation is not None:
@@ -85,7 +92,7 @@ def load_data(
             raise InputError(f"{name} has {len(held_out)} validation images, so --validation cannot be {validation}")
         train, held_out = _give(train, held_out, validation)
     key = None if key is None else f"{key}-{validation}"
-    return described(name, train, held_out, test, likelihood, key, say)
+    return described(name, (train, held_out, test), likelihood, key, say, missing)
 
 
 @torch_defaults()
@@ -112,9 +119,9 @@ def read_rows(
         return data_sets()[name].read(default_root() if root is None else root)[2]
     if Path(name).is_dir():
         return read_folder(Path(name), say, image_size)[0]
-    if not array:
+    if not array and not is_table_file(name):
         raise _no_such(name)
-    images, splits = read_arrays(Path(name), layout)
+    images, splits = read_arrays(Path(name), layout) if array else _of_csv(name)
     if splits is not None:
         return splits[2]
     assert images is not None
@@ -131,12 +138,23 @@ def _no_such(name: str) -> InputError:
         return InputError("these data were in memory: give them again from Python, by data=")
     known = data_sets()
     near = nearest_names(name, known) or list(known)
-    return InputError(f"no data set {name!r}: nearest are {', '.join(near)}; or name a .npy or .npz file or a folder")
+    return InputError(
+        f"no data set {name!r}: nearest are {', '.join(near)}; or name a .npy, .npz or .csv file or a folder"
+    )
 
 
 def is_array_file(name: str) -> bool:
     """Whether a data set's name is the path of a ``.npy`` or ``.npz`` file."""
     return name not in data_sets() and Path(name).suffix in (".npy", ".npz") and not Path(name).is_dir()
+
+
+def is_table_file(name: str) -> bool:
+    """Whether a data set's name is the path of a ``.csv`` file that there is."""
+    return name not in data_sets() and Path(name).suffix == ".csv" and Path(name).is_file()
+
+
+def _of_csv(name: str) -> ArrayFile:
+    return of_arrays(arrays_of(read_csv(Path(name))), "auto", name)
 
 
 def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
@@ -145,7 +163,7 @@ def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
     kept = held_out.take(np.arange(len(held_out) - keep, len(held_out))) if keep else held_out
     rows = np.concatenate([s.rows if s.rows is not None else np.arange(len(s)) for s in (train, given)])
     labels = None if train.labels is None or given.labels is None else torch.cat([train.labels, given.labels])
-    return Images(train.pixels, train.divisor, labels, rows, classes=train.classes), kept
+    return Images(train.pixels, train.divisor, labels, rows, classes=train.classes, names=train.names), kept
 
 
 def _array_splits(found: ArrayFile, name: str) -> Splits:
@@ -163,5 +181,7 @@ def _array_splits(found: ArrayFile, name: str) -> Splits:
 
 
 def _suits(images: Images) -> str:
-    """The likelihood of images that no declaration describes."""
+    """The likelihood of images, or of a table, that no declaration describes."""
+    if images.names is not None:
+        return "Columns"
     return "Bernoulli" if images.pixels.dtype == bool else "Gaussian"

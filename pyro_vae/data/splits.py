@@ -21,8 +21,9 @@ def split(images: Images, name: str, validation: int | None = None, test: int | 
         InputError: where there are fewer than 20.
     """
     count = len(images)
+    what = "images" if images.names is None else "rows"
     if count < 20:
-        raise InputError(f"{name}: {count} images are too few; at least 20 are needed to be split")
+        raise InputError(f"{name}: {count} {what} are too few; at least 20 are needed to be split")
     test = count // 10 if test is None else test
     validation = count // 10 if validation is None else validation
     order = np.random.default_rng(0).permutation(count)

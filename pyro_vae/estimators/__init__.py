@@ -26,6 +26,7 @@ from pyro_vae.estimators.gap import (
 from pyro_vae.estimators.gaussian_fit import GaussianFit
 from pyro_vae.estimators.gradients import GradientQuality, gradient_quality
 from pyro_vae.estimators.importance import Importance, importance, pareto_k
+from pyro_vae.estimators.imputation import Filled, filled
 from pyro_vae.estimators.judgement import Judgement, judge, planes
 from pyro_vae.estimators.labels import label_bounds
 from pyro_vae.estimators.latent import ActiveUnits, active_units, kl_of_dimensions
@@ -59,6 +60,7 @@ __all__ = [
     "ElboEstimate",
     "Estimate",
     "Evidence",
+    "Filled",
     "GapSplit",
     "GaussianFit",
     "GradientQuality",
@@ -84,6 +86,7 @@ __all__ = [
     "certify",
     "coverage_at",
     "elbo",
+    "filled",
     "gradient_quality",
     "importance",
     "in_bits",

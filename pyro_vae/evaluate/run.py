@@ -63,7 +63,16 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     config, options = run.config, request.options
     root = request.data_root or config.data_root
     say = None if watch.console.quiet else on_stderr
-    data = load_data(config.data, root, config.validation, config.layout, say, request.given, config.size)
+    data = load_data(
+        config.data,
+        root,
+        config.validation,
+        config.layout,
+        say,
+        request.given,
+        image_size=config.size,
+        missing=config.takes_missing,
+    )
     check_same(data, run.data, run.folder.path)
     others = None if request.against is None else _others(request.against, root, data, config)
     binarizer = Binarizer(sees_binary(config, run.model))

@@ -139,7 +139,15 @@ def open_runs(runs: Sequence[Run], data_root: Path | None, device: torch.device,
         on_stderr(note)
     config = first.config
     root = data_root or config.data_root
-    data = load_data(config.data, root, config.validation, config.layout, on_stderr, image_size=config.size)
+    data = load_data(
+        config.data,
+        root,
+        config.validation,
+        config.layout,
+        on_stderr,
+        image_size=config.size,
+        missing=config.takes_missing,
+    )
     for run in runs:
         check_same(data, run.data, run.folder.path)
     count = min(SCATTERED, len(data.test), rows_at_once(data.image_shape, 2**26))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from pyro_vae.data.images import Images, described
+from pyro_vae.data.images import Images
+from pyro_vae.data.looking import described
 from pyro_vae.data.sets import NamedData
 from pyro_vae.data.sources import default_root
 from pyro_vae.models import LIKELIHOODS
@@ -40,7 +41,7 @@ def check_data_set(source: NamedData, root: Path | None = None) -> None:
         )
         splits, again = source.read(root), source.read(root)
         require(len(splits) == 3, f"it is read as {len(splits)} splits, not as training, validation and test images")
-        described(source.name, *splits, source.likelihood)
+        described(source.name, splits, source.likelihood)
         for name, part, other, count in zip(
             ("training", "validation", "test"), splits, again, source.images, strict=True
         ):

@@ -8,12 +8,15 @@ import pyro
 import torch
 
 from guides import Guide
-from pyro_vae.build import labels_of, likelihood_of, observes_binary
+from pyro_vae.build import labels_of, likelihood_of, observes_binary, takes_columns
+from pyro_vae.columns import Column
 from pyro_vae.config import KINDS, Config, class_of
 from pyro_vae.data import Binarizer, DataSet
+from pyro_vae.data.guess import columns_of
 from pyro_vae.data.images import free_memory
 from pyro_vae.data.levels import levels_of
 from pyro_vae.distributed import Workers
+from pyro_vae.distributions import WhereSeen
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
 from pyro_vae.objectives import Objective
@@ -99,6 +102,40 @@ def check_labels(config: Config, data: DataSet) -> None:
     seen = int((data.train.labels >= 0).sum())
     if not 0 < (seen if config.labels is None else config.labels) <= seen:
         raise InputError(f"--labels must be at least 1 and at most the {seen} training images that have a label")
+
+
+def columns_for(config: Config, data: DataSet) -> tuple[Column, ...] | None:
+    """The columns of a table, where the likelihood is made of them; otherwise None.
+
+    Raises:
+        InputError: if the data are no such table, or a column is not fit to learn from.
+    """
+    if config.program is None and takes_columns(config):
+        return columns_of(data, config.columns)
+    if config.columns is not None:
+        raise InputError("--columns gives likelihoods to the columns of a table, which --likelihood Columns takes")
+    return None
+
+
+def check_missing(config: Config, model: Model, data: DataSet) -> None:
+    """Check that missing values are wanted, and that the likelihood leaves them out.
+
+    Raises:
+        InputError: says what to do.
+    """
+    likelihood = likelihood_of(model)
+    if data.missing and config.missing == "refuse":
+        raise InputError(f"{data.name} has {data.missing:,} missing values, and --missing refuse takes none")
+    if likelihood is None or not likelihood.allows_missing:
+        if data.missing and not config.takes_missing:
+            raise InputError(
+                f"{data.name} has {data.missing:,} missing values: --missing allow leaves them out of the likelihood"
+            )
+        return
+    if not isinstance(likelihood(torch.zeros(likelihood.output_shape)), WhereSeen):
+        raise InputError(
+            f"{type(likelihood).__name__} does not leave out missing values: its forward must end in self.independent"
+        )
 
 
 def check_processes(objective: Objective, workers: Workers) -> None:

@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from guides import Guide
 from pyro_vae.build import build, sees_binary
+from pyro_vae.columns import summary
 from pyro_vae.config import Config
 from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
 from pyro_vae.defaults import torch_defaults
@@ -26,13 +27,17 @@ from pyro_vae.seeds import random_seed
 from pyro_vae.trackers import Tracker, tracker_class
 from pyro_vae.training.checks import (
     check_labels,
+    check_missing,
     check_numbers,
     check_pixels,
     check_processes,
     classes_without_a_file,
+    columns_for,
     fitting_batch,
     try_once,
 )
+
+UNITS = "log densities are in the columns' own units; --columns NAME=KIND changes a likelihood"
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,11 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     device = choose_device(config.device, workers)
     check_numbers(config, data, device, workers)
     check_labels(config, data)
+    columns = columns_for(config, data)
     config, notes = fitting_batch(config, data, workers)
     notes += classes_without_a_file(config)
     try:
-        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train))
+        model, guide = build(config, data.image_shape, data.mean_image, data.num_classes, len(data.train), columns)
         objective, beta = config.objective(), config.beta()
     except (ValueError, RuntimeError, IndexError, TypeError, MemoryError, OverflowError) as error:
         if (line := in_one_line(error)) is not None:
@@ -138,6 +144,8 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     check_processes(objective, workers)
     binarizer = Binarizer(sees_binary(config, model))
     check_pixels(model, data, binarizer)
+    check_missing(config, model, data)
+    notes += [] if columns is None else [summary(columns), UNITS]
     try_once(model, guide, objective, data, binarizer)
     data = data.on(device)
     if config.labels is not None:

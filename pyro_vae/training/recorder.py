@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from pyro_vae.bits import is_discrete
-from pyro_vae.build import class_of
+from pyro_vae.build import class_of, likelihood_of
+from pyro_vae.columns import as_csv
 from pyro_vae.data import Images
 from pyro_vae.errors import InputError
+from pyro_vae.files import write_atomic
+from pyro_vae.models.likelihoods.columns import Columns
 from pyro_vae.origin import remarks_on
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.terminal import printable
@@ -69,6 +72,9 @@ class Recorder:
         name, tracker = self.prepared.config.tracker, self.prepared.tracker
         if name is not None and tracker is not None:
             self.tracking = Tracking(tracker, name, self.folder, self.bar.say)
+        likelihood = likelihood_of(self.prepared.model)
+        if isinstance(likelihood, Columns) and self.prepared.workers.main:
+            write_atomic(self.folder.path / "columns.csv", as_csv(likelihood.columns))
         for note in self.prepared.notes:
             self.bar.say(f"note: {note}")
         self.bar.__enter__()
@@ -88,7 +94,9 @@ class Recorder:
         """The first line of a run: its data, model, guide, device and folder."""
         run, config = self.prepared, self.prepared.config
         shape = "x".join(map(str, run.data.image_shape))
-        data = f"{run.data.name}: {len(run.data.train):,} training images of {shape}"
+        what = f"images of {shape}" if run.data.train.names is None else f"rows of {run.data.image_shape[-1]} columns"
+        holes = f" ({run.data.missing:,} values are missing)" if run.data.missing else ""
+        data = f"{run.data.name}: {len(run.data.train):,} training {what}{holes}"
         names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
         names = names if config.program is None else f"program {config.program}"
         machine = f"{run.device}, engine {config.engine}"
@@ -135,7 +143,10 @@ class Recorder:
         best = chosen_by > state.best_elbo
         state = state.with_best(chosen_by) if best else state
         data = self.prepared.data
-        known = {"num_classes": data.num_classes, "classes": data.classes, "stored": data.stored}
+        known: dict[str, Any] = {"num_classes": data.num_classes, "classes": data.classes, "stored": data.stored}
+        likelihood = likelihood_of(model)
+        if isinstance(likelihood, Columns):
+            known["columns"] = [column.to_dict() for column in likelihood.columns]
         about = {"image_shape": data.image_shape, **known, "origin": self.origin}
         kept: dict[str, Any] = {**about, "model": model.state_dict(), "guide": guide.state_dict()}
         kept["state"] = state.to_dict()

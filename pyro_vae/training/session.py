@@ -95,7 +95,16 @@ def places(config: Config) -> dict[str, Any]:
 
 
 def _data(config: Config, say: Callable[[str], None] | None, given: InMemory | None) -> DataSet:
-    return load_data(config.data, config.data_root, config.validation, config.layout, say, given, config.size)
+    return load_data(
+        config.data,
+        config.data_root,
+        config.validation,
+        config.layout,
+        say,
+        given,
+        image_size=config.size,
+        missing=config.takes_missing,
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ function, reads RUN and DATA, and writes ``--out FILE``. A new one is one more f
 from pyro_vae.use.densities import anomaly_scores, log_densities
 from pyro_vae.use.draws import posterior_draws
 from pyro_vae.use.exported import Program, export
+from pyro_vae.use.imputations import impute
 from pyro_vae.use.reconstructions import reconstruct
 from pyro_vae.use.rows import Reading, Rows, rows_of
 from pyro_vae.use.samples import sample
@@ -20,6 +21,7 @@ __all__ = [
     "Scores",
     "anomaly_scores",
     "export",
+    "impute",
     "log_densities",
     "posterior_draws",
     "reconstruct",

@@ -10,7 +10,8 @@ import torch
 
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, Images, Layout, is_array_file, load_data, read_rows
-from pyro_vae.encoding import Source, read_images, source_of
+from pyro_vae.data.rows import in_order
+from pyro_vae.encoding import Source, columns_of_run, read_images, source_of
 from pyro_vae.errors import InputError
 from pyro_vae.runs import Run
 
@@ -80,6 +81,9 @@ def rows_of(
     """
     if isinstance(data, str | Path):
         images = _read(run, str(data), reading, say)
+        columns = columns_of_run(run)
+        if columns is not None:
+            images = replace(images, pixels=in_order(images.pixels, images.names, columns, str(data)))
         if images.image_shape != tuple(run.model.image_shape):
             raise InputError(
                 f"{data} has images of shape {images.image_shape}, and the run was trained on"
@@ -106,7 +110,8 @@ def _read(run: Run, name: str, reading: Reading, say: Callable[[str], None] | No
     if reading.split is None:
         return read_rows(name, root, layout, say, size)
     validation = config.validation if name == config.data else None
-    return getattr(load_data(name, root, validation, layout, say, image_size=size), reading.split)
+    data = load_data(name, root, validation, layout, say, image_size=size, missing=config.takes_missing)
+    return getattr(data, reading.split)
 
 
 def _labels(images: Images) -> tuple[str, ...] | None:

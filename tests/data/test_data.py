@@ -104,7 +104,7 @@ def bad_array(kind: str) -> np.ndarray:
         "NaN": np.where(good > 0.99, np.nan, good),
         "every pixel": np.full((30, 4, 4), 7, np.uint8),
         "empty": np.zeros((0, 4, 4)),
-        "has shape": np.zeros((30, 16)),
+        "has shape": np.zeros((2, 30, 4, 4, 1)),
         "holds <c16": good.astype(complex),
         "at least 20": good[:19],
         "store them as bool": (good > 0.5).astype(np.uint8),

@@ -141,7 +141,7 @@ def test_what_holds_no_images_is_refused_in_one_line(images):
     for given, words in (
         ((images, images, images), "a tuple of 3"),
         ([], "images are N x H x W"),
-        (Frame({"a": np.array(["x", "y"] * 30)}), "columns that are no numbers"),
+        (Frame({"a": np.array(["x", "y"] * 30)}), r"column 'a' holds text or dates"),
         (Frame({"a": np.zeros(30), "y": np.zeros(30), "label": np.zeros(30)}), "leave one of labels"),
         ({"pixels": images}, "the images must be called x"),
     ):

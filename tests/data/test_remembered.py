@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyro_vae.data import images, load_data
+from pyro_vae.data import load_data, looking
 from pyro_vae.data.fingerprint import fingerprint
 from pyro_vae.heartbeat import told
 from pyro_vae.user_cache import cache_folder
@@ -39,7 +39,7 @@ def looks(monkeypatch) -> list[str]:
     """The names of the looks through all images, and of the digests, from now on."""
     taken: list[str] = []
     digests = import_module("pyro_vae.data.fingerprint")
-    for module, name in ((images, "_looked_through"), (digests, "_digest")):
+    for module, name in ((looking, "_looked_through"), (digests, "_digest")):
         monkeypatch.setattr(module, name, noted(getattr(module, name), name, taken))
     return taken
 

@@ -1,6 +1,7 @@
 """Models and their parts against independent formulas."""
 
 import math
+from math import prod
 
 import numpy as np
 import pyro
@@ -17,6 +18,7 @@ from pyro_vae.models import (
     Bernoulli,
     BetaBinomial,
     Categorical,
+    Columns,
     ContinuousBernoulli,
     ConvDecoder,
     Decoder,
@@ -36,6 +38,8 @@ LIKELIHOODS = {
     "Gaussian fixed": lambda shape: Gaussian(shape, 0.3),
     "Gaussian learned": lambda shape: Gaussian(shape, "learned"),
     "Gaussian decoded": lambda shape: Gaussian(shape, "decoded"),
+    "Columns learned": Columns,
+    "Columns decoded": lambda shape: Columns(shape, "decoded"),
     "Gaussian not squashed": lambda shape: Gaussian(shape, "decoded", squash=False),
     "logistic": lambda shape: DiscretizedLogistic(shape, 17),
     "logistic decoded": lambda shape: DiscretizedLogistic(shape, 17, "decoded"),
@@ -155,10 +159,11 @@ def test_decoder_and_likelihood_shapes(decoder, name, shape):
     model = build(decoder, LIKELIHOODS[name](shape))
     two = "decoded" in name or name == "Gaussian not squashed"
     channels = CHANNELS.get(name, 2 if two else 1) * shape[0]
-    assert model.likelihood.output_shape == (channels, *shape[1:])
+    wanted = (1, 1, 2 * prod(shape)) if name == "Columns decoded" else (channels, *shape[1:])
+    assert model.likelihood.output_shape == wanted
     for batch in [(), (4,), (2, 4)]:
         output = model.decoder(torch.randn(*batch, 3))
-        assert output.shape == (*batch, channels, *shape[1:])
+        assert output.shape == (*batch, *wanted)
         p = model.likelihood(output)
         assert (p.batch_shape, p.event_shape) == (batch, shape)
     with pyro.plate("particles", 2, dim=-2):

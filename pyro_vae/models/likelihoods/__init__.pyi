@@ -4,6 +4,7 @@ from pyro_vae.models.likelihoods.base import Likelihood as Likelihood
 from pyro_vae.models.likelihoods.bernoulli import Bernoulli as Bernoulli
 from pyro_vae.models.likelihoods.beta_binomial import BetaBinomial as BetaBinomial
 from pyro_vae.models.likelihoods.categorical import Categorical as Categorical
+from pyro_vae.models.likelihoods.columns import Columns as Columns
 from pyro_vae.models.likelihoods.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from pyro_vae.models.likelihoods.discretized_logistic import DiscretizedLogistic as DiscretizedLogistic
 from pyro_vae.models.likelihoods.gaussian import Gaussian as Gaussian

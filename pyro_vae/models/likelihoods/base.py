@@ -6,6 +6,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.distributions.seen import WhereSeen
+from pyro_vae.nn import Seen
+
 
 class Likelihood(nn.Module, ABC):
     """From the decoder's output to a distribution over images.
@@ -20,6 +23,12 @@ class Likelihood(nn.Module, ABC):
     binary: bool = False
     #: how many evenly spaced values from 0 to 1 a pixel has, each with a probability; None for a density
     levels: int | None = None
+    #: whether it is made for the columns of a table, and takes what is known of them as ``columns``
+    of_columns: bool = False
+    #: whether NaN is a missing value, which leaves the density; a run with ``--missing`` sets it
+    allows_missing: bool = False
+    #: stands in the place of a missing value, and is in the support
+    fill: float | Tensor = 0.0
 
     def __init__(self, image_shape: tuple[int, ...]):
         super().__init__()
@@ -43,8 +52,18 @@ class Likelihood(nn.Module, ABC):
         """
 
     def independent(self, pixels: dist.TorchDistribution) -> dist.TorchDistribution:
-        """One distribution over whole images from one over pixels."""
+        """One distribution over whole images from one over pixels; missing pixels leave it, where they are allowed."""
+        if self.allows_missing:
+            return WhereSeen(pixels, len(self.image_shape), self.fill)
         return pixels.to_event(len(self.image_shape))
+
+    def encoder_inputs(self, mask: bool) -> Seen | None:
+        """What stands between images and the encoder; None where nothing does.
+
+        Args:
+            mask: whether the encoder is told which values are seen.
+        """
+        return Seen(self.image_shape, mask) if self.allows_missing else None
 
 
 def logit_of_mean(mean_image: Tensor) -> Tensor:

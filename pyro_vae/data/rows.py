@@ -1,0 +1,116 @@
+"""Tables: rows of numbers in arrays, data frames and ``.csv`` files; an empty cell and NaN are missing values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyro_vae.data.images import Images
+from pyro_vae.errors import InputError
+
+#: stored types of pixels: rows of these are images of one line, and no table
+PIXELS = ("bool", "uint8", "uint16")
+FLOATS = ("float16", "float32", "float64")
+
+
+def is_table(array: np.ndarray) -> bool:
+    """Whether an array is ``(N, P)`` numbers, and no pixels."""
+    return array.ndim == 2 and array.dtype.name not in PIXELS
+
+
+def as_table(array: np.ndarray, names: Sequence[str] | None, name: str) -> Images:
+    """Rows ``(N, P)`` as images of shape 1, 1, P with the names of their columns; whole numbers become float64.
+
+    Args:
+        names: of the columns; None for "column 1" and so on.
+        name: of the table in an error.
+
+    Raises:
+        InputError: if the array holds no numbers, or its columns have not a name each.
+    """
+    names = _numbered(array.shape[1]) if names is None else [str(one) for one in names]
+    if array.size == 0:
+        raise InputError(f"{name} is empty: its shape is {array.shape}")
+    if len(names) != array.shape[1]:
+        raise InputError(f"{name} has {array.shape[1]} columns and {len(names)} names")
+    if twice := sorted({one for one in names if names.count(one) > 1}):
+        raise InputError(f"{name} has two columns that are called {twice[0]!r}: rename one")
+    if array.dtype.name not in FLOATS or not array.dtype.isnative:
+        columns = [numbers(array[:, i], one, name) for i, one in enumerate(names)]
+        array = np.stack(columns, -1)
+    return Images(array[:, None, None], names=tuple(names))
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"column {i + 1}" for i in range(count)]
+
+
+def in_order(rows: Any, names: Sequence[str] | None, wanted: Sequence[str], name: str) -> Any:
+    """The columns of a table that a run knows, in the run's order; columns without names are taken as they come.
+
+    Args:
+        rows: ``(N, ..., P)``, an array or a tensor.
+        names: of its columns.
+        wanted: the names of the run's columns.
+        name: of the table in an error.
+
+    Raises:
+        InputError: if a column is not there.
+    """
+    found = list(names or ())
+    if found in ([], list(wanted), _numbered(len(found))):
+        return rows
+    if lacking := [one for one in wanted if one not in found]:
+        raise InputError(f"{name} has no column {lacking[0]!r}, and the run was trained on it")
+    return rows[..., [found.index(one) for one in wanted]]
+
+
+def numbers(values: Any, column: str, name: str) -> np.ndarray:
+    """A column as float64, with NaN for what is missing.
+
+    Raises:
+        InputError: if it holds dates, text or anything else that is no number; says what to do.
+    """
+    array = np.asarray(values)
+    kind = array.dtype.kind
+    if kind in "fiub":
+        return array.astype(np.float64)
+    if kind in "mM":
+        raise InputError(f"{name}: column {column!r} holds dates: make numbers of them, or leave it out")
+    if kind in "OUS":
+        return np.array([_number(one, column, name) for one in array.tolist()])
+    raise InputError(f"{name}: column {column!r} holds {array.dtype.name}, which is no real number: leave it out")
+
+
+def _number(value: Any, column: str, name: str) -> float:
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value == "":
+        return np.nan
+    if isinstance(value, (str, bytes)):
+        raise InputError(
+            f"{name}: column {column!r} holds text or dates ({str(value)[:30]!r}): number its categories, or leave it"
+            " out"
+        )
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name}: column {column!r} holds a {type(value).__name__}, which is no number: leave it out"
+        ) from error
+
+
+def read_csv(path: Path) -> Any:
+    """The data frame of a ``.csv`` file, whose first line names the columns.
+
+    Raises:
+        InputError: if pandas is not installed, or the file is no such table.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError(f"{path} is read by pandas, which is not installed: pip install 'pyro_vae[table]'") from error
+    try:
+        return pandas.read_csv(path, float_precision="round_trip")
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as a table: {said}") from error

@@ -1,0 +1,143 @@
+"""Missing values filled in, and the command ``impute``."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyro_vae.better import Which
+from pyro_vae.command_line import CommandParser
+from pyro_vae.encoding import columns_of_run
+from pyro_vae.errors import InputError
+from pyro_vae.estimators.imputation import filled
+from pyro_vae.models import VAE
+from pyro_vae.runs import Run
+from pyro_vae.use.command import Use
+from pyro_vae.use.opened import by_batches, opened
+from pyro_vae.use.outputs import Output, flat
+
+BATCH = 100  #: rows at once
+FEW = 100  #: effective draws of z below which a row is told
+
+
+class Imputed(NamedTuple):
+    """What :class:`pyro_vae.estimators.Filled` holds: arrays for an array, tensors for a tensor."""
+
+    values: Any
+    draws: Any
+    effective: Any
+
+
+@torch.no_grad()
+def impute(
+    run: Run | Path | str,
+    x: Any,
+    draws: int = 0,
+    posterior: Which = "amortized",
+    num_samples: int = 1000,
+    seed: int = 0,
+    trust: bool = False,
+) -> Imputed:
+    """Missing values (NaN) of images or of rows of a table, filled in: the best value of each, and completed copies.
+
+    The best value is the posterior mean E[x|what is seen], by self-normalised importance weights; in a Bernoulli or
+    Categorical column of a table it is the most probable value. See :func:`pyro_vae.estimators.filled`.
+
+    Args:
+        run: a run folder, or what :func:`pyro_vae.load` gave back.
+        x: as for :func:`pyro_vae.features`, with NaN.
+        draws: the number of completed copies (multiple imputation); the spread between them is what is not known.
+        posterior: where the draws of z come from: amortized is the guide's q(z|x), weighted; optimised its family's
+            best q for each row, weighted; exact p(z|x) itself, by annealed chains.
+        num_samples: draws of z for each row.
+        seed: of the draws.
+        trust: as for :func:`pyro_vae.load`, of a run folder.
+
+    Returns:
+        ``values`` ``(N, *image_shape)``, ``draws`` ``(M, N, *image_shape)`` and ``effective`` ``(N,)``: what the draws
+        of z behind a row are worth in independent ones of p(z|x). Arrays for an array, tensors for a tensor.
+
+    Raises:
+        InputError: where ``x`` does not fit the run, the run takes no missing values, or the model has no decoder.
+
+    >>> found = impute("runs/wine", rows, draws=20)                  # doctest: +SKIP
+    >>> found.values, found.draws.std(0)                             # doctest: +SKIP
+    """
+    run, source = opened(run, x, num_samples, trust)
+    model, guide = run.model, run.guide
+    if draws < 0:
+        raise InputError(f"draws must not be negative, not {draws}")
+    if not isinstance(model, VAE):
+        raise InputError(f"a {type(model).__name__} has no decoder to fill in missing values with")
+    if not model.likelihood.allows_missing:
+        raise InputError(f"{run.folder.path} takes no missing values: train it with --missing allow")
+    if posterior != "exact" and not guide.has_density:
+        raise InputError(f"{type(guide).__name__} has no density to weigh its draws by: take posterior exact")
+
+    def packed(rows: Tensor, of_batch: int) -> Tensor:
+        found = filled(model, guide, rows, draws, posterior, num_samples, of_batch)
+        copies = torch.cat([found.values[None], found.draws]).flatten(2).swapaxes(0, 1)
+        return torch.cat([found.effective[:, None].to(rows.dtype), copies.flatten(1)], 1)
+
+    whole = by_batches(run, source, packed, seed, BATCH)
+    copies = whole[:, 1:].reshape(len(whole), 1 + draws, *model.image_shape).swapaxes(0, 1)
+    return Imputed(copies[0], copies[1:], whole[:, 0])
+
+
+USE = Use(
+    "impute",
+    "Fill in missing values: the best value of each, or draws of all of them.",
+    impute,
+    "the filled-in rows as .csv, .npy (the best values) or .npz (draws and effective sample sizes too), or pictures",
+    "runs/wine rows.csv --draws 20 --out filled.npz",
+    pictures=True,
+)
+
+
+def command_parser() -> CommandParser:
+    """The options of the command."""
+    return USE.parser()
+
+
+def main(argv: list[str]) -> None:
+    """The command: see ``pyro-vae impute --help``."""
+    given = USE.given(argv)
+    assert given.rows is not None
+    found = impute(given.run, given.rows.source, **given.own)
+    missing = np.isnan(given.rows.source.batch(slice(None)).numpy(force=True))
+    names, labels = columns_of_run(given.run), given.rows.label_array()
+    copies = found.draws if len(found.draws) else found.values[None]
+    flat_copies = copies.reshape(-1, *copies.shape[2:])
+    table = (
+        flat(flat_copies)
+        if names is None
+        else dict(zip(names, flat_copies.reshape(len(flat_copies), -1).T, strict=True))
+    )
+    repeated = {name: np.tile(column, len(copies)) for name, column in labels.items()}
+    if len(found.draws):
+        table = {"draw": np.repeat(np.arange(1, len(copies) + 1), len(found.values)), **table}
+    arrays = {"values": found.values, "draws": found.draws, "effective": found.effective, "missing": missing, **labels}
+    images = None if names is not None else _beside(given.rows.source.batch(slice(None)).numpy(force=True), found)
+    given.finish(Output(arrays, {**table, **repeated}, images, 2 + len(found.draws)), _lines(missing, found))
+
+
+def _beside(x: np.ndarray, found: Imputed) -> np.ndarray:
+    """Each image with its missing pixels gray, its best completion, and its draws."""
+    rows = np.stack([np.where(np.isnan(x), 0.5, x), found.values, *found.draws], 1)
+    return rows.reshape(-1, *x.shape[1:])
+
+
+def _lines(missing: np.ndarray, found: Imputed) -> list[str]:
+    few = int((found.effective < FEW).sum())
+    median, least = np.median(found.effective), found.effective.min()
+    lines = [
+        f"{int(missing.sum()):,} of {missing.size:,} values filled in, in {len(missing):,} rows; the draws of z behind"
+        f" a row are worth {median:.0f} independent ones (median), {least:.0f} at least"
+    ]
+    if few:
+        lines.append(
+            f"{few:,} rows have fewer than {FEW}: --posterior optimised or exact, or a larger --num-samples, is surer"
+        )
+    return lines
