@@ -1,6 +1,6 @@
 """Missing values filled in, beside a random forest: the section "imputation" of RESULTS.md.
 
-    python -m benchmarks.imputation [--out runs/imputation] [--seeds 5]
+    python -m benchmarks.imputation [--out runs/imputation] [--seeds 5] [--data wine,breast_cancer]
 
 Half of the entries of scikit-learn's wine and breast cancer tables are hidden completely at random, in all rows. Each
 method sees what is left, and its error is that of what was hidden. Results in the folder are not measured again.
@@ -199,7 +199,8 @@ def section(errors: dict[str, dict[str, list[float]]], kept: Kept) -> str:
         f" posterior mean by {DRAWS:,} importance weights. Its decoder, latent dimensions and epochs have the best"
         " IWAE_500 on a fifth of the rows that is held out, with one seed's entries hidden; no hidden entry was looked"
         f" at. Chosen: {choices}. The weights of a row are worth on average, in independent draws: {worth}.\n\n"
-        f"`python -m benchmarks.imputation`, on {machine()}."
+        f"`python -m benchmarks.imputation --data {','.join(errors)}`, on {machine()}."
+        + "".join(f" {name} is not measured here." for name in DATA if name not in errors)
     )
 
 
@@ -207,9 +208,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/imputation"), help="where runs and results go")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--data", default=",".join(DATA), help="which tables")
     options = parser.parse_args()
     kept = Kept(options.out / "results.json")
-    errors = {name: measured(name, options.seeds, kept, options.out) for name in DATA}
+    errors = {name: measured(name, options.seeds, kept, options.out) for name in options.data.split(",")}
     write_section("imputation", "Missing values of tables, filled in", section(errors, kept))
 
 
