@@ -156,7 +156,7 @@ class Config:
 
     @property
     def size(self) -> Size | None:
-        """The height and the width of :attr:`image_size`.
+        """The height and the width of ``image_size``.
 
         Raises:
             InputError: where it is neither H nor HxW.
