@@ -77,7 +77,8 @@ def main(epochs: int) -> None:
         with job.part("evaluation"):
             job.epoch(float(measure(state, random.PRNGKey(2), test)))
     with job.part("evaluation"):
-        job.finish(float(measure_many(state, random.PRNGKey(3), test)))
+        last = float(measure_many(state, random.PRNGKey(3), test))
+    job.finish(last)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def run(job: Job, epochs: int, step, elbo) -> None:
         with job.part("evaluation"):
             job.epoch(sum(elbo(x, 1) * len(x) for x in seen.split(BATCH)) / len(seen))
     with job.part("evaluation"):
-        job.finish(sum(elbo(x, SAMPLES) * len(x) for x in seen.split(BATCH)) / len(seen))
+        last = sum(elbo(x, SAMPLES) * len(x) for x in seen.split(BATCH)) / len(seen)
+    job.finish(last)
 
 
 def pyro_job(job: Job, epochs: int) -> None:
@@ -175,7 +176,8 @@ def pythae_job(job: Job, epochs: int) -> None:
 
     model.eval()
     with job.part("evaluation"), torch.no_grad():
-        job.finish(sum(elbo(x) for x in seen.split(BATCH)) / len(seen))
+        last = sum(elbo(x) for x in seen.split(BATCH)) / len(seen)
+    job.finish(last)
 
 
 JOBS = {"Pyro": pyro_job, "PyTorch": torch_job, "pythae": pythae_job}
