@@ -1,7 +1,7 @@
 """The whole job, from the command to the answer: this project beside its peers.
 
     python -m benchmarks.end_to_end --data-root DIR                              everything, an hour on a quiet machine
-    python -m benchmarks.end_to_end --data-root DIR --epochs 8 --arms ours,NumPyro --rounds 1
+    python -m benchmarks.end_to_end --data-root DIR --epochs 8 --arms ours/NumPyro --rounds 1
     python -m benchmarks.end_to_end --write                                      the section, from the records alone
 
 Each job is a process of its own (:mod:`benchmarks.job`). The arms take turns, round after round, and each record is
@@ -28,6 +28,8 @@ from benchmarks.results import machine, table, write_section
 ARMS: dict[str, list[str]] = {
     "ours": ["benchmarks.job_ours"],
     "ours, bf16": ["benchmarks.job_ours", "--precision=bf16"],
+    "ours, fast": ["benchmarks.job_ours", "--preset=fast"],
+    "ours, fast, bf16": ["benchmarks.job_ours", "--preset=fast", "--precision=bf16"],
     "Pyro": ["benchmarks.job_torch", "Pyro"],
     "PyTorch": ["benchmarks.job_torch", "PyTorch"],
     "NumPyro": ["benchmarks.job_numpyro"],
@@ -148,15 +150,16 @@ def goals_table(records: list[dict[str, Any]]) -> str:
     """Seconds from the command to the first epoch whose test ELBO reaches a goal."""
     rows = []
     for arm in ARMS:
-        found = [r for r in records if r["arm"] == arm and r["epochs"] == max(LENGTHS) and r["round"]]
-        cells = []
-        for goal in GOALS:
-            reached = [next((s for s, elbo in r["elbos"] if elbo >= goal), None) for r in found]
-            times = [s for s in reached if s is not None]
-            cells.append(spread(times) if times and len(times) == len(reached) else "not reached")
-        if found:
-            rows.append([arm, *cells])
-    return table([f"{max(LENGTHS)} epochs", *(f"to {goal:g}, s" for goal in GOALS)], rows) if rows else ""
+        for epochs in sorted({r["epochs"] for r in records if r["arm"] == arm and r["round"]} - {1}):
+            found = [r for r in records if r["arm"] == arm and r["epochs"] == epochs and r["round"]]
+            cells = []
+            for goal in GOALS:
+                reached = [next((s for s, elbo in r["elbos"] if elbo >= goal), None) for r in found]
+                times = [s for s in reached if s is not None]
+                cells.append(spread(times) if len(times) == len(reached) else "not reached")
+            best = statistics.median(max(elbo for _, elbo in r["elbos"]) for r in found)
+            rows.append([f"{arm}, {epochs}", *cells, f"{best:.2f}"])
+    return table(["job, epochs", *(f"to {goal:g}, s" for goal in GOALS), "best test ELBO"], rows) if rows else ""
 
 
 def section(records: list[dict[str, Any]]) -> str:
@@ -187,13 +190,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-root", type=Path, help="the folder with MNIST/raw")
     parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=list(LENGTHS))
-    parser.add_argument("--arms", type=lambda text: text.split(","), default=[a for a in ARMS if "," not in a])
-    parser.add_argument("--bf16", action="store_true", help="our job in bf16 too")
+    parser.add_argument("--arms", type=lambda text: text.split("/"), default=[a for a in ARMS if "," not in a])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--write", action="store_true", help="write the section from the records, and run nothing")
     options = parser.parse_args()
-    options.arms += ["ours, bf16"] if options.bf16 else []
     if not options.write:
         if options.data_root is None:
             parser.error("--data-root is needed to run jobs")
