@@ -28,7 +28,7 @@ from pyro_vae.runs import Run
 
 DATA = {"wine": WINE, "breast_cancer": BREAST_CANCER}
 HIDDEN = 0.5
-EPOCHS = {"wine": (100, 200, 400), "breast_cancer": (50, 100)}
+EPOCHS = {"wine": (100, 200, 400), "breast_cancer": (50, 100, 200)}
 SETTINGS: dict[str, dict[str, Any]] = {
     f"{decoder}, {latent_dim} latent": {"decoder": decoder, "latent_dim": latent_dim}
     for decoder in ("LinearDecoder", "MLPDecoder")
