@@ -116,3 +116,16 @@ def test_issue_templates_are_forms(path):
     if path.stem != "config":
         assert {"name", "description", "body"} <= set(form)
         assert len({one["id"] for one in form["body"]}) == len(form["body"])
+
+
+def test_a_class_of_the_inside_is_no_link_and_one_that_is_not_there_is_a_fault():
+    reference = pytest.importorskip("docs.builder.reference", reason=NO_SPHINX)
+
+    def shown(kind: str, target: str) -> object:
+        return reference.unlinked(None, None, {"reftype": kind, "reftarget": target}, "text")
+
+    assert shown("class", "pyro_vae.engine.graph.Graph") == "text"
+    assert shown("class", "pyro_vae.engine.graph.Graf") is None
+    assert shown("class", "pyro_vae.nowhere.Graph") is None
+    assert shown("func", "pyro_vae.engine.capture.trace") is None
+    assert shown("class", "torch.Tensor") is None

@@ -1,13 +1,14 @@
 """The reference: a page for every public name, written from its docstring before Sphinx reads the sources."""
 
 import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from docs.builder.docstrings import without_substitutions
+from docs.builder.docstrings import OWN, without_substitutions
 from docs.builder.names import AREAS, Name, modules, public_names
 
 FOLDER = Path(__file__).parent.parent / "reference" / "generated"
@@ -105,6 +106,17 @@ def resolve(app: Sphinx, env: Any, node: nodes.Element, contents: nodes.Node) ->
     return python.resolve_xref(env, node["refdoc"], app.builder, "obj", dotted, node, contents)
 
 
+def unlinked(app: Sphinx, env: Any, node: nodes.Element, contents: nodes.Node) -> nodes.Node | None:
+    """A class of the inside, in an annotation or as a base: it exists and has no page, so its name is no link."""
+    module, _, name = str(node.get("reftarget", "")).rpartition(".")
+    if node.get("reftype") != "class" or module.split(".")[0] not in OWN:
+        return None
+    try:
+        return contents if hasattr(import_module(module), name) else None
+    except ModuleNotFoundError:
+        return None
+
+
 def remember_homes(app: Sphinx, env: Any, docnames: list[str]) -> None:
     env.homes = by_home()
 
@@ -113,4 +125,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write_pages)
     app.connect("env-before-read-docs", remember_homes)
     app.connect("missing-reference", resolve)
+    app.connect("missing-reference", unlinked, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
