@@ -86,6 +86,7 @@ def main() -> None:
         found[arm] = trained(options.out / arm.folder(), options.data_root, *arm.options(), *more)
         print(arm, f"{validation(found[arm])[-1]:.2f}", flush=True)
     words = f"--data-root DIR --epochs {options.epochs} --precision {options.precision}"
+    words += f" --arms {options.arms}" if options.arms < len(ARMS) else ""
     body = f"`python -m benchmarks.preset_search {words}` on {machine()}.\n\n{section(found, options.epochs)}"
     write_section("preset", "The search behind --preset fast", body)
 
