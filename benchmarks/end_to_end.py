@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.job import BEGAN
+from benchmarks.job import BEGAN, PROCESSOR
 from benchmarks.results import machine, table, write_section
 
 ARMS: dict[str, list[str]] = {
@@ -51,13 +51,22 @@ TARGETS = [
 ]
 
 
-def run(arm: str, epochs: int, data_root: Path) -> dict[str, Any]:
+#: the environment of a job that may use one thread
+ONE_THREAD = {
+    PROCESSOR: "1",
+    "OMP_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+def run(arm: str, epochs: int, data_root: Path, one_thread: bool) -> dict[str, Any]:
     """One job in a process of its own, and what it told."""
     module, *words = ARMS[arm]
     own, more = [w for w in words if w[0] != "-"], [w for w in words if w[0] == "-"]
     command = [sys.executable, "-m", module, *own, "--epochs", str(epochs), *(["--", *more] if more else [])]
     load, began = psutil.getloadavg()[0], time.time()
     environment = {**os.environ, "PYRO_VAE_DATA": str(data_root), BEGAN: repr(began)}
+    environment |= ONE_THREAD if one_thread else {}
     before = os.times()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     seconds, after = time.time() - began, os.times()
@@ -69,8 +78,9 @@ def run(arm: str, epochs: int, data_root: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records so far."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The records so far; their seconds are those of the processor where the jobs had one thread."""
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{**r, "seconds": r["processor"]} if r.get("one_thread") else r for r in found]
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -82,7 +92,8 @@ def measure(options: argparse.Namespace) -> None:
         known = {(r["round"], r["epochs"] if r["round"] else 0, r["arm"]) for r in read(options.records)}
         if (number, epochs if number else 0, arm) in known:
             continue
-        record = {"round": number, **run(arm, epochs, options.data_root), "machine": machine()}
+        record = {"round": number, **run(arm, epochs, options.data_root, options.one_thread), "machine": machine()}
+        record |= {"machine": machine(1), "one_thread": True} if options.one_thread else {}
         with options.records.open("a") as file:
             file.write(json.dumps(record) + "\n")
         print(f"round {number}, {epochs} epochs, {arm}: {record['seconds']:.1f} s", flush=True)
@@ -167,13 +178,20 @@ def section(records: list[dict[str, Any]]) -> str:
     first = [f"{r['arm']} {r['seconds']:.1f} s ({r['epochs']} epochs)" for r in records if not r["round"]]
     loads = [r["load"] for r in records if r["round"]]
     where = f"{records[-1]['machine']}; {time.strftime('%Y-%m-%d')}"
+    kind = (
+        "processor seconds of whole processes with one thread each"
+        if records[-1].get("one_thread")
+        else "whole processes"
+    )
     noise = f"{statistics.median(loads):.1f} (median; at most {max(loads):.1f})"
+    more = " --one-thread" if records[-1].get("one_thread") else ""
     cold = f"; the first time: {', '.join(first)}." if first else "."
     return "\n\n".join(
         [
-            f"`python -m benchmarks.end_to_end --data-root DIR` on {where}. The machine's load before a job: {noise}.",
+            f"`python -m benchmarks.end_to_end{more} --data-root DIR` on {where}."
+            f" The machine's load before a job: {noise}.",
             "AEVB's network on MNIST (784-500-20-500-784, tanh, Adam at 1e-3, batches of 100, binarised afresh), the"
-            " test ELBO after each epoch with one sample, and with 100 samples at the end; whole processes, in turn;"
+            f" test ELBO after each epoch with one sample, and with 100 samples at the end; {kind}, in turn;"
             " medians over rounds (smallest to largest). Peers hold the images in memory and write nothing; our job is"
             " the command, with its validation ELBO, checkpoints, pictures and events. Compiled code is in the cache"
             + cold,
@@ -191,6 +209,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, help="the folder with MNIST/raw")
     parser.add_argument("--epochs", type=lambda text: [int(n) for n in text.split(",")], default=list(LENGTHS))
     parser.add_argument("--arms", type=lambda text: text.split("/"), default=[a for a in ARMS if "," not in a])
+    parser.add_argument("--one-thread", action="store_true", help="one thread for each job, and processor seconds")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--write", action="store_true", help="write the section from the records, and run nothing")
