@@ -16,6 +16,7 @@ EXPECTED = {
     "constant": [1.0, 1.0, 1.0],
     "linear": [1.0, 0.75, 0.0],
     "cosine": [1.0, (1 + math.sqrt(0.5)) / 2, 0.0],
+    "one_cycle": [0.1, (1 + math.cos(math.pi * 4 / 19)) / 2, 0.0],
     "stages": [1.0, 10 ** (-6 / 7), 0.1],  # 3^6 <= 1 + 6560 / 4 < 3^7
 }
 
@@ -35,7 +36,9 @@ def _as_before():
 
 @pytest.mark.parametrize("name", lr_schedules.OWN)
 def test_each_is_its_formula(name):
-    assert [lr_schedule(name)(progress) for progress in (0.0, 0.25, 1.0)] == pytest.approx(EXPECTED[name], abs=1e-15)
+    assert [lr_schedule(name)(progress) for progress in (0.0, 0.25, 1.0)] == pytest.approx(
+        EXPECTED.get(name), abs=1e-15
+    ), f"give its formula: EXPECTED[{name!r}] is what it is at 0, 0.25 and 1"
     check_lr_schedule(lr_schedule(name))
 
 
@@ -45,7 +48,7 @@ def test_the_public_functions_of_the_file_are_the_schedules():
 
 @pytest.mark.parametrize("name", ["cosin", "math.cos", "pyro_vae.lr_schedules.cosine", ""])
 def test_only_a_known_name_will_do_and_the_nearest_is_said(name):
-    wanted = rf"no lr_schedule '{name}': .*known: constant, linear, cosine, stages$"
+    wanted = rf"no lr_schedule '{name}': .*known: constant, linear, cosine, one_cycle, stages$"
     with pytest.raises(InputError, match=wanted):
         Config(lr_schedule=name)
     with pytest.raises(InputError, match=wanted):
@@ -61,7 +64,7 @@ def test_one_that_an_installed_package_declares_is_found_by_its_name_and_takes_n
     assert settings_of({"lr_schedule": "root"}).config.lr_schedule == "root"
     with pytest.raises(SystemExit):
         svi.main(["--help"])
-    assert "{constant,cosine,linear,root,stages}" in capsys.readouterr().out
+    assert "{constant,cosine,linear,one_cycle,root,stages}" in capsys.readouterr().out
 
 
 def test_a_declaration_of_something_else_is_said(monkeypatch):

@@ -65,9 +65,14 @@ def serve(exhibit: Exhibit, port: int, browser: bool) -> None:
             app, log_level="error", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         address = f"http://{LOOPBACK}:{chosen}/"
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                print(f"explore: {address}   (Ctrl-C ends it)", flush=True)  # from here uvicorn answers the signal
+
         with suppress(KeyboardInterrupt):  # uvicorn stops, and gives the signal on
-            print(f"explore: {address}   (Ctrl-C ends it)", flush=True)
             if browser:
                 webbrowser.open(address)
-            uvicorn.Server(config).run(sockets=[opened])
+            Server(config).run(sockets=[opened])
         raise Stopped("stopped")

@@ -56,7 +56,12 @@ PARTS = {
     "encoder": concrete(guides, guides.Encoder),
     "optimizer": list(typing.get_args(OptimizerName)),
 }
+TABLE_SHAPE = (1, 1, 36)  #: what a likelihood of columns takes
 SMALL = {name: {"class_path": name, "init_args": {"hidden_dims": [8]}} for name in ("MLPEncoder", "MLPDecoder")}
+SMALL |= {
+    name: {"class_path": name, "init_args": {"levels": 2}}
+    for name in ("BetaBinomial", "Categorical", "DiscretizedLogistic")
+}
 #: what a part asks of the others
 NEEDS = {
     "LinearGaussian": {
@@ -67,18 +72,23 @@ NEEDS = {
 }
 
 
+def shape_of(**options) -> tuple[int, ...]:
+    """The shape of an image, or of a table's row, that these parts take."""
+    return TABLE_SHAPE if options.get("likelihood") == "Columns" else SHAPE
+
+
 def svi_of(captured: bool = False, **options) -> tuple[SVI, tuple]:
     """A fresh SVI of the parts that the options name, from one seed, and what its step takes."""
     base = {"encoder": "MLPEncoder", "decoder": "MLPDecoder", "likelihood": "Bernoulli", "latent_dim": LATENT}
     given = {**base, **NEEDS.get(options.get("model", ""), {}), **options}
     given = {key: SMALL.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
-    config = settings_of(given).config
-    model, guide = build(config, SHAPE, None, CLASSES, 100)
+    config, shape = settings_of(given).config, shape_of(**options)
+    model, guide = build(config, shape, None, CLASSES, 100)
     optimizer = make_optimizer(config.optimizer, [*model.parameters(), *guide.parameters()], 1e-2, 0.0)
     engine, options = "captured" if captured else "eager", StepOptions(per_image=True)
     svi = SVI(model, guide, optimizer, config.objective(), engine=engine, options=options)
     generator = torch.Generator().manual_seed(3)
-    x = torch.rand(8, *SHAPE, generator=generator).bernoulli()
+    x = torch.rand(8, *shape, generator=generator).bernoulli()
     y = torch.randint(CLASSES, (8,), generator=generator)
     return svi, (x, y) if model.labels != "ignored" else (x,)
 

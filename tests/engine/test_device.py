@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from engine_cases import anneal_numbers, images, run, vae
-from test_coverage import CASES, CLASSES, SHAPE, svi_of
+from test_coverage import CASES, CLASSES, shape_of, svi_of
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._pytree import tree_leaves
@@ -55,7 +55,7 @@ needs_fakes = pytest.mark.skipif(not FAKES, reason="fake CUDA tensors need torch
 def test_a_step_stays_on_its_device(case, monkeypatch):
     svi, given = svi_of(**case)
     with fake_cuda(monkeypatch, svi.model, svi.guide):
-        x = torch.rand(8, *SHAPE, device="cuda")
+        x = torch.rand(8, *shape_of(**case), device="cuda")
         labels = {"y": torch.randint(CLASSES, (8,), device="cuda")} if len(given) == 2 else {}
         svi.program.parameters = [*svi.model.parameters(), *svi.guide.parameters()]
         with Origins() as watch:
