@@ -10,6 +10,7 @@ from benchmarks import best_power
 from benchmarks.best_power import most_power
 from benchmarks.evidence_words import in_words as evidence_in_words
 from benchmarks.nested import intervals
+from benchmarks.small import moved
 
 
 def ends(text: str) -> tuple[float, float]:
@@ -88,3 +89,11 @@ def test_the_most_power_is_that_of_the_best_test_where_it_is_known(monkeypatch):
     critical, shift = stats.t.isf(0.025, 6), 5 / (2 / 3) ** 0.5
     assert alike == pytest.approx(stats.nct.sf(critical, 6, shift) + stats.nct.cdf(-critical, 6, shift), abs=0.005)
     assert guarded < alike - 0.05
+
+
+def test_a_number_is_the_committed_one_within_chance_and_arithmetic():
+    committed = [-20.0, -19.0, -21.0, -20.5, -19.5]
+    assert not moved(committed, committed)
+    assert not moved([value + 0.04 for value in committed], committed)
+    assert moved([value + 0.06 for value in committed], committed)
+    assert not moved([-19.0, -20.0, -20.5, -21.0, -19.4], committed)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.readme import NUMBERS, with_numbers
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -130,3 +132,14 @@ def test_lines_are_the_same_in_zsh():
 def test_links_lead_to_files():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_numbers_are_those_of_the_files_of_results():
+    assert with_numbers(README) == README, "insert them: python -m benchmarks.readme"
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.shown)
+def test_a_wrong_number_is_replaced(number):
+    match = re.search(number.shown, README)
+    wrong = README[: match.start(1)] + "123.4" + README[match.end(1) :]
+    assert number.inserted(wrong) == README
