@@ -80,7 +80,7 @@ def without_clock(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: without_clock(v) for k, v in value.items() if "second" not in k and k not in OF_THE_CLOCK}
     if isinstance(value, list):
-        return [without_clock(item) for item in value if not (isinstance(item, str) and "core-hour" in item)]
+        return [without_clock(item) for item in value if not (isinstance(item, str) and "core-hour" in item.lower())]
     return value
 
 
@@ -173,7 +173,10 @@ def works(root: Path) -> list[Work]:
         return ["--resume", "r"] if (where / "r" / "config.yaml").exists() else [*OPTIONS, "--out", "r"]
 
     def comparison(where: Path) -> Any:
-        return without_clock(json.loads((where / "c" / "comparison.json").read_text()))
+        found = without_clock(json.loads((where / "c" / "comparison.json").read_text()))
+        for settings in (each for run in found["runs"] for each in run["evaluation"].values()):
+            del settings["data"], settings["weights"]  # the folder's path, and a digest of a file that holds times
+        return found
 
     return [
         Work("svi", svi.main, bare, train_or_resume, lambda where: numbers(where / "r")),
