@@ -88,7 +88,7 @@ def by_scikit(kind: str, x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def trained(data: dict[str, Any], epochs: int, folder: Path, seed: int, setting: dict[str, Any]) -> Run:
-    """A run on these rows at its last epoch; a folder with fewer epochs is gone on with."""
+    """A run on these rows at its last epoch. A run that has fewer epochs is resumed."""
     if folder.exists():
         pyro_vae.resume(folder, epochs=epochs, data=data, quiet=True)
     else:

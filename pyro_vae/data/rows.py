@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pyro_vae.data.images import Images
 from pyro_vae.errors import InputError
@@ -114,3 +115,13 @@ def read_csv(path: Path) -> Any:
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as a table: {said}") from error
+
+
+def as_labelled_table(found: Any, name: str) -> Images:
+    """A table of ``sklearn.datasets`` (what its ``load_*`` gives), labels included.
+
+    Args:
+        name: in messages.
+    """
+    table = as_table(found.data, list(found.feature_names), name)
+    return table.with_labels(torch.from_numpy(found.target).long(), found.target_names)

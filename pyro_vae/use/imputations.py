@@ -106,7 +106,8 @@ def main(argv: list[str]) -> None:
     given = USE.given(argv)
     assert given.rows is not None
     found = impute(given.run, given.rows.source, **given.own)
-    missing = np.isnan(given.rows.source.batch(slice(None)).numpy(force=True))
+    x = given.rows.source.batch(slice(None)).numpy(force=True)
+    missing = np.isnan(x)
     names, labels = columns_of_run(given.run), given.rows.label_array()
     copies = found.draws if len(found.draws) else found.values[None]
     flat_copies = copies.reshape(-1, *copies.shape[2:])
@@ -119,7 +120,7 @@ def main(argv: list[str]) -> None:
     if len(found.draws):
         table = {"draw": np.repeat(np.arange(1, len(copies) + 1), len(found.values)), **table}
     arrays = {"values": found.values, "draws": found.draws, "effective": found.effective, "missing": missing, **labels}
-    images = None if names is not None else _beside(given.rows.source.batch(slice(None)).numpy(force=True), found)
+    images = None if names is not None else _beside(x, found)
     given.finish(Output(arrays, {**table, **repeated}, images, 2 + len(found.draws)), _lines(missing, found))
 
 

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from pyro_vae.data.rows import as_table
+from pyro_vae.data.rows import as_labelled_table
 from pyro_vae.data.sets.base import NamedData
 from pyro_vae.data.splits import Splits, split
 
@@ -13,9 +11,7 @@ def read(root: Path) -> Splits:
     """All 569 of them, with the diagnosis as the label, which need no download."""
     from sklearn.datasets import load_breast_cancer
 
-    found = load_breast_cancer()
-    table = as_table(found.data, list(found.feature_names), "breast_cancer")
-    return split(table.with_labels(torch.from_numpy(found.target).long(), found.target_names), "breast_cancer")
+    return split(as_labelled_table(load_breast_cancer(), "breast_cancer"), "breast_cancer")
 
 
 BREAST_CANCER = NamedData(
