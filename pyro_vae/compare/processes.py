@@ -81,6 +81,8 @@ def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, al
 
 def _live(work: Job, trial: Trial, device: str, answer: Connection) -> None:
     """The main function of a process: work, and send the reason of a failure, or None."""
+    # A terminal sends Ctrl-C to all its processes. The command answers it: it ends its runs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     parent = multiprocessing.parent_process()

@@ -27,6 +27,8 @@ def act(trial):
         raise InputError("said in one line")
     if trial.text == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if trial.text == "meets a Ctrl-C":  # which the command answers for it
+        os.kill(os.getpid(), signal.SIGINT)
     trial.path.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
 
@@ -36,7 +38,7 @@ def trials(tmp_path, *texts):
 
 def test_a_process_that_dies_takes_no_other_with_it(tmp_path):
     told = {}
-    todo = trials(tmp_path, "is killed", "fails", "works", "works")
+    todo = trials(tmp_path, "is killed", "fails", "works", "meets a Ctrl-C")
     run_in_processes(todo, act, lambda trial, reason: told.update({trial.seed: reason}), 2, ["5", "7"])
     assert told == {0: "its process was ended by SIGKILL", 1: "said in one line", 2: None, 3: None}
     assert {todo[2].path.read_text(), todo[3].path.read_text()} <= {"5", "7"}

@@ -181,7 +181,8 @@ def test_a_model_of_labels_has_a_class_for_each_label_that_occurs_and_the_run_ke
     assert run.model.num_classes == 3
     assert run.classes == ("1", "5", "1000")
     # The same images with labels 0, 1, 2 make the same run, number by number.
-    x = np.load(tmp_path / "a.npz")["x"]
+    with np.load(tmp_path / "a.npz") as archive:
+        x = archive["x"]
     np.savez(tmp_path / "b.npz", x=x, y=np.arange(60) % 3)
     plain = train("plain", "--data", str(tmp_path / "b.npz"), *flags)
     assert [row[:6] for row in folder.read_trace()] == [row[:6] for row in plain.read_trace()]

@@ -52,6 +52,11 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as archive:
+        return dict(archive)
+
+
 def table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
@@ -116,7 +121,7 @@ def test_the_table_of_scores_begins_with_anomalies(linear, tmp_path, capsys):
     assert f"{values[0]:.2f}" in said
     assert f"mean of 250 rows: {np.mean(values):.2f} ±" in said
     scores.main([*words, "--out", str(tmp_path / "scores.npz")])
-    arrays = np.load(tmp_path / "scores.npz")
+    arrays = arrays_of(tmp_path / "scores.npz")
     np.testing.assert_allclose(np.sort(arrays["log_p"]), values)
     assert arrays["order"][0] == int(rows[0]["row"])
 
@@ -128,7 +133,7 @@ def test_codes_are_features_in_every_form(gray, tmp_path, capsys):
         codes.main([str(gray), "digits", "--out", str(tmp_path / name)])
     assert "250 rows: shape (250, 2)" in capsys.readouterr().out
     np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), expected)
-    archive, rows = np.load(tmp_path / "z.npz"), table(tmp_path / "z.csv")
+    archive, rows = arrays_of(tmp_path / "z.npz"), table(tmp_path / "z.csv")
     np.testing.assert_array_equal(archive["z"], expected)
     read = np.array([[row["z_1"], row["z_2"]] for row in rows], np.float32)
     np.testing.assert_array_equal(read, expected)
