@@ -16,7 +16,7 @@ from pyro_vae.engine.arguments import take_apart
 from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.capture import Call, rehearse
 from pyro_vae.engine.captured import Captured
-from pyro_vae.engine.choice import repays
+from pyro_vae.engine.choice import fastest
 from pyro_vae.engine.compiled import compile_graph
 from pyro_vae.engine.owner import PyroOwner
 from pyro_vae.engine.parallel import Average
@@ -78,9 +78,9 @@ class SVI(pyro.infer.SVI):
         optim: one of Pyro's optimizers or schedulers; or a torch optimizer, and then only its parameters are trained.
         loss: a Pyro ELBO, or a loss function as Pyro's SVI takes it.
         loss_and_grads: as in Pyro's SVI.
-        engine: ``auto`` chooses the fastest that suits. It compiles long runs; a program without a static graph runs
-            eagerly, with a warning of one line that gives the reason. A run of unknown length counts as long after 100
-            steps.
+        engine: ``auto`` chooses the fastest that suits. It captures runs of some seconds and compiles long ones; a
+            program without a static graph runs eagerly, with a warning of one line that gives the reason. A run of
+            unknown length counts as long after 100 steps.
         audit: at steps 2, 4, 8 and so on, run the program beside the graph from the same random state, compare them,
             and undo the program's side effects.
         options: see :class:`StepOptions`.
@@ -248,7 +248,7 @@ class SVI(pyro.infer.SVI):
         if finish is None:
             from pyro_vae.engine.cudagraph import Replays
 
-            finish = Replays(self.owner, self._repays(())).finish
+            finish = Replays(self.owner, self._fastest(()) == "compiled").finish
         loss = self.program.elbo
         weight = [Slot(vars(loss), "kl_weight", "kl_weight")] if "kl_weight" in getattr(loss, "__dict__", {}) else []
         return Captured(self.program, self._roots, self.owner, finish, self.audit, weight)
@@ -270,13 +270,13 @@ class SVI(pyro.infer.SVI):
                 self.engine = "compiled"
             return
         device = self.owner.device if isinstance(self.owner, TorchOwner) else torch.device("cpu")
-        self.engine = "cudagraph" if device.type == "cuda" else "compiled" if self._repays(args) else "eager"
+        self.engine = "cudagraph" if device.type == "cuda" else self._fastest(args)
 
-    def _repays(self, args: tuple) -> bool:
-        """Whether the run is long enough to repay Inductor's time."""
+    def _fastest(self, args: tuple) -> str:
+        """The engine that suits the length of the run on a CPU."""
         rows = len(args[0]) if args and isinstance(args[0], torch.Tensor) and args[0].dim() else 1
         rows *= getattr(self.program.elbo, "num_particles", 1)
-        return repays(self.options.num_steps or 0, rows, sum(p.numel() for p in self.program.parameters or ()))
+        return fastest(self.options.num_steps or 0, rows, sum(p.numel() for p in self.program.parameters or ()))
 
     def _explain(self, args: tuple, kwargs: dict[str, Any]) -> None:
         """Explain a NaN loss: raise Pyro's own error if validation finds one, else give Pyro's warning."""

@@ -90,8 +90,8 @@ def test_auto_falls_back_to_eager_and_says_why_in_one_line():
         named.step(x)
 
 
-def test_auto_compiles_long_runs_only():
-    for steps, expected in [(None, "eager"), (100, "eager"), (10**6, "compiled")]:
+def test_auto_captures_runs_of_some_seconds_and_compiles_long_ones():
+    for steps, expected in [(None, "eager"), (100, "eager"), (2000, "captured"), (10**6, "compiled")]:
         svi = vae(engine="auto", num_steps=steps)
         svi._choose((images(),))
         assert svi.engine == expected
