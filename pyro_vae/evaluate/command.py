@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pyro_vae.build import observed
 from pyro_vae.command_line import CommandParser
 from pyro_vae.data import InMemory
 from pyro_vae.defaults import torch_defaults
@@ -80,7 +81,7 @@ def evaluate(
             findings.append(measure_run(run, which, request, watch))
     if not quiet:
         named = {str(path): found for path, found in zip(runs, findings, strict=True)}
-        print_table(watch.console, table(named))
+        print_table(watch.console, table(named, " or ".join(dict.fromkeys(observed(run.model) for run in loaded))))
         for name, of_run in named.items():
             for line in sentences(of_run):
                 print(line if len(named) == 1 else printable(f"{name}: {line}"))

@@ -96,6 +96,7 @@ def evaluate_pair(
         found["simulated"] = {name: simulated.measure(name) for name in asked.on("simulated")}
         result = Evaluation(found)
         if not quiet:
-            print_table(watch.console, table({watch.run: {source: of for source, of in found.items() if of}}))
+            shown = {source: of for source, of in found.items() if of}
+            print_table(watch.console, table({watch.run: shown}, "row"))
             print("\n".join(result.sentences))
     return result

@@ -17,10 +17,14 @@ from pyro_vae.terminal import PlainConsole
 Findings = dict[str, dict[str, Entry]]  #: by the images that they were measured on, then by metric
 
 
-def table(runs: dict[str, Findings]) -> Sheet:
-    """All metrics, a column for each run; bounds carry their sign, errors are standard errors over images."""
+def table(runs: dict[str, Findings], one: str = "image") -> Sheet:
+    """All metrics, a column for each run; bounds carry their sign, errors are standard errors over images.
+
+    Args:
+        one: what one x is, in a word.
+    """
     names = [Column(Path(run).name) for run in runs]
-    counts = [Column("samples", 2), Column("images", 1)]
+    counts = [Column("samples", 2), Column(f"{one}s", 1)]
     by = Column("by", 3, left=True, wraps=24)
     sections = [
         [[source, *row] for name in entries for row in _rows([found[source][name] for found in runs.values()], name)]
@@ -29,8 +33,8 @@ def table(runs: dict[str, Findings]) -> Sheet:
     return Sheet(
         [Column("on", left=True), Column("metric", left=True), *names, *counts, by],
         sections,
-        "evaluation, nats per image where no unit is given",
-        f"± standard error over images; ≥ a lower bound, ≤ an upper bound; ! k-hat above {LIMIT} for some images;"
+        f"evaluation, nats per {one} where no unit is given",
+        f"± standard error over {one}s; ≥ a lower bound, ≤ an upper bound; ! k-hat above {LIMIT} for some {one}s;"
         " metrics.json has all settings",
     )
 

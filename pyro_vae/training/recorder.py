@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_vae.bits import is_discrete
-from pyro_vae.build import class_of, likelihood_of
+from pyro_vae.build import class_of, likelihood_of, observed
 from pyro_vae.columns import as_csv
 from pyro_vae.data import Images
 from pyro_vae.errors import InputError
@@ -238,13 +238,13 @@ def _summary(run: Prepared, state: TrainingState, result: dict[str, Any], best: 
     why = " (out of patience)" if state.epoch < run.config.epochs else ""
     name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
     folder = best.folder
-    bits = result.get("bits_per_dimension")
+    bits, one = result.get("bits_per_dimension"), observed(run.model)
     words = f"; {bits:.3f} bits per dimension" if bits is not None and best.guide.has_density else ""
     return (
         f"{state.epoch} epochs in {state.seconds:.1f} s of training on {run.device}{why}\n"
-        f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per image"
+        f"test {name} {result['value']:.2f} +- {result['standard_error']:.2f} nats per {one}"
         f" (log-likelihood {result['log_likelihood']:.2f}, KL {result['kl']:.2f};"
-        f" {result['samples']} samples of z, {result['images']} images, best weights: epoch {result['epoch']}){words}\n"
+        f" {result['samples']} samples of z, {result['images']} {one}s, best weights: epoch {result['epoch']}){words}\n"
         f"run folder: {printable(str(folder.path))}\n"
         f"look at:    {printable(str(folder.figures))}/*.png\n"
         f"next:       python -m pyro_vae.traces {printable(str(folder.path))}\n"

@@ -10,6 +10,8 @@ from pyro_vae.data import load_data
 from pyro_vae.data.guess import columns_of, guess
 from pyro_vae.data.memory import MEMORY
 from pyro_vae.errors import InputError
+from pyro_vae.evaluate import evaluate
+from pyro_vae.metrics import Options
 from pyro_vae.runs import RunFolder
 
 RNG = np.random.default_rng(0)
@@ -239,11 +241,17 @@ def test_the_compiled_engine_gives_the_same_numbers(tmp_path):
 
 
 @pytest.mark.pictures
-def test_a_table_has_pictures_of_its_own_and_none_of_images(tmp_path):
+def test_a_table_has_pictures_and_words_of_its_own_and_none_of_images(tmp_path, capsys):
     table = rows()
     x = np.stack(list(table.values()), -1)
     x[RNG.random(x.shape) < 0.3] = np.nan
-    run = pyro_vae.train(data={"x": x, "names": list(table)}, out=tmp_path / "r", **{**SMALL, "quiet": False})
+    data = {"x": x, "names": list(table)}
+    run = pyro_vae.train(data=data, out=tmp_path / "r", **{**SMALL, "quiet": False})
     drawn = {path.stem for path in run.folder.figures.iterdir()}
     assert {"marginals", "pairs", "latent"} <= drawn
     assert not {"reconstructions", "prior_samples", "interpolation"} & drawn
+    evaluate([run.folder.path], Options(elbo_samples=2), ["elbo"], train=False, data=data)
+    said = capsys.readouterr().out
+    assert "nats per row (log-likelihood" in said
+    assert "evaluation, nats per row where" in said
+    assert "per image" not in said
