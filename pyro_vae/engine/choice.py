@@ -5,7 +5,7 @@ The rule counts steps and operations and measures no time, so that a repeated ru
 
 from typing import Literal
 
-CAPTURE_SECONDS = 1.0  #: the time to capture a step
+CAPTURE_SECONDS = 0.6  #: the time to capture a step
 CAPTURED_SAVES = 1.2e-3  #: a captured step saves this time of Pyro and of autograd, seconds
 #: the time to get the compiled code of a run from Inductor's cache, on two cores; the first time it takes 10 to 20 s
 COMPILE_SECONDS = 8.0
