@@ -7,15 +7,16 @@ Finished run folders are not trained again, whatever their number of epochs, and
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
-from statistics import median
+from statistics import median, stdev
 
 import torch
 from torch import Tensor
 
 import pyro_vae
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import RESULTS, machine, table, write_section
 from guides import GUIDES
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.engine import SVI, StepOptions
@@ -28,14 +29,23 @@ from pyro_vae.runs import Run, RunFolder
 NETWORK = ["--encoder.hidden_dims", "[500]", "--encoder.activation", "tanh"]
 NETWORK += ["--decoder.hidden_dims", "[500]", "--decoder.activation", "tanh"]
 SAMPLES = 500
-#: by benchmarks.precision, whose float32 runs are MeanField's here with three seeds
-SEEDS = (
-    "One seed, which is one of the lower of MeanField's: its seeds 0 to 2 end at -99.90, -99.30 and -99.80, a standard"
-    " deviation of 0.32. A difference between two rows of less than 0.9 nats (1.96 x 0.32 x sqrt(2)) is not shown, nor"
-    " is an order within such a group."
-)
 LEFT_OUT = " Not in the table: the guides of two stochastic layers, which go with another prior."
 DIRECTIONS_IMAGES = 1000  #: the first test images, on which directions are counted
+
+
+def spread_of_seeds() -> str:
+    """How far seeds of MeanField lie apart, by the section of :mod:`benchmarks.precision`."""
+    section = read_text(RESULTS).partition("<!-- precision -->")[2].partition("<!-- end of precision -->")[0]
+    found = [float(value) for value in re.findall(r"^\| \d+ \| (-?[\d.]+) \|", section, re.MULTILINE)]
+    if len(found) < 2:
+        return "One seed; how far seeds lie apart is not known here."
+    spread = stdev(found)
+    return (
+        f"One seed. MeanField's seeds 0 to {len(found) - 1} end at {', '.join(f'{value:.2f}' for value in found)}"
+        f" (benchmarks.precision), a standard deviation of {spread:.2f}. A difference between two rows of less than"
+        f" {1.96 * spread * 2**0.5:.1f} nats (1.96 x {spread:.2f} x sqrt(2)) is not shown, nor is an order within such"
+        " a group."
+    )
 
 
 def trained(out: Path, data_root: Path, *options: str) -> RunFolder:
@@ -129,7 +139,8 @@ def main() -> None:
         f" 20, the same first weights), {options.epochs} epochs of Adam at 1e-3 in batches of 100, Trace_ELBO with one"
         " sample, seed 0, default options of each guide. Nats per image on the 10,000 test images in one draw of the"
         f" binarisation: the ELBO with 100 samples of z, the lower bound IWAE_{SAMPLES} on log p(x); ± is the standard"
-        f" error over images, nearly all of it common to the rows. {SEEDS} Directions: how many of the 20 of z the"
+        f" error over images, nearly all of it common to the rows. {spread_of_seeds()}"
+        " Directions: how many of the 20 of z the"
         f" first {DIRECTIONS_IMAGES:,} test images move, whatever the axes. The cost of a step is the processor time of"
         " a compiled training step on one thread, as a multiple of MeanField's, the runs taking turns; median over the"
         f" turns.{'' if 'TopDown' in options.guides else LEFT_OUT}\n\n" + table(columns, rows),
