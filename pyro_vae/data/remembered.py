@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyro_vae.user_cache import cache_folder, read_own, write_own
 
-SMALLEST = 2**24  #: bytes of a file that is worth it
+SMALLEST = 2**24  #: bytes of a file, or of several, that are worth it
 MANY = 1000  #: pictures that are worth it
 #: a file that is younger may be written again within one tick of its file system's clock
 SECONDS_OF_DOUBT = 2.0
@@ -46,7 +46,33 @@ def identity_of_pictures(root: Path, files: Iterable[Path], size: object = None)
     Args:
         size: that they are resized to.
     """
-    marks, count, newest = hashlib.sha256(), 0, 0.0
+    found = _marks(root, files)
+    if found is None or found.files < MANY:
+        return None
+    return _key(root, [found.digest, *([] if size is None else [size])])
+
+
+def identity_of_files(root: Path, files: Iterable[Path], name: str) -> str | None:
+    """The key of a data set that several files hold; None if they are small, or one is so young or not there.
+
+    Args:
+        name: of the data set.
+    """
+    found = _marks(root, files)
+    return None if found is None or found.size < SMALLEST else _key(root, [found.digest, name])
+
+
+class _Marks(NamedTuple):
+    """Of several files: a digest of their names, sizes and times, their number, and their bytes in all."""
+
+    digest: str
+    files: int
+    size: int
+
+
+def _marks(root: Path, files: Iterable[Path]) -> _Marks | None:
+    """None if a file is not there, or so young that its time identifies nothing."""
+    marks, count, size, newest = hashlib.sha256(), 0, 0, 0.0
     for file in files:
         try:
             found = file.stat()
@@ -54,10 +80,8 @@ def identity_of_pictures(root: Path, files: Iterable[Path], size: object = None)
             return None
         name = os.fsencode(file.relative_to(root))
         marks.update(b"%b\0%d %d\0" % (name, found.st_size, found.st_mtime_ns))
-        count, newest = count + 1, max(newest, found.st_mtime)
-    if count < MANY or time.time() - newest < SECONDS_OF_DOUBT:
-        return None
-    return _key(root, [marks.hexdigest(), *([] if size is None else [size])])
+        count, size, newest = count + 1, size + found.st_size, max(newest, found.st_mtime)
+    return None if time.time() - newest < SECONDS_OF_DOUBT else _Marks(marks.hexdigest(), count, size)
 
 
 def _key(path: Path, about: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from pyro_vae.data.images import DataSet, Images
 from pyro_vae.data.layout import Layout
 from pyro_vae.data.looking import described
 from pyro_vae.data.memory import MEMORY, arrays_of
-from pyro_vae.data.remembered import identity
+from pyro_vae.data.remembered import identity, identity_of_files
 from pyro_vae.data.rows import read_csv
 from pyro_vae.data.sets import data_sets
 from pyro_vae.data.splits import Splits, split
@@ -74,6 +74,7 @@ def load_data(
         likelihood = _suits(train)
     elif name in known:
         (train, held_out, test), likelihood = known[name].read(root), known[name].likelihood
+        key = identity_of_files(root, known[name].files(root), name)
     elif Path(name).is_dir():
         images, key = read_folder(Path(name), say, image_size)
         train, held_out, test = split(images, name)

@@ -26,16 +26,20 @@ def read_torchvision(name: str, class_name: str, root: Path) -> Splits:
     Raises:
         InputError: where torchvision does not import, files are damaged, or they cannot be downloaded.
     """
-    files = root / class_name / "raw"
-    if all((files / f"{part}-{kind}").exists() for part in PARTS for kind in KINDS):
+    if all(file.exists() for file in files_of(class_name, root)):
         try:
-            both, test = (_read(files, part) for part in PARTS)
+            both, test = (_read(root / class_name / "raw", part) for part in PARTS)
         except (OSError, ValueError) as error:
             raise InputError(f"the files of {name} in {root} are damaged: {error}") from error
     else:
         both, test = _downloaded(name, class_name, root)
     rows = np.arange(len(both))
     return both.take(rows[:-5000]), both.take(rows[-5000:]), test
+
+
+def files_of(class_name: str, root: Path) -> list[Path]:
+    """The files of :func:`read_torchvision`."""
+    return [root / class_name / "raw" / f"{part}-{kind}" for part in PARTS for kind in KINDS]
 
 
 def _read(folder: Path, part: str) -> Images:

@@ -1,11 +1,15 @@
 """Files of the format IDX."""
 
+import os
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
+from pyro_vae.data import load_data, looking
+from pyro_vae.data.fingerprint import fingerprint
 from pyro_vae.data.idx import read_idx
 from pyro_vae.data.torchvision import read_torchvision
 from pyro_vae.errors import InputError
@@ -36,6 +40,28 @@ def test_files_that_are_there_are_read_without_torchvision(raw, tmp_path, monkey
     torch.testing.assert_close(validation.batch(slice(0, 1)), first, rtol=0, atol=0)
     assert validation.labels[:3].tolist() == [0, 1, 2]
     assert validation.labels.dtype == torch.int64
+
+
+def test_a_look_through_them_is_taken_once_until_a_file_changes(raw, tmp_path, monkeypatch):
+    monkeypatch.setattr("pyro_vae.data.remembered.SMALLEST", 1)
+    for path in raw.iterdir():  # older than a tick of the clock
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 5))
+    first = load_data("mnist", tmp_path)
+    mark = fingerprint(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(looking, "_looked_through", lambda *_: pytest.fail("looked through again"))
+        patch.setattr(import_module("pyro_vae.data.fingerprint"), "_digest", lambda *_: pytest.fail("digested again"))
+        again = load_data("mnist", tmp_path)
+        assert fingerprint(again) == mark
+    assert (again.low, again.high) == (first.low, first.high)
+    assert first.high == pytest.approx(250 / 255)
+    assert torch.equal(again.mean_image, first.mean_image)
+    path = raw / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 4))
+    changed = load_data("mnist", tmp_path)
+    assert changed.high == 1
+    assert fingerprint(changed) != mark
 
 
 def test_a_damaged_file_is_named(raw, tmp_path):

@@ -1,12 +1,16 @@
 """The declaration of a data set that has a name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyro_vae.data.splits import Splits
 
 NO_NETWORK = "--data digits needs no download"
+
+
+def _none(root: Path) -> Sequence[Path]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class NamedData:
         images: how many there are in each split.
         image_shape: channels, height, width.
         about: what it is and where it comes from, in a few words.
+        files: from the folder of downloads to the files that ``read`` reads, if a look through their images takes long:
+            the user's cache remembers what it found until one of them changes.
     """
 
     name: str
@@ -29,6 +35,7 @@ class NamedData:
     images: tuple[int, int, int]
     image_shape: tuple[int, int, int]
     about: str
+    files: Callable[[Path], Sequence[Path]] = _none
 
     def line(self) -> str:
         """The row of this data set in a table of README.md."""
