@@ -4,7 +4,6 @@ python -m benchmarks.evidence_cost RUN DATA_ROOT
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 
 import pyro_vae
+from benchmarks.memory import peak
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, load_data
 from pyro_vae.estimators import Evidence, log_evidence
@@ -21,7 +21,7 @@ from pyro_vae.files import read_text, write_atomic
 from pyro_vae.runs import RunFolder
 
 IMAGES = 100
-KEPT = "evidence_cost_alone.json"
+KEPT = "evidence_cost.json"
 
 
 def cost(folder: RunFolder, data_root: Path) -> dict[str, float]:
@@ -45,8 +45,7 @@ def main() -> None:
     began = time.process_time()
     log_evidence(run.model, run.guide, x, settings)
     seconds = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {"seconds": seconds, "mebibytes": peak, "threads": torch.get_num_threads()}
+    found = {"seconds": seconds, "mebibytes": peak(), "threads": torch.get_num_threads()}
     write_atomic(folder.path / KEPT, json.dumps(found))
 
 

@@ -1,6 +1,7 @@
 """The peak memory of some work, beyond the memory of the process before it."""
 
 import ctypes
+import resource
 from pathlib import Path
 
 import torch
@@ -8,10 +9,23 @@ import torch
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _own(name: str) -> float:
-    """A size in Linux's status of this process, without memory mapped from files (libraries' code), MiB."""
+def _size(name: str) -> float:
+    """A size in Linux's status of this process, MiB."""
     sizes = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return (int(sizes[name].split()[0]) - int(sizes["RssFile"].split()[0])) / 1024
+    return int(sizes[name].split()[0]) / 1024
+
+
+def _own(name: str) -> float:
+    """The same without memory mapped from files (libraries' code)."""
+    return _size(name) - _size("RssFile")
+
+
+def peak() -> float:
+    """The largest resident memory of this process so far, MiB.
+
+    On Linux it is that of its own code: ``ru_maxrss`` begins with the parent's memory at the fork.
+    """
+    return _size("VmHWM") if STATUS.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _give_back() -> None:

@@ -17,6 +17,12 @@ from pyro_vae.metrics import Options
 
 STANDARD = "StandardNormal"
 PRIORS = (STANDARD, "MixturePrior", "VampPrior", "FlowPrior", "HierarchicalPrior")
+#: guides that invert a flow one dimension after the other, which VampPrior asks for each of its posteriors
+SEQUENTIAL = ("IAF",)
+LEFT_OUT = (
+    "{guide} with VampPrior is left out: the prior scores each z under 100 of the guide's posteriors, and {guide}"
+    " inverts each of them one dimension after the other; the first step was not compiled after eight minutes."
+)
 FIGURES = {EVIDENCE: LOG_P, ELBO: Place("test", "elbo", "elbo"), "KL": Place("test", "elbo", "kl")}
 
 
@@ -55,6 +61,9 @@ def main() -> None:
     sentences: list[str] = []
     for guide in options.guides:
         priors = dict.fromkeys([STANDARD, *options.priors])
+        if guide in SEQUENTIAL and "VampPrior" in priors:
+            del priors["VampPrior"]
+            sentences.append(LEFT_OUT.format(guide=guide))
         lines, words = of_guide(guide, [measured(guide, prior, options) for prior in priors])
         rows += lines
         sentences += words
