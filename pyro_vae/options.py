@@ -133,13 +133,12 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
 
     Args:
         options: of :class:`Config`; ``config`` is the path of a file of options that these override, ``preset`` the
-            name of options beneath them.
+            name of options beneath both.
         trust: that file may name any code.
     """
     parser = make_parser()
     given = {k: _path_of(v) if isinstance(v, type) else v for k, v in options.items()}
     chosen = given.pop("preset", None)
-    given = given if chosen is None else {**preset(chosen), **given}
     check_given(given, "the call")
     file = given.pop("config", None)
     table: dict[str, Any] = {}
@@ -148,7 +147,8 @@ def settings_of(options: dict[str, Any], trust: bool = False) -> Settings:
         check_given(table, str(file))
         check_names(table, file, trust)
         check_places(table, file, trust, list(given))
-    beneath = _in_one_line(lambda: parser.parse_object(table), parser)
+    first = {} if chosen is None else preset(chosen)
+    beneath = _in_one_line(lambda: parser.parse_object({**first, **table}), parser)
     namespace = _in_one_line(lambda: parser.parse_object(plain(given), beneath), parser)
     _own(namespace, [table], own_names({k: v for k, v in given.items() if k in (*KINDS, PROGRAM)}))
     if given.get("data_root") is not None:

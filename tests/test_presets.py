@@ -31,6 +31,8 @@ def test_what_is_given_goes_before_it(tmp_path):
         assert found.lr == 0.5
         assert found.lr_schedule == PRESETS["fast"]["lr_schedule"]
     assert settings_of({"preset": "fast", "lr": 0.5}).config.lr == 0.5
+    found = settings_of({"preset": "fast", "config": str(tmp_path / "a.yaml")}).config
+    assert (found.lr, found.lr_schedule) == (0.5, parsed("--preset", "fast").config.lr_schedule)
 
 
 def test_an_unknown_one_is_one_line():

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -41,7 +42,7 @@ def run_in_processes(
     slots: SimpleQueue[str] = SimpleQueue()
     for i in range(workers):
         slots.put(devices[i % len(devices)])
-    alive: set[BaseProcess] = set()
+    alive = Alive()
 
     def one(trial: Trial) -> str | None:
         slot = slots.get()
@@ -50,19 +51,53 @@ def run_in_processes(
         finally:
             slots.put(slot)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=_leave_ctrl_c_to_the_main_thread) as pool:
         futures = {pool.submit(one, trial): trial for trial in trials}
         try:
             for future in as_completed(futures):
                 told(futures[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in list(alive):
-                process.terminate()
+            alive.stop()
             raise
 
 
-def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, alive: set[BaseProcess]) -> str | None:
+class Alive:
+    """The processes that run. After :meth:`stop` a process that is added is ended at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.processes: set[BaseProcess] = set()
+        self.stopped = False
+
+    def add(self, process: BaseProcess) -> None:
+        """A process has started, perhaps seconds after it was asked for."""
+        with self.lock:
+            self.processes.add(process)
+            if self.stopped:
+                process.terminate()
+
+    def discard(self, process: BaseProcess) -> None:
+        """A process has ended."""
+        with self.lock:
+            self.processes.discard(process)
+
+    def stop(self) -> None:
+        """End all of them."""
+        with self.lock:
+            self.stopped = True
+            for process in self.processes:
+                process.terminate()
+
+
+def _leave_ctrl_c_to_the_main_thread() -> None:
+    """What a thread starts inherits this: the server that forks, which may be at its imports, and the processes."""
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # it would let Ctrl-C through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _in_a_process(context: BaseContext, work: Job, trial: Trial, device: str, alive: Alive) -> str | None:
     """Run a trial in its own process; returns the reason if it failed, else None."""
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_live, args=(work, trial, device, theirs), daemon=True)  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Encoder and decoder as programs of ``torch.export``, which need torch alone, and the command ``export``."""
 
+import errno
 import io
 import json
 import warnings
@@ -23,6 +24,7 @@ from pyro_vae.use.opened import device_of
 
 SIZES = (1, 3, 8, 61)  #: batches that a program is checked on; it was made with another one
 MADE_WITH = 5
+HIDDEN = 0.2  #: the share of missing values among the inputs, where the run allows them
 TOLERANCE = 1e-4  #: of a number, relative to the largest one of the original
 
 
@@ -78,8 +80,8 @@ class _Means(nn.Module):
 def export(run: Run | Path | str, path: Path | str, trust: bool = False) -> dict[str, Program]:
     """Write a run's encoder and decoder by ``torch.export``: ``encoder.pt2`` and ``decoder.pt2`` in a folder.
 
-    Each takes batches of any size. It is read again from its file and held against the original on fresh inputs of
-    other sizes.
+    Each takes batches of any size. It is held against the original on fresh inputs of other sizes, some of them with
+    missing values where the run allows these. Both files are written once both programs have passed.
 
     Args:
         run: a run folder, or what :func:`pyro_vae.load` gave back.
@@ -92,8 +94,8 @@ def export(run: Run | Path | str, path: Path | str, trust: bool = False) -> dict
         parameters ``(N, P)``. "decoder" maps z ``(N, latent_dim)`` to E[x|z] ``(N, *image_shape)``.
 
     Raises:
-        InputError: where the run has no such encoder or decoder, ``torch.export`` cannot export it, or the program does
-            not give what the original does.
+        InputError: where the run has no such encoder or decoder, ``torch.export`` cannot export it, the program does
+            not give what the original does, or the files cannot be written.
 
     >>> programs = export("runs/digits", "exported")                     # doctest: +SKIP
     >>> mean, std = torch.export.load("exported/encoder.pt2").module()(x)  # doctest: +SKIP
@@ -104,13 +106,14 @@ def export(run: Run | Path | str, path: Path | str, trust: bool = False) -> dict
         raise InputError(
             f"export takes the encoder and the decoder of a VAE, and this run has a {type(model).__name__}"
         )
-    device = device_of(run)
-    source = source_of(run, None)
+    device, shape = device_of(run), tuple(model.image_shape)
+    source, likelihood = source_of(run, None), model.likelihood
     low, high = (source.low, source.high) if source.high < float("inf") else (-1.0, 1.0)
-    shape = tuple(model.image_shape)
 
     def images(count: int) -> Tensor:
-        return (low + (high - low) * torch.rand(count, *shape)).to(device)
+        x = model(n=count) if likelihood.of_columns else low + (high - low) * torch.rand(count, *shape)
+        x = x.masked_fill(torch.rand(x.shape, device=x.device) < HIDDEN, torch.nan) if likelihood.allows_missing else x
+        return x.to(device)
 
     def codes(count: int) -> Tensor:
         return torch.randn(count, model.latent_dim).to(device)
@@ -124,16 +127,24 @@ def export(run: Run | Path | str, path: Path | str, trust: bool = False) -> dict
     }
     try:
         make_folder(folder)
+        for name in about:
+            if (folder / f"{name}.pt2").is_dir():
+                raise IsADirectoryError(errno.EISDIR, f"{name}.pt2 is a folder")
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written: {error.strerror}") from error
     programs = {}
     with seeded(0), pyro.validation_enabled(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own workings
-        made = {name: _exported(name, *parts[:2]) for name, parts in about.items()}
+        contents = {}
         for name, (original, inputs, takes, words) in about.items():
-            file = folder / f"{name}.pt2"
-            write_atomic(file, _file_of(made[name], name, run, takes, words))
-            programs[name] = Program(file, takes, words, _checked(file, original, inputs))
+            contents[name] = _file_of(_exported(name, original, inputs), name, run, takes, words)
+            off = _checked(name, contents[name], original, inputs)
+            programs[name] = Program(folder / f"{name}.pt2", takes, words, off)
+    for name, program in programs.items():
+        try:
+            write_atomic(program.path, contents[name])
+        except OSError as error:
+            raise InputError(f"{program.path} cannot be written: {error.strerror}") from error
     return programs
 
 
@@ -170,25 +181,24 @@ def _file_of(program: Any, name: str, run: Run, takes: str, gives: str) -> bytes
     return content.getvalue()
 
 
-def _checked(file: Path, original: nn.Module, inputs: Any) -> float:
-    """The largest difference of the program in a file from the original.
+def _checked(name: str, content: bytes, original: nn.Module, inputs: Any) -> float:
+    """The largest difference of the program that a file will hold from the original.
 
     Raises:
-        InputError: where it is no rounding error; the file is removed.
+        InputError: where it is no rounding error.
     """
-    program, worst = torch.export.load(file).module(), 0.0
+    program, worst = torch.export.load(io.BytesIO(content)).module(), torch.zeros(())
     for size in SIZES:
         x = inputs(size)
         pairs = zip(_as_tuple(program(x)), _as_tuple(original(x)), strict=True)
         for found, expected in pairs:
             off = (found - expected).abs().max() if found.shape == expected.shape else torch.tensor(torch.inf)
-            worst = max(worst, (off / expected.abs().max().clamp(min=1.0)).item())
+            worst = torch.maximum(worst, (off / expected.abs().max().clamp(min=1.0)).cpu())  # NaN stays NaN
     if not worst <= TOLERANCE:
-        file.unlink()
         raise InputError(
-            f"{file.name} differs from the original by {worst:.2g}: it draws random numbers, or depends on N"
+            f"the exported {name} differs from the original by {worst:.2g}: it draws random numbers, or depends on N"
         )
-    return worst
+    return worst.item()
 
 
 def _as_tuple(found: Any) -> tuple[Tensor, ...]:

@@ -72,6 +72,10 @@ def check_out(out: Path | None, pictures: bool = False, folder: bool = False) ->
         raise InputError(f"--out {out} is a folder: choose the name of a file")
     if not suffix and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file, and pictures go into a folder: choose another name")
+    if not suffix and out.exists() and any(out.iterdir()):
+        raise InputError(
+            f"--out {out} is a folder that is not empty: its files and new pictures would mix; choose another"
+        )
 
 
 def save(output: Output, out: Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, Images, Layout, is_array_file, load_data, read_rows
 from pyro_vae.data.rows import in_order
+from pyro_vae.data.sets import data_sets
 from pyro_vae.encoding import Source, columns_of_run, read_images, source_of
 from pyro_vae.errors import InputError
 from pyro_vae.runs import Run
@@ -109,9 +110,14 @@ def _read(run: Run, name: str, reading: Reading, say: Callable[[str], None] | No
     size = config.size if Path(name).is_dir() else None
     if reading.split is None:
         return read_rows(name, root, layout, say, size)
-    validation = config.validation if name == config.data else None
+    validation = config.validation if _is_own(run, name) else None
     data = load_data(name, root, validation, layout, say, image_size=size, missing=config.takes_missing)
     return getattr(data, reading.split)
+
+
+def _is_own(run: Run, name: str) -> bool:
+    """Whether a name is that of the data that the run was trained on, whose options keep whole paths."""
+    return name == run.config.data or (name not in data_sets() and str(Path(name).resolve()) == run.config.data)
 
 
 def _labels(images: Images) -> tuple[str, ...] | None:

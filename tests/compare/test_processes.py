@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,30 @@ def test_a_process_that_dies_takes_no_other_with_it(tmp_path):
     run_in_processes(todo, act, lambda trial, reason: told.update({trial.seed: reason}), 2, ["5", "7"])
     assert told == {0: "its process was ended by SIGKILL", 1: "said in one line", 2: None, 3: None}
     assert {todo[2].path.read_text(), todo[3].path.read_text()} <= {"5", "7"}
+
+
+def works_long(trial):
+    time.sleep(60)
+
+
+def test_a_ctrl_c_while_a_process_starts_ends_it(tmp_path, monkeypatch):
+    """The server that forks is at its imports for seconds, and answers no one."""
+    started = ForkServerProcess.start
+
+    def start(process):
+        time.sleep(1.5)
+        started(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", start)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            run_in_processes(trials(tmp_path, "", ""), works_long, lambda *_: None, 1)
+        assert time.monotonic() - began < 40
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 LONG = [

@@ -1,9 +1,11 @@
 """Exported programs against their originals, in a process that knows nothing of this project."""
 
+import io
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -86,13 +88,34 @@ def test_what_cannot_be_exported_is_one_line(tmp_path):
             exported.main([run, *words])
 
 
-def test_a_program_that_differs_is_refused_and_removed(tmp_path):
+class Broken(torch.nn.Module):
+    def forward(self, x):
+        return x.log() * torch.nan
+
+
+@pytest.mark.parametrize(("original", "words"), [(torch.nn.Sigmoid(), r"0\.\d"), (Broken(), "nan")])
+def test_a_program_that_differs_is_refused(original, words):
     def inputs(size):
         return torch.rand(size, 3)
 
     program = torch.export.export(torch.nn.Tanh(), (inputs(5),), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    torch.export.save(program, tmp_path / "a.pt2")
-    assert exported._checked(tmp_path / "a.pt2", torch.nn.Tanh(), inputs) < 1e-6
-    with pytest.raises(InputError, match=r"a\.pt2 differs from the original by 0\.\d"):
-        exported._checked(tmp_path / "a.pt2", torch.nn.Sigmoid(), inputs)
-    assert not (tmp_path / "a.pt2").exists()
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    assert exported._checked("encoder", content.getvalue(), torch.nn.Tanh(), inputs) < 1e-6
+    with pytest.raises(InputError, match=f"the exported encoder differs from the original by {words}"):
+        exported._checked("encoder", content.getvalue(), original, inputs)
+
+
+def test_a_table_is_checked_on_rows_that_it_can_have_and_nothing_is_half_written(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=90), rng.integers(0, 3, 90).astype(float), rng.integers(0, 2, 90)], -1)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    run = trained(tmp_path, data={"x": x, "names": ["a", "b", "c"]}, missing="mask")
+    out = tmp_path / "out"
+    assert all(program.difference < 1e-5 for program in pyro_vae.export(run, out).values())
+    before = (out / "encoder.pt2").stat().st_mtime_ns
+    (out / "decoder.pt2").unlink()
+    (out / "decoder.pt2").mkdir()
+    with pytest.raises(InputError, match=r"out cannot be written: decoder\.pt2 is a folder"):
+        pyro_vae.export(run, out)
+    assert (out / "encoder.pt2").stat().st_mtime_ns == before
