@@ -8,6 +8,7 @@ from guides.base import LabelUse
 from guides.fed import Fed
 from pyro_vae.columns import Column
 from pyro_vae.config import Config, Shape, class_of
+from pyro_vae.data import Binarizer
 from pyro_vae.models import Likelihood, Model
 from pyro_vae.models.likelihoods.columns import Columns
 from pyro_vae.seeds import forked, random_seed
@@ -111,6 +112,13 @@ def observed(model: Model) -> str:
 def sees_binary(config: Config, model: Model) -> bool:
     """Whether the likelihood sees zeros and ones drawn from gray values."""
     return config.binarize == "dynamic" or (config.binarize == "auto" and observes_binary(model))
+
+
+def binarizer_of(config: Config, model: Model) -> Binarizer:
+    """From stored images to what the likelihood sees; missing pixels stay missing where the run takes them."""
+    likelihood = likelihood_of(model)
+    missing = config.takes_missing or (likelihood is not None and likelihood.allows_missing)
+    return Binarizer(sees_binary(config, model), missing)
 
 
 def observes_binary(model: Model) -> bool:

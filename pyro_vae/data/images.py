@@ -173,11 +173,16 @@ def rows_at_once(image_shape: tuple[int, ...], values: int = 2**24) -> int:
     return max(1, values // int(np.prod(image_shape)))
 
 
-def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
+def binarize(x: Tensor, generator: torch.Generator, missing: bool = False) -> Tensor:
     """A fresh Bernoulli draw of each pixel, 1 with its gray value in [0, 1] as the probability.
 
     One random word of 64 bits serves four pixels as thresholds of 16 bits, which costs a tenth of ``torch.bernoulli``
     and is off by at most 2^-16 in the probability. Gray values 0 and 1 are certain.
+
+    Args:
+        x: gray values.
+        generator: of the draw.
+        missing: whether NaN may occur, and stays NaN; other pixels are the same either way.
 
     >>> draws = binarize(torch.full((100_000,), 0.25), torch.Generator().manual_seed(0))
     >>> abs(draws.mean().item() - 0.25) < 0.01
@@ -188,7 +193,17 @@ def binarize(x: Tensor, generator: torch.Generator) -> Tensor:
     thresholds = words.view(torch.int16)[: x.numel()].view(x.shape)
     # threshold < 2^16 x - 2^15, on one new array; that expression, with integers beside floats, takes four times as
     # long
-    return thresholds.to(x.dtype).add_(x, alpha=-(2**16)).lt_(-(2**15))
+    drawn = thresholds.to(x.dtype).add_(x, alpha=-(2**16)).lt_(-(2**15))
+    return torch.where(x.isnan(), x, drawn) if missing else drawn
+
+
+def narrow(drawn: Tensor) -> Tensor:
+    """Zeros and ones as truth values, a byte each; in half precision where some are missing, for NaN is no such value.
+
+    >>> narrow(torch.tensor([0.0, 1.0])), narrow(torch.tensor([0.0, float("nan")]))
+    (tensor([False,  True]), tensor([0., nan], dtype=torch.float16))
+    """
+    return drawn.to(torch.float16 if drawn.isnan().any() else torch.bool)
 
 
 @dataclass(frozen=True)
@@ -197,12 +212,14 @@ class Binarizer:
 
     Attributes:
         binary: whether each call binarises them by a fresh draw, or leaves them gray.
+        missing: whether NaN is a missing pixel, which stays one.
     """
 
     binary: bool
+    missing: bool = False
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        return binarize(x, generator) if self.binary else x
+        return binarize(x, generator, self.missing) if self.binary else x
 
     def held_out(self, images: Images, size: int, seed: int = 0) -> Iterator[Tensor]:
         """All images in order, ``size`` at a time, with one binarisation that is the same for every run.

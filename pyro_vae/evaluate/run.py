@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pyro_vae.build import sees_binary
+from pyro_vae.build import binarizer_of
 from pyro_vae.config import Config
 from pyro_vae.data import Binarizer, DataSet, Images, InMemory, is_array_file, load_data
 from pyro_vae.data.fingerprint import check_same
@@ -75,7 +75,7 @@ def measure_run(run: Run, which: str, request: Request, watch: Line) -> Findings
     )
     check_same(data, run.data, run.folder.path)
     others = None if request.against is None else _others(request.against, root, data, config)
-    binarizer = Binarizer(sees_binary(config, run.model))
+    binarizer = binarizer_of(config, run.model)
     ledger, table = Ledger(run.folder), request.table
     ledger.clean()
     context = {"checkpoint": which, "weights": run.weights, "seed": options.seed}

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyro_vae.build import sees_binary
-from pyro_vae.data import MEMORY, Binarizer, DataSet, load_data, rows_at_once
+from pyro_vae.build import binarizer_of
+from pyro_vae.data import MEMORY, DataSet, load_data, rows_at_once
 from pyro_vae.data.fingerprint import check_same
 from pyro_vae.encoding import encode
 from pyro_vae.engine.precision import exact
@@ -159,7 +159,7 @@ def open_runs(runs: Sequence[Run], data_root: Path | None, device: torch.device,
 
 
 def _opened(name: str, run: Run, data: DataSet, count: int, device: torch.device) -> Opened:
-    binarizer = Binarizer(sees_binary(run.config, run.model))
+    binarizer = binarizer_of(run.config, run.model)
     x = next(binarizer.held_out(data.test, count)).to(device)
     codes = encode(run.model, run.guide, x, "mean", CODE_DRAWS)
     images, draws = ACTIVITY

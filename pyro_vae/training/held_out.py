@@ -8,6 +8,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.data import Binarizer, Images, rows_at_once
+from pyro_vae.data.images import narrow
 from pyro_vae.engine.measured import Measured
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms
@@ -58,13 +59,13 @@ class HeldOut:
             start += len(x)
 
     def _binarised(self, images: Images, size: int) -> Iterable[Tensor]:
-        """The images as the likelihood sees them; binary ones that come again are kept, a byte for each pixel."""
+        """The images as the likelihood sees them; binary ones that come again are kept, in one or two bytes a pixel."""
         if id(images) in self._kept:
             return (x.to(torch.float32) for x in self._kept[id(images)][1])
         chunks = self.binarizer.held_out(images, size)
         if not (self.again and self.binarizer.binary and len(images) * math.prod(images.image_shape) <= KEPT):
             return chunks
-        self._kept[id(images)] = images, [x.to(torch.bool) for x in chunks]
+        self._kept[id(images)] = images, [narrow(x) for x in chunks]
         return self._binarised(images, size)
 
     def _of(self, x: Tensor, y: Tensor | None, num_samples: int, piece: int, size: int) -> ElboTerms:

@@ -7,7 +7,7 @@ import torch
 from torch.optim import Optimizer
 
 from guides import Guide
-from pyro_vae.build import build, sees_binary
+from pyro_vae.build import binarizer_of, build
 from pyro_vae.columns import summary
 from pyro_vae.config import Config
 from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
@@ -142,7 +142,7 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
             raise
         raise InputError(" ".join(str(error).split())) from error
     check_processes(objective, workers)
-    binarizer = Binarizer(sees_binary(config, model))
+    binarizer = binarizer_of(config, model)
     check_pixels(model, data, binarizer)
     check_missing(config, model, data)
     notes += [] if columns is None else [summary(columns), UNITS]

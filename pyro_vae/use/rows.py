@@ -10,6 +10,7 @@ import torch
 
 from pyro_vae.build import sees_binary
 from pyro_vae.data import Binarizer, Images, Layout, is_array_file, load_data, read_rows
+from pyro_vae.data.images import narrow
 from pyro_vae.data.rows import in_order
 from pyro_vae.data.sets import data_sets
 from pyro_vae.encoding import Source, columns_of_run, read_images, source_of
@@ -130,13 +131,13 @@ def _labels(images: Images) -> tuple[str, ...] | None:
 
 
 def _binarised(rows: Rows, seed: int) -> Rows:
-    """Zeros and ones, one byte each, whatever the gray values are stored as."""
+    """Zeros and ones, one byte each, whatever the gray values are stored as; two bytes where some are missing."""
     source, parts, gray = rows.source, [], False
-    generator = torch.Generator().manual_seed(seed)
+    binarizer, generator = Binarizer(True, source.missing), torch.Generator().manual_seed(seed)
     for start in range(0, len(rows), 100):  # as Binarizer.held_out does, whose draws these are
         x = source.batch(slice(start, start + 100)).cpu()
-        gray = gray or bool(((x != 0) & (x != 1)).any())
-        parts.append(Binarizer(True)(x, generator).bool())
-    bits = torch.cat(parts)
+        gray = gray or bool(((x != 0) & (x != 1) & ~x.isnan()).any())
+        parts.append(narrow(binarizer(x, generator)))
+    bits = torch.cat(parts)  # of half precision where a part is
     held: Any = bits.to(source.images.device) if isinstance(source.images, torch.Tensor) else bits.numpy()
     return replace(rows, source=replace(source, images=held, divisor=1.0, low=0.0, high=1.0), binarised=gray)

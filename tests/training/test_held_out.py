@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from guides import GUIDES, MLPEncoder
+from guides.fed import Fed
 from pyro_vae.data import Binarizer, Images
 from pyro_vae.models import VAE, Bernoulli, MLPDecoder, StandardNormal
+from pyro_vae.nn import Seen
 from pyro_vae.objectives import elbo_terms
 from pyro_vae.seeds import seeded
 from pyro_vae.training import held_out
@@ -73,3 +75,19 @@ def test_images_that_come_again_are_binarised_once(pair, images, monkeypatch):
     assert len(calls) == 1
     assert torch.equal(first.log_likelihood, second.log_likelihood)
     assert torch.equal(first.log_likelihood, once.terms(images, 1).log_likelihood)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_missing_pixels_stay_missing_also_where_images_are_kept(pair, images, again):
+    model, guide = pair
+    model.likelihood.allows_missing = True
+    guide.encoder = Fed(Seen(SHAPE, mask=False), guide.encoder)
+    images.pixels[7:20, 0, :2] = np.nan
+    binarizer = Binarizer(True, missing=True)
+    with seeded(0):
+        (x,) = binarizer.held_out(images, 60)
+        expected = elbo_terms(model, guide, x, 1).log_likelihood.flatten()
+    assert np.array_equal(x.isnan().numpy(), np.isnan(images.pixels))
+    measured = HeldOut(model, guide, binarizer, again=again)
+    for _ in range(2):
+        torch.testing.assert_close(measured.terms(images, 1).log_likelihood, expected)
