@@ -110,12 +110,14 @@ class BetaBinomial(OnLevels):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        alpha, beta = self.parameters
+        """Nats, by way of double precision: log-gammas of thousands of levels cancel to whole percents in single."""
+        kind = torch.result_type(value, self.parameters[0])
+        alpha, beta = (parameter.double() for parameter in self.parameters)
         n = self.levels - 1
-        k = (value * n).round()
+        k = (value * n).round().double()
         ways = lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
         ends = torch.lgamma(k + alpha) - torch.lgamma(alpha) + torch.lgamma(n - k + beta) - torch.lgamma(beta)
-        return ways + ends + torch.lgamma(alpha + beta) - torch.lgamma(alpha + beta + n)
+        return (ways + ends + torch.lgamma(alpha + beta) - torch.lgamma(alpha + beta + n)).to(kind)
 
     @property
     def mean(self) -> Tensor:
@@ -150,4 +152,6 @@ class CategoricalLevels(OnLevels):
         return masses.expand(self.levels, *shape).gather(0, index.expand(shape)[None])[0]
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "CategoricalLevels":
-        return CategoricalLevels(self._log_masses.expand(self.levels, *batch_shape))
+        new = [1] * (len(batch_shape) - len(self.batch_shape))  # between the levels and the own dimensions
+        masses = self._log_masses.reshape(self.levels, *new, *self.batch_shape)
+        return CategoricalLevels(masses.expand(self.levels, *batch_shape))

@@ -10,6 +10,7 @@ from scipy import stats
 import pyro_vae
 from pyro_vae.data import load_data
 from pyro_vae.data.levels import levels_of
+from pyro_vae.distributions import levels as on_levels
 from pyro_vae.errors import InputError
 from pyro_vae.models import BetaBinomial, Categorical, DiscretizedLogistic
 
@@ -170,3 +171,29 @@ def test_compare_settles_the_levels_as_a_run_does():
     given = {"class_path": "BetaBinomial", "init_args": {"levels": 33}}
     assert settled_by(data, settings_of({"likelihood": given})) == {}
     assert settled_by(data, settings_of({})) == {"likelihood": "Gaussian"}
+
+
+@pytest.mark.parametrize("levels", [256, 4096, 65536])
+@pytest.mark.parametrize("concentration", [0.01, 4.0, 1000.0])
+def test_masses_of_a_beta_binomial_in_single_precision_are_those_of_scipy(levels, concentration):
+    for mean in (0.5, 0.1, 1e-3):
+        alpha, beta = torch.tensor(concentration * mean), torch.tensor(concentration * (1 - mean))
+        found = on_levels.BetaBinomial(levels, alpha, beta).log_masses()
+        assert found.dtype == torch.float32
+        assert found.double().exp().sum().item() == pytest.approx(1, abs=1e-6)
+        expected = stats.betabinom.logpmf(np.arange(levels), levels - 1, alpha.double().item(), beta.double().item())
+        np.testing.assert_allclose(found.double().numpy(), expected, rtol=2e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3,), (4, 2, 3)])
+def test_a_categorical_that_is_expanded_keeps_its_masses(shape):
+    torch.manual_seed(0)
+    own = on_levels.CategoricalLevels(torch.randn(2, 3))
+    wide = own.expand(shape)
+    assert wide.batch_shape == torch.Size(shape)
+    torch.testing.assert_close(
+        wide.log_masses(), own.log_masses().reshape(2, *[1] * (len(shape) - 1), 3).expand(2, *shape)
+    )
+    for value in (0.0, 1.0):
+        x = torch.full(shape, value)
+        torch.testing.assert_close(wide.log_prob(x), own.log_prob(x))

@@ -11,7 +11,7 @@ from pyro_vae.distributions import levels as on_levels
 from pyro_vae.models.likelihoods.base import logit_of_mean
 from pyro_vae.models.likelihoods.leveled import Leveled, both
 
-MOST = 1000.0  #: of the concentration: nearly binomial, and far enough from where float32 rounds
+MOST = 1000.0  #: of the concentration: nearly binomial up to 256 levels
 
 
 class BetaBinomial(Leveled):
