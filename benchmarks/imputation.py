@@ -164,22 +164,34 @@ def measured(name: str, seeds: int, kept: Kept, out: Path) -> dict[str, list[flo
     return found
 
 
+def half_width(values: list[float]) -> float:
+    """Of the 95 % interval of a mean over seeds (Student's t)."""
+    return float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+
+
 def with_interval(values: list[float]) -> str:
-    """A mean with half the width of its 95 % interval over seeds (Student's t)."""
-    if len(values) < 2:
-        return f"{values[0]:.3f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.3f} ± {half:.3f}"
+    """A mean with half the width of its interval."""
+    return f"{values[0]:.3f}" if len(values) < 2 else f"{np.mean(values):.3f} ± {half_width(values):.3f}"
+
+
+def in_words(name: str, differences: list[float]) -> str:
+    """What the differences of a table to the random forest show."""
+    if len(differences) < 2:
+        return f"- {name}: one seed shows nothing."
+    mean, half = float(np.mean(differences)), half_width(differences)
+    verdict = "lower than" if mean < -half else "higher than" if mean > half else "not shown to differ from"
+    return f"- {name}: the error of pyro_vae is {verdict} the random forest's ({mean:+.3f} ± {half:.3f})."
 
 
 def section(errors: dict[str, dict[str, list[float]]], kept: Kept) -> str:
     """The Markdown of all errors; the sentence on the forest is made from them."""
     rows = [[words, *(with_interval(of[method]) for of in errors.values())] for method, words in METHODS.items()]
-    difference = [
-        with_interval([ours - theirs for ours, theirs in zip(of["vae"], of["forest"], strict=True)])
-        for of in errors.values()
-    ]
-    rows.append(["pyro_vae minus the random forest, seed by seed", *difference])
+    differences = {
+        name: [ours - theirs for ours, theirs in zip(of["vae"], of["forest"], strict=True)]
+        for name, of in errors.items()
+    }
+    rows.append(["pyro_vae minus the random forest, seed by seed", *map(with_interval, differences.values())])
+    sentences = "\n".join(in_words(name, of) for name, of in differences.items())
     seeds = len(next(iter(errors.values()))["vae"])
     choices = "; ".join(
         f"{name}: {kept.found[f'{name} choice']['setting']}, {kept.found[f'{name} choice']['epochs']} epochs (of"
@@ -193,7 +205,7 @@ def section(errors: dict[str, dict[str, list[float]]], kept: Kept) -> str:
         "Half of all entries are hidden, completely at random, in every row; each method sees the rest of all rows and"
         " fills in what is hidden. The figure is the mean squared error of the hidden entries, each column in its own"
         f" standard deviations (0 is perfect), over {seeds} seeds of what is hidden, with its 95 % interval. Smaller is"
-        f" better.\n\n{table(['', *errors], rows)}\n\n"
+        f" better.\n\n{table(['', *errors], rows)}\n\n{sentences}\n\n"
         "scikit-learn's imputers have their default options (ten rounds, 100 trees). Ours: `--objective IWAE` with 20"
         " samples, `--missing mask`, likelihoods as they are guessed, Adam at 3e-3 in batches of 128; each value is the"
         f" posterior mean by {DRAWS:,} importance weights. Its decoder, latent dimensions and epochs have the best"
