@@ -77,7 +77,13 @@ def test_a_real_ctrl_c_leaves_the_report_and_no_process(tmp_path):
     argv = [sys.executable, "-m", "pyro_vae.compare", *words, "--batch_size", "300", *SMALL, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        argv,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
     )
     second = out / "runs" / "MeanField_epochs=5000-seed0" / "trace.csv"
     deadline = time.monotonic() + 400
