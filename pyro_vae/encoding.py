@@ -17,8 +17,10 @@ from torch.distributions import Distribution
 from guides import Guide
 from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.build import likelihood_of, sees_binary
+from pyro_vae.columns import Column
 from pyro_vae.data import images_of
 from pyro_vae.data.levels import off_levels
+from pyro_vae.data.support import check_rows
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
@@ -28,6 +30,7 @@ from pyro_vae.runs import Run, load
 from pyro_vae.seeds import batches, seeded
 
 Statistic = Literal["mean", "std", "samples"]
+LOOKED_AT = 2**14  #: rows of a table that are looked at together
 
 
 def features(
@@ -64,7 +67,8 @@ def features(
 
     Raises:
         InputError: if ``x`` holds no images, or of another shape or on another scale than the run's, or ``statistic``
-            or ``posterior`` is unknown, or the model needs labels, or has no such posterior.
+            or ``posterior`` is unknown, or ``num_samples`` is not positive, or the model needs labels, or has no such
+            posterior.
 
     >>> z = features("runs/digits", images)                          # doctest: +SKIP
     >>> draws = features("runs/digits", images, "samples", 10)       # doctest: +SKIP
@@ -85,6 +89,7 @@ class Source:
         name: of the images in an error.
         levels: the number of values of a pixel, if the likelihood has so many.
         missing: whether NaN is a missing value.
+        columns: of a table, whose kinds say which values there can be; none for images.
     """
 
     images: Any
@@ -94,12 +99,13 @@ class Source:
     name: str = "x"
     levels: int | None = None
     missing: bool = False
+    columns: tuple[Column, ...] = ()
 
     def batch(self, rows: slice) -> Tensor:
         """The pixels of these rows, float32.
 
         Raises:
-            InputError: if they are on another scale, or no numbers.
+            InputError: if they are on another scale, or no numbers, or a column of a table cannot have one of them.
         """
         part = self.images[rows]
         part = part.detach() if isinstance(part, Tensor) else torch.from_numpy(np.array(part, dtype=np.float32))
@@ -122,6 +128,8 @@ class Source:
             raise InputError(
                 f"{self.name} has pixels between the {self.levels} levels that the run saw: round them alike"
             )
+        if self.columns:
+            check_rows(x.flatten(1).numpy(force=True), self.columns, self.name, rows.start or 0)
         return x
 
 
@@ -132,7 +140,9 @@ def source_of(run: Run, images: Any, divisor: float = 1.0, name: str = "x") -> S
     if sees_binary(run.config, run.model) or (stored is not None and not stored.dtype.startswith("float")):
         bounds = (0.0, 1.0)
     levels = None if likelihood is None or likelihood.binary else likelihood.levels
-    return Source(images, divisor, *bounds, name, levels, likelihood is not None and likelihood.allows_missing)
+    columns = likelihood.columns if isinstance(likelihood, Columns) else ()
+    missing = likelihood is not None and likelihood.allows_missing
+    return Source(images, divisor, *bounds, name, levels, missing, columns)
 
 
 def columns_of_run(run: Run) -> tuple[str, ...] | None:
@@ -164,14 +174,17 @@ def _of_run(x: Any, run: Run) -> Source:
 
 
 def read_images(x: Any, run: Run) -> Source:
-    """Images for a run, read as its training images were, and found to fit.
+    """Images for a run, read as its training images were, and found to fit; a table is looked through as a whole.
 
     Raises:
         InputError: where there are none, or of another shape than the run's, or the model needs labels, or nothing says
-            what their numbers mean.
+            what their numbers mean, or a column of a table cannot have a value that is there.
     """
     source = _of_run(x, run)
     _check(source, run.model)
+    if source.columns:  # before the work, which can be long
+        for start in range(0, len(source.images), LOOKED_AT):
+            source.batch(slice(start, start + LOOKED_AT))
     return source
 
 
@@ -202,12 +215,16 @@ def encode(
         x: a :class:`Source`, or a tensor or an array of pixels.
         batch_size: images encoded at once; exact answers do not depend on it.
     """
-    source = x if isinstance(x, Source) else Source(x)
+    likelihood = likelihood_of(model)
+    missing = likelihood is not None and likelihood.allows_missing
+    source = x if isinstance(x, Source) else Source(x, missing=missing)
     _check(source, model)
     statistic, num_samples, batch_size, seed = plain((statistic, num_samples, batch_size, seed))
     if statistic not in _READERS:
         raise InputError(f"no statistic {statistic!r}; there are {', '.join(_READERS)}")
     read = _READERS[statistic]
+    if num_samples is not None and num_samples < 1:
+        raise InputError(f"num_samples must be positive, not {num_samples}")
     count = num_samples or (1 if statistic == "samples" else 256)
     device = next(iter((*guide.parameters(), *model.parameters())), torch.empty(0)).device
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from pyro_vae.columns import KINDS, Column, given_kinds
 from pyro_vae.data.images import DataSet, Images
+from pyro_vae.data.support import WHY, outside
 from pyro_vae.errors import InputError, nearest_names
 
 FEW = 10  #: distinct whole numbers that are still levels
@@ -71,12 +72,9 @@ def _column(name: str, train: np.ndarray, every: np.ndarray, given: str | None, 
 
 def _fault(kind: str, x: np.ndarray) -> str | None:
     """What a column has that its kind cannot have."""
-    if kind == "LogNormal" and x.min() <= 0:
-        return f"{x.min():g}, which is not positive"
-    if kind == "Bernoulli" and not np.isin(x, (0, 1)).all():
-        return f"{x[~np.isin(x, (0, 1))][0]:g}, which is neither 0 nor 1"
-    if kind in ("Poisson", "NegativeBinomial") and (x.min() < 0 or (x % 1 != 0).any()):
-        return f"{x[(x < 0) | (x % 1 != 0)][0]:g}, which is no count"
+    bad = outside(kind, x)
+    if bad.any():
+        return f"{x[bad][0]:g}, {WHY[kind]}"
     if kind == "Categorical" and len(np.unique(x)) > MOST_LEVELS:
         return f"{len(np.unique(x))} different values, and {MOST_LEVELS} is the most"
     return None

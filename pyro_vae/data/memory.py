@@ -41,8 +41,11 @@ def _is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
-def arrays_of(data: Any) -> dict[str, np.ndarray]:
+def arrays_of(data: Any, columns: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays of data in memory by the names of a ``.npz`` file; an array or a tensor on the CPU is not copied.
+
+    Args:
+        columns: of a data frame, which are no labels whatever their names: those that a run was trained on.
 
     Raises:
         InputError: where nothing says what they hold.
@@ -60,7 +63,7 @@ def arrays_of(data: Any) -> dict[str, np.ndarray]:
     if isinstance(data, Dataset):
         return _with_labels([data[i] for i in range(len(data))])  # type: ignore[arg-type]
     if _is_frame(data):
-        return _of_frame(data)
+        return _of_frame(data, tuple(name for name in LABELS if name not in columns))
     if isinstance(data, tuple):
         if len(data) != 2:
             raise InputError(f"data is a tuple of {len(data)}: give images alone, or (images, labels)")
@@ -80,7 +83,7 @@ def images_of(data: Any, image_shape: tuple[int, ...], names: Sequence[str] | No
     if isinstance(data, Tensor):
         images: Any = data
     elif is_in_memory(data) and not isinstance(data, list | np.ndarray):
-        found = arrays_of(data)
+        found = arrays_of(data, names or ())
         if "x" not in found:
             raise InputError(f"x holds {', '.join(found)}: give one of them")
         images = found["x"]

@@ -1,7 +1,7 @@
 """From a name or a path to a data set."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,13 @@ def read_rows(
     layout: Layout = "auto",
     say: Callable[[str], None] | None = None,
     image_size: Size | None = None,
+    columns: Sequence[str] = (),
 ) -> Images:
     """All images of a file or a folder, in their order; the test images of data that have splits of their own.
 
     Args:
         name, root, layout, say, image_size: as for :func:`load_data`.
+        columns: of a ``.csv`` file, which are no labels whatever their names: those that a run was trained on.
 
     Raises:
         InputError: where there are no such data, or the download fails.
@@ -122,7 +124,7 @@ def read_rows(
         return read_folder(Path(name), say, image_size)[0]
     if not array and not is_table_file(name):
         raise _no_such(name)
-    images, splits = read_arrays(Path(name), layout) if array else _of_csv(name)
+    images, splits = read_arrays(Path(name), layout) if array else _of_csv(name, columns)
     if splits is not None:
         return splits[2]
     assert images is not None
@@ -154,8 +156,8 @@ def is_table_file(name: str) -> bool:
     return name not in data_sets() and Path(name).suffix == ".csv" and Path(name).is_file()
 
 
-def _of_csv(name: str) -> ArrayFile:
-    return of_arrays(arrays_of(read_csv(Path(name))), "auto", name)
+def _of_csv(name: str, columns: Sequence[str] = ()) -> ArrayFile:
+    return of_arrays(arrays_of(read_csv(Path(name)), columns), "auto", name)
 
 
 def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:

@@ -110,7 +110,7 @@ def _read(run: Run, name: str, reading: Reading, say: Callable[[str], None] | No
     root = reading.data_root or config.data_root
     size = config.size if Path(name).is_dir() else None
     if reading.split is None:
-        return read_rows(name, root, layout, say, size)
+        return read_rows(name, root, layout, say, size, columns_of_run(run) or ())
     validation = config.validation if _is_own(run, name) else None
     data = load_data(name, root, validation, layout, say, image_size=size, missing=config.takes_missing)
     return getattr(data, reading.split)

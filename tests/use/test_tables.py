@@ -1,0 +1,98 @@
+"""A run on a table put to use: what a column cannot have is refused, and its names are the run's."""
+
+import numpy as np
+import pytest
+
+import pyro_vae
+from pyro_vae.errors import InputError
+from pyro_vae.use import codes, imputations, reconstructions, scores
+
+SMALL = {"epochs": 1, "final_samples": 2, "engine": "eager", "quiet": True, "latent_dim": 2, "batch_size": 20}
+KINDS = {"income": "LogNormal", "sick": "Bernoulli", "visits": "Poisson", "falls": "NegativeBinomial"}
+KINDS |= {"grade": "Categorical", "weight": "Gaussian"}
+
+
+def rows(count=60):
+    rng = np.random.default_rng(0)
+    return {
+        "income": np.exp(rng.normal(size=count)),
+        "sick": rng.integers(0, 2, count).astype(float),
+        "visits": rng.poisson(5, count).astype(float),
+        "falls": rng.poisson(5, count).astype(float),
+        "grade": rng.integers(1, 5, count).astype(float),
+        "weight": rng.normal(size=count),
+    }
+
+
+def stacked(table):
+    return np.stack(list(table.values()), -1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A column of each kind."""
+    columns = ",".join(f"{name}={kind}" for name, kind in KINDS.items())
+    given = {"x": stacked(rows()), "names": list(KINDS)}
+    return pyro_vae.train(data=given, columns=columns, out=tmp_path_factory.mktemp("runs") / "table", **SMALL)
+
+
+USES = {
+    "score": lambda run, x: pyro_vae.score(run, x, "amortized", num_samples=20).log_evidence,
+    "impute": lambda run, x: pyro_vae.impute(run, x, num_samples=20).values,
+    "reconstruct": lambda run, x: pyro_vae.reconstruct(run, x, num_samples=2),
+    "features": pyro_vae.features,
+}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("income", 0.0, "not positive, and its likelihood is LogNormal"),
+        ("sick", 5.0, "neither 0 nor 1, and its likelihood is Bernoulli"),
+        ("visits", 2.5, "no count, and its likelihood is Poisson"),
+        ("falls", -3.0, "no count, and its likelihood is NegativeBinomial"),
+        ("grade", 7.0, r"no level of it \(1, 2, 3, 4\), and its likelihood is Categorical"),
+    ],
+)
+def test_a_value_that_a_column_cannot_have_is_one_line(run, column, value, why):
+    table = rows()
+    table[column][3] = np.nan  # a missing value is none such
+    table[column][33] = value
+    for name, use in USES.items():
+        with pytest.raises(InputError, match=rf"column '{column}' holds {value:g} in row 33 .*{why}") as error:
+            use(run, stacked(table))
+        assert "\n" not in str(error.value), name
+        table[column][33] = rows()[column][33]
+        assert np.isfinite(use(run, stacked(table))).all(), name
+        table[column][33] = value
+
+
+def test_a_file_with_such_a_value_is_refused_before_the_work(run, tmp_path, monkeypatch):
+    table = rows()
+    table["sick"][50] = 5
+    np.savez(tmp_path / "t.npz", x=stacked(table), names=np.array(list(table)))
+    monkeypatch.setattr(pyro_vae.encoding, "LOOKED_AT", 20)  # the row is counted from the first of the file
+    for command in (codes, imputations, reconstructions, scores):
+        with pytest.raises(InputError, match=r"t\.npz: column 'sick' holds 5 in row 50 \(the first is row 0\)"):
+            command.main([str(run.folder.path), str(tmp_path / "t.npz"), "--out", str(tmp_path / "out.csv")])
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_column_that_is_called_as_labels_are_is_the_runs(tmp_path):
+    """Trained on (frame, labels), whose frame has a column y of its own."""
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "y"])
+    run = pyro_vae.train(data=(frame, np.arange(60) % 2), out=tmp_path / "run", **SMALL)
+    expected = pyro_vae.features(run, frame.to_numpy())
+    np.testing.assert_array_equal(pyro_vae.features(run, frame[["y", "b", "a"]]), expected)
+    np.testing.assert_array_equal(pyro_vae.features(run, frame.assign(label=1)), expected)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    codes.main([str(tmp_path / "run"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "z.npy")])
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), expected, rtol=1e-5)
+
+
+def test_samples_of_z_are_one_at_least(run):
+    for count in (0, -1):
+        with pytest.raises(InputError, match=f"num_samples must be positive, not {count}"):
+            pyro_vae.features(run, stacked(rows()), "samples", count)
