@@ -71,7 +71,7 @@ NUMBERS = (
     Number(
         rf"test\s+ELBO\s+of\s+{VALUE}\s+\+-\s+{ERROR}", RESULTS, rf"^\| digits, the defaults \| {VALUE} ± {ERROR}", 1
     ),
-    Number(rf"test\s+ELBO\s+{VALUE}\s+\+-\s+{ERROR}", RESULTS, rf"^\| MeanField \| {VALUE} ± {ERROR}", 2),
+    Number(rf"test\s+ELBO\s+is\s+{VALUE}\s+\+-\s+{ERROR}", RESULTS, rf"^\| MeanField \| {VALUE} ± {ERROR}", 2),
     Number(
         rf"instead\s+it\s+is\s+{VALUE}\s+\+-\s+{ERROR}",
         RESULTS,
@@ -80,8 +80,8 @@ NUMBERS = (
     ),
     Number(rf"VAE\s+{VALUE},\s+IWAE", EXAMPLES / "iwae" / "results.md", rf"^\| VAE-1 \| {VALUE}", 1),
     Number(rf"IWAE\s+with\s+k\s+=\s+5\s+{VALUE}", EXAMPLES / "iwae" / "results.md", rf"^\| IWAE-5 \| {VALUE}", 1),
-    Number(rf"Of\s+{VALUE}\s+programs", RESULTS, rf"^{VALUE} of \d+ are captured"),
-    Number(rf"median\s+is\s+{VALUE}\s+times", RESULTS, rf"The median program is {VALUE} times", 1),
+    Number(rf"over\s+{VALUE}\s+Pyro\s+programs", RESULTS, rf"^{VALUE} of \d+ are captured"),
+    Number(rf"Pyro\s+programs\s+is\s+{VALUE}\s+on", RESULTS, rf"The median program is {VALUE} times", 1),
 )
 
 

@@ -35,6 +35,9 @@ COMMANDS = {
     "completion": Command("pyro_vae.completion", "print a script that completes commands and options in a shell"),
 }
 
+#: other names of commands
+ALIASES = {"svi": "train"}
+
 
 def overview() -> str:
     """The text of ``pyro-vae --help``."""
@@ -64,12 +67,13 @@ def main() -> NoReturn:
     if words[0] == "--version":
         print(f"pyro_vae {pyro_vae.__version__}")
         sys.exit(0)
-    if words[0] not in COMMANDS:
+    name = ALIASES.get(words[0], words[0])
+    if name not in COMMANDS:
         near = nearest_names(words[0], COMMANDS)
         nearest = f"nearest: {near[0]}; " if near else ""
         print(f"error: no command {words[0]!r}: {nearest}known: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    command = import_module(COMMANDS[words[0]].module)
+    command = import_module(COMMANDS[name].module)
     from pyro_vae.cli import run_command
 
     run_command(command.main, words[1:])

@@ -39,6 +39,8 @@ def test_pyro_vae_lists_its_commands_and_its_version():
 
 def test_a_command_runs_by_its_name(tmp_path):
     assert said("traces", str(tmp_path), code=2) == f"error: {tmp_path} is not a run: it has no config.yaml\n"
+    mistyped = ("--epoch", "3")
+    assert said("svi", *mistyped, code=2) == said("train", *mistyped, code=2)
     script = shutil.which("pyro-vae", path=str(Path(sys.executable).parent))
     if script is None:
         pytest.skip("pyro_vae is not installed here, so there is no pyro-vae")

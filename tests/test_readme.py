@@ -107,7 +107,7 @@ def test_every_command_and_snippet_of_the_readme_runs_in_order(newcomer):
                 run("bash", "-c", bare(shortened(bare(line))))
                 done.append(line)
     assert len(done) >= 10
-    assert (folder / "comparison" / "report.html").exists()
+    assert (folder / "comparisons" / "first" / "report.html").exists()
     assert (folder / "runs" / "traces.png").exists()
 
 
