@@ -30,20 +30,20 @@ class Config:
     """The options of a run.
 
     Args:
-        data: the path of a .npy, .npz or .csv file or of a folder of pictures, or the name of a data set.
+        data: the name of a data set, or the path of a .npy, .npz or .csv file or of a folder of images.
         data_root: the folder of downloaded data sets; by default the environment variable PYRO_VAE_DATA, then a folder
             in the user's cache.
         validation: the number of validation images that stay out of training; by default all of them. 0 trains on all
             of them.
         layout: of an array file with four axes. N x C x H x W is channels_first, N x H x W x C channels_last; auto
             reads it from the shape.
-        image_size: H or HxW, which the pictures of a folder are resized to. Without it they must be of one size.
+        image_size: H or HxW, to which the images of a folder are resized. Without it they must be of one size.
         binarize: whether gray images become zeros and ones. dynamic draws them afresh at every step, none leaves
             images gray; auto is dynamic for a binary likelihood.
         columns: likelihoods of columns of a table, as NAME=KIND,NAME=KIND; those of the others are guessed. Kinds are
             Gaussian, StudentT, LogNormal, Bernoulli, Categorical, Poisson and NegativeBinomial.
-        missing: whether NaN is a missing value, which leaves the likelihood. auto takes it so in tables, and as an
-            error in images; allow takes it so in images too, and the encoder sees zeros; mask also shows the encoder
+        missing: whether NaN is a missing value, which does not enter the likelihood. auto takes it so in tables, and as
+            an error in images; allow takes it so in images too, and the encoder sees zeros; mask also shows the encoder
             which values are missing; refuse takes none.
         labels: the number of training images whose label a model of labels sees, evenly over the classes, drawn for
             each seed; by default all of them.
@@ -79,8 +79,8 @@ class Config:
         precision: of the networks' matrix products; everything else is float32. auto measures a product of the run's
             size, and takes bf16 where that is much faster; config.yaml then has what it took.
         tracker: tell the run's numbers to it as well. Another package declares its own (:mod:`pyro_vae.trackers`).
-        out: the run folder; by default runs/DATA-GUIDE-NUMBER, with each option that is not the default:
-            runs/digits-IAF-IWAE5-1.
+        out: the run folder, runs/DATA-GUIDE-NUMBER if none is given. NUMBER is the first free one. The name also has
+            the model, the prior and the objective, if they are not the defaults: runs/digits-IAF-IWAE5-1.
     """
 
     data: str = "digits"

@@ -71,7 +71,7 @@ class Pair(NamedTuple):
             x: rows that the programs take, an array or a tensor.
             epochs: passes over them.
             batch_size: rows in a step.
-            lr: Adam's.
+            lr: Adam's learning rate.
             objective: what is maximised; by default the ELBO.
             engine: of :class:`pyro_vae.SVI`.
             seed: of the order of the rows and the draws.

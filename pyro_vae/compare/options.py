@@ -84,21 +84,23 @@ def compare_parser(on_cuda: bool, metrics: Sequence[str] = ()) -> CommandParser:
         description="Train guides x seeds as run folders, measure them, and write one report.",
     )
     add = parser.add_argument
-    add("--guides", metavar="A,B", help='the guides, with options where wanted: "MeanField,IAF(transforms=4)"')
+    add("--guides", metavar="A,B", help='the guides, with options if wanted: "MeanField,IAF(transforms=4)"')
     add("--seeds", type=int, default=3, metavar="N", help="runs of each arm, from --seed on")
     add("--baseline", metavar="ARM", help="the arm that all others are compared with; by default the first")
-    add("--confidence", type=float, default=0.95, help="of all intervals of one metric's differences together")
+    add("--confidence", type=float, default=0.95, help="joint confidence of the intervals of one metric")
     add("--margin", type=float, default=MARGIN, help="the ELBO difference that matters, nats: arms tie below it")
     add("--index", metavar="DIR", help="train nothing: write DIR/index.html, which links all reports beneath DIR")
     add("--workers", type=int, metavar="N", help="runs at a time; by default one a GPU or, without one, one a core")
     add("--ray", nargs="?", const="local", metavar="ADDRESS", help="as Ray tasks, here or on the cluster of ADDRESS")
     add("--measures", default=_usual(), metavar="A,B", help=f"by name or import path: {', '.join(all_metrics())}")
-    add("--measure_train", type=bool, default=False, help="bounds and gap on training images too")
+    add("--measure_train", type=bool, default=False, help="measure bounds and gap on training images too")
     parser.add_class_arguments(Options, "evaluate")
     add_options(parser, metrics, "evaluate")
     if not on_cuda:
         cheap = {name: value for metric in all_metrics().values() for name, value in metric.cheap.items()}
         parser.set_defaults({f"evaluate.{name}": value for name, value in cheap.items()})
+    out = next(action for action in parser._actions if action.dest == "out")
+    out.help = "the folder of the comparison, comparisons/DATA-GUIDES if none is given"
     explain(parser, HEADINGS, EPILOG)
     return parser
 

@@ -23,10 +23,10 @@ class LocalOptimization:
 
     Attributes:
         num_samples: draws of z for each image and step.
-        lr: Adam's.
-        check_every: steps between two checks; the mean ELBO of these steps is what a check looks at.
-        patience: an image is done after so many checks in a row without a gain.
-        max_steps: it is done after so many steps in any case.
+        lr: Adam's learning rate.
+        check_every: steps between two checks; a check compares the mean ELBO of these steps.
+        patience: number of checks in a row without a gain, after which an image is done.
+        max_steps: maximum number of steps for an image.
 
     Raises:
         ValueError: where one of them is not positive, or the steps do not make one check.

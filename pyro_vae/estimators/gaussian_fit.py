@@ -14,9 +14,9 @@ class GaussianFit:
     """How a Gaussian q* is fitted to a posterior.
 
     Attributes:
-        steps: of Adam, on mean and Cholesky factor in units of the posterior's width at its maximum.
-        draws: of z for each step, in antithetic pairs; an even number.
-        lr: Adam's first step length, which falls to 0.
+        steps: number of Adam steps, on mean and Cholesky factor in units of the posterior's width at its maximum.
+        draws: samples of z for each step, in antithetic pairs; an even number.
+        lr: Adam's first learning rate, which falls to 0.
 
     Raises:
         ValueError: where one of them is not positive, or the number of draws is odd.

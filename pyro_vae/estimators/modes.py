@@ -20,13 +20,13 @@ class Search:
     """How local maxima of log p(x, z) are looked for.
 
     Attributes:
-        candidates: draws of each kind: the prior's, the guide's for other images, and its own.
-        starts: of each kind so many are climbed from: the best by log p(x, z), then, of the better half, those that are
-            farthest from the ones before.
-        steps: of Adam, with the step length falling to 0.
-        lr: Adam's first step length.
-        modes: at most so many maxima are kept for an image, the highest.
-        margin: no maximum that is so much lower than the highest is kept, nats.
+        candidates: draws of each kind: of the prior, of the guide for other images, and of the guide for the image.
+        starts: number of starting points of each kind: the best by log p(x, z), then, of the better half, those that
+            are farthest from the ones before.
+        steps: number of Adam steps.
+        lr: Adam's first learning rate, which falls to 0.
+        modes: maximum number of maxima that are kept for an image, the highest ones.
+        margin: a maximum that is lower than the highest one by more than this is not kept, nats.
 
     Raises:
         ValueError: where one of them is not positive.

@@ -48,12 +48,12 @@ def evaluate(
         options: how the metrics are estimated.
         metrics: the names, import paths or objects of those to measure; by default all but ais and bracket, which
             anneal from the prior.
-        train: the bounds and the gap on training images too, which shows how far the encoder generalises.
+        train: measure the bounds and the gap on training images too, which shows how well the encoder generalises.
         against: another data set or file of the same shape, with the run's layout; do log p(x) and the ELBO tell its
             images apart?
-        data_root: where the data sets are; by default where they were when the run was trained.
-        checkpoint: which weights; by default the best there are.
-        device: auto takes CUDA where there is one.
+        data_root: the folder of the data sets; by default the folder that the run was trained with.
+        checkpoint: which weights; by default the best ones, if there are any.
+        device: auto takes CUDA if there is a GPU.
         quiet: show neither progress nor table.
         trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
         data: of runs that were trained on data in memory; they must be the same.

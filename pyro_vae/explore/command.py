@@ -35,7 +35,7 @@ def explore(
         browser: open the page in the user's browser.
         data_root: where the data sets are; by default where they were when the run was trained.
         checkpoint: which weights; by default the best there are.
-        device: auto takes CUDA where there is one.
+        device: auto takes CUDA if there is a GPU.
         trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
 
     Raises:

@@ -18,9 +18,9 @@ class FreeGap(Metric):
     """The split gap with the family's networks free: each image has its own, where gap moves lambda alone.
 
     Args:
-        count: the first images, so many.
+        count: number of images, the first ones.
         num_samples: draws of z for each image and step.
-        max_steps: of Adam, at most.
+        max_steps: maximum number of Adam steps.
 
     References:
         Cremer, Li & Duvenaud 2018, Inference Suboptimality in Variational Autoencoders: their local flows are free.

@@ -21,9 +21,9 @@ class Judgement(Metric):
     """q(z|x) against draws of the true posterior: KL both ways, coverage, means, scales, correlations, a classifier.
 
     Args:
-        count: the first images, so many.
-        draws: of q for each image.
-        effective: independent draws that those of the true posterior are worth, where the chains allow.
+        count: number of images, the first ones.
+        draws: samples of q for each image.
+        effective: effective sample size of the draws from the true posterior, if the chains reach it.
 
     References:
         docs/posterior.md.

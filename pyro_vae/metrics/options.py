@@ -12,28 +12,29 @@ class Options:
     """How the metrics are estimated.
 
     Args:
-        images: how many images of a split; by default all of them on CUDA, the first 1,000 on a CPU.
-        evidence_images: the first of them, for log p(x), and no fewer than gap_images, if these are given; by default
-            all of them on CUDA, 100 on a CPU.
-        gap_images: the first of them, for the split gap, which costs more; by default 1,000 on CUDA, 50 on a CPU, and
-            no more than evidence_images.
+        images: number of images of a split, the first ones; by default all of them on CUDA, 1,000 on a CPU.
+        evidence_images: number of images for log p(x), the first ones, and at least gap_images if that is given; by
+            default all of them on CUDA, 100 on a CPU.
+        gap_images: number of images for the split gap, the first ones, and at most evidence_images; by default 1,000
+            on CUDA, 50 on a CPU.
         elbo_samples: draws of z for each image, for the ELBO and the active units.
         iwae_samples: K of the importance-weighted bound.
         importance_samples: draws for each image, for k-hat.
         best_samples: draws for each image, for the ELBO and the bound on log p(x) at the optimised posterior q*.
         evidence: how log p(x) is estimated.
-        tolerance: temperatures are raised until log p(x) of simulated images is bracketed so closely, nats.
-        certificate_images: images drawn from the model, for that bracket.
-        most_temperatures: to which they are raised at most.
+        tolerance: width of the bracket around log p(x) of simulated images, nats; the number of temperatures is raised
+            until the bracket is so narrow.
+        certificate_images: number of images that are drawn from the model for this bracket.
+        most_temperatures: maximum number of temperatures.
         annealing: annealed importance sampling from the prior.
         local: the optimisation of the posterior of each image.
-        calibration_images: images drawn from the model, for the ranks.
-        bracket_images: images drawn from the model, for the bracket around AIS.
-        aggregate_images: for the aggregate posterior, whose cost grows with their square.
-        aggregate_samples: draws for each of them.
-        gradient_images: the batch whose gradient is looked at.
-        gradient_repeats: gradients of that batch.
-        seed: of all draws.
+        calibration_images: number of images that are drawn from the model for the ranks.
+        bracket_images: number of images that are drawn from the model for the bracket around AIS.
+        aggregate_images: number of images for the aggregate posterior; its cost grows with the square.
+        aggregate_samples: draws of z for each of these images.
+        gradient_images: number of images in the batch whose gradient is measured.
+        gradient_repeats: number of gradients of this batch.
+        seed: random seed.
 
     Raises:
         ValueError: where a count is below 1.

@@ -20,8 +20,8 @@ class Planes(Metric):
     """Pictures of q(z|x) on the true posterior of a few images, in the two dimensions where they differ most.
 
     Args:
-        count: images.
-        draws: of q and of the true posterior, for each.
+        count: number of images.
+        draws: samples of q and of the true posterior for each image.
     """
 
     name = "planes"

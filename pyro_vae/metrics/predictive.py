@@ -23,8 +23,8 @@ class Predictive(Metric):
     """Prior and posterior predictive checks: brightness, contrast and roughness of images among drawn ones.
 
     Args:
-        count: the first images, so many.
-        draws: images drawn for each, before and after q has seen it.
+        count: number of images, the first ones.
+        draws: images that are drawn for each image, from the prior and from q.
 
     References:
         docs/posterior.md.

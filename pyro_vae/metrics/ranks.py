@@ -35,10 +35,10 @@ class Ranks(Metric):
     """Ranks with ECDF bands, expected coverage, TARP and ranks of log p(x, z), on simulated images.
 
     Args:
-        simulations: images that the model draws.
-        draws: of q for each; with one more than them a multiple of 20, the levels 50 and 90 % are exact.
+        simulations: number of images that are drawn from the model.
+        draws: samples of q for each image. If draws + 1 is a multiple of 20, the levels 50 % and 90 % are exact.
         quantity: the import path of a function of images x and latents z, ``(N, ...)`` and ``(S, N, D)`` to ``(S, N)``,
-            which is ranked too.
+            which is ranked as well.
 
     References:
         docs/posterior.md.
