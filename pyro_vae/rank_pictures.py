@@ -77,7 +77,7 @@ def calibration_tests_picture(
         panels[coverage] = densities
     panels["TARP, distance to a guess of z from x: good is within the band"] = references
     panels["Ranks of test quantities: good is within the band; log p(x, z) finds a q that ignores x"] = quantities
-    title = "Is q(z|x) calibrated on images that the model itself draws? Good: all curves within the grey bands"
+    title = "Is q(z|x) calibrated on images that the model itself draws? Good: all curves within the gray bands"
     return rank_picture(panels, title, frozenset([coverage]))
 
 

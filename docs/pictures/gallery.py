@@ -1,6 +1,6 @@
 """The gallery of guides: ``python -m docs.pictures.gallery`` writes docs/gallery, some minutes on one core.
 
-One decoder with two latent dimensions is trained on the embedded digits, then frozen, so that an image has one true
+One decoder with two latent dimensions is trained on scikit-learn's digits, then frozen, so that an image has one true
 posterior for all. Each family then trains its own encoder, and is drawn on the same two images.
 """
 

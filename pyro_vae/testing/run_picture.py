@@ -15,7 +15,7 @@ from pyro_vae.testing.context import looking_at, require
 def check_run_picture(picture: RunPicture) -> None:
     """Raise an error that says what is wrong with a picture of a run; return None if nothing is.
 
-    It is drawn twice of a model of the embedded digits that is not trained, with two latent dimensions. Checked: its
+    It is drawn twice of a model of scikit-learn's digits that is not trained, with two latent dimensions. Checked: its
     name, that it is a matplotlib figure or None, the same figure for the same random numbers, that the model is left as
     it was, and that it has words for the report.
 
