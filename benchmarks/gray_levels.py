@@ -9,6 +9,7 @@ stopped: what is there already is not made again.
 import argparse
 import io
 import json
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,8 @@ def write(folders: dict[str, list[RunFolder]], values: Values, options: argparse
         whole = interval(np.stack(list(values[name].values())))
         elbos = [folder.read_metrics()["test_elbo"]["value"] for folder in of]
         parameters = sum(p.numel() for p in pyro_vae.load(of[0].path).model.parameters())
-        cells = [name, f"{whole.value:.2f} ± {error_of(whole):.2f}", f"{bits_per_dimension(whole.value, SHAPE):.3f}"]
+        bits = bits_per_dimension(whole.value, prod(SHAPE))
+        cells = [name, f"{whole.value:.2f} ± {error_of(whole):.2f}", f"{bits:.3f}"]
         cells += [span(beyond[name]) if name in beyond else "", f"{np.mean(elbos):.2f}"]
         rows.append([*cells, f"{max(0.0, certified(of[0], options.simulated)):.3f}", f"{parameters:,}"])
     columns = ["likelihood", "log p(x), nats per image", "bits per dimension", f"beyond {base}'s, nats"]

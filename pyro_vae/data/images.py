@@ -82,6 +82,11 @@ class Images:
         """All the images in order, ``size`` at a time."""
         return self.minibatches([slice(start, start + size) for start in range(0, len(self), size)])
 
+    def seen(self) -> float:
+        """The number of values of an image that are not missing (NaN), on average."""
+        whole = sum(int((~chunk.isnan()).sum()) for chunk in self.chunks(rows_at_once(self.image_shape, 2**20)))
+        return whole / len(self)
+
     def on(self, device: torch.device) -> Self:
         """The same images with their pixels on the device, or streamed to it if they would fill half of it.
 

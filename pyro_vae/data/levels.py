@@ -1,4 +1,4 @@
-"""How many gray levels images have."""
+"""How many gray levels images have; missing pixels are on none."""
 
 import numpy as np
 from torch import Tensor
@@ -50,7 +50,8 @@ def _of_floats(splits: tuple[Images, ...]) -> int | None:
     values = np.array([0.0, 1.0])
     for images in splits:
         for chunk in images.chunks(rows_at_once(images.image_shape, 2**20)):
-            values = np.unique(np.concatenate([values, chunk.cpu().numpy().astype(np.float64).ravel().round(6)]))
+            seen = chunk[~chunk.isnan()].cpu().numpy().astype(np.float64)
+            values = np.unique(np.concatenate([values, seen.round(6)]))
             if len(values) > MOST:
                 return None
     return next(
@@ -59,6 +60,6 @@ def _of_floats(splits: tuple[Images, ...]) -> int | None:
 
 
 def off_levels(x: Tensor, levels: int) -> bool:
-    """Whether a pixel of x is between two levels."""
-    steps = x * (levels - 1)
+    """Whether a pixel of x that is not missing is between two levels."""
+    steps = x.nan_to_num(0.0) * (levels - 1)
     return bool((steps - steps.round()).abs().max() > TOLERANCE)

@@ -122,7 +122,8 @@ class Bench:
             return None if found is None else found[start:end]
 
         seed = batch_seed(self.options.seed, start) % 2**31
-        found = metric.measure(Task(self.run, x, self.options, seed, progress, earlier))
+        seen = (~self.x[: self._count(name)].isnan()).sum().item() / self._count(name)
+        found = metric.measure(Task(self.run, x, self.options, seed, progress, earlier, seen))
         if wrong := faults_found(metric, found, len(x)):
             raise ValueError(wrong)
         return found

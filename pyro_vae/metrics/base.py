@@ -31,6 +31,7 @@ class Task(NamedTuple):
         progress: called with the images that are done, and all of this piece.
         earlier: what a metric that this one needs found for each of these images: called with the names of the metric
             and of the estimate, it gives ``(N,)``, or None where that metric is not defined.
+        seen: the mean number of values of an image that are not missing, over all images of the metric; None for all.
     """
 
     run: Run
@@ -39,6 +40,7 @@ class Task(NamedTuple):
     seed: int
     progress: Progress
     earlier: Callable[[str, str], Tensor | None]
+    seen: float | None = None
 
 
 @dataclass(frozen=True)

@@ -30,4 +30,4 @@ class Elbo(Metric):
     def measure(self, task: Task) -> Finding:
         run, samples = task.run, task.options.elbo_samples
         found = elbo(run.model, run.guide, task.x, samples, seed=task.seed, progress=task.progress)
-        return Finding({**found._asdict(), **in_bits(run.model, "elbo", found.elbo)})
+        return Finding({**found._asdict(), **in_bits(run.model, "elbo", found.elbo, task.seen)})

@@ -42,7 +42,7 @@ class Evidence(Metric):
         modes = "share with a second mode of 1 % or more"
         estimates = {
             "log_evidence": found.log_evidence,
-            **in_bits(run.model, "log_evidence", found.log_evidence),
+            **in_bits(run.model, "log_evidence", found.log_evidence, task.seen),
             "evidence_change": Estimate.over(after - before[every], change, chains),
             "several_modes": Estimate.over((found.modes > 1).double(), modes, chains, unit="share of images"),
             "temperatures": Estimate.over(found.temperatures, "chosen by pilot chains", chains, unit="temperatures"),

@@ -27,4 +27,4 @@ class Iwae(Metric):
     def measure(self, task: Task) -> Finding:
         run, samples = task.run, task.options.iwae_samples
         found = iwae(run.model, run.guide, task.x, samples, seed=task.seed, progress=task.progress)
-        return Finding({"iwae": found, **in_bits(run.model, "iwae", found)})
+        return Finding({"iwae": found, **in_bits(run.model, "iwae", found, task.seen)})

@@ -119,8 +119,9 @@ class Log:
             "checkpoint": "best",
             "epoch": epoch,
         }
-        if self.bits:
-            result["bits_per_dimension"] = bits_per_dimension(result["value"], self.data.image_shape)
+        values = self.data.test.seen() if self.bits and self.data.missing else math.prod(self.data.image_shape)
+        if self.bits and values:
+            result["bits_per_dimension"] = bits_per_dimension(result["value"], values)
         self.folder.update_metrics(finished=True, seconds=seconds, core_seconds=core_seconds, test_elbo=result)
         if self.events is not None:
             self.events.finish(result["value"], self.rows[-1].step)

@@ -6,6 +6,7 @@ import torch
 
 import pyro_vae
 from pyro_vae.data import Binarizer, binarize, load_data
+from pyro_vae.errors import InputError
 from pyro_vae.estimators import elbo
 from pyro_vae.use.rows import rows_of
 
@@ -48,3 +49,18 @@ def test_a_bernoulli_run_learns_and_is_used_on_what_is_seen(halves, missing, tmp
     whole = rows_of(run, halves[1::2])
     assert whole.source.images.dtype == bool
     assert not rows_of(run, np.where(halves > 0.5, 1.0, halves * 0)).binarised
+
+
+@pytest.mark.parametrize("likelihood", ["DiscretizedLogistic", "Categorical", "BetaBinomial"])
+def test_a_run_on_gray_levels_takes_missing_pixels(halves, likelihood, tmp_path):
+    run = pyro_vae.train(data=halves, likelihood=likelihood, missing="allow", out=tmp_path / "run", **SMALL)
+    assert run.model.likelihood.levels == 17
+    test = run.folder.read_metrics()["test_elbo"]
+    held_out = load_data("memory", given=halves, missing=True).test
+    assert held_out.seen() < 64
+    assert test["bits_per_dimension"] == pytest.approx(-test["value"] / (held_out.seen() * np.log(2)))
+    assert elbo(run.model, run.guide, rows_of(run, halves).source.batch(slice(1)), 2).log_likelihood.value == 0.0
+    between = halves.copy()
+    between[1, 0, 0, 0] = 0.03
+    with pytest.raises(InputError, match="pixels between the 17 levels"):
+        rows_of(run, between).source.batch(slice(None))

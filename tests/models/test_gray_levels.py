@@ -115,26 +115,30 @@ def test_levels_that_do_not_hold_the_data_are_refused(tmp_path):
 
 
 @pytest.fixture
-def uniform(tmp_path):
-    """A run on 16 levels whose p(x|z) is uniform: its entropy is 4 bits for each pixel."""
-    options = {**SMALL, "latent_dim": 1, "decoder": "LinearDecoder", "likelihood": "Categorical", "quiet": False}
-    pyro_vae.train(data=images(16, "uint8"), out=str(tmp_path / "run"), **{**options, "lr": 1e-30})
-    folder = pyro_vae.load(tmp_path / "run").folder
-    for which in ("best", "last"):
-        state = folder.restore(which)
-        for weight in state["model"].values():
-            weight.zero_()
-        folder.save(which, state)
-    return folder.path
+def uniform_run(tmp_path):
+    """Makes a run on 16 levels whose p(x|z) is uniform: its entropy is 4 bits for each pixel."""
+
+    def made(data, **options):
+        linear = {"latent_dim": 1, "decoder": "LinearDecoder", "likelihood": "Categorical", "lr": 1e-30}
+        pyro_vae.train(data=data, out=str(tmp_path / "run"), **{**SMALL, **linear, "quiet": False, **options})
+        folder = pyro_vae.load(tmp_path / "run").folder
+        for which in ("best", "last"):
+            state = folder.restore(which)
+            for weight in state["model"].values():
+                weight.zero_()
+            folder.save(which, state)
+        return folder.path
+
+    return made
 
 
-def test_bits_per_dimension_are_the_entropy_of_a_known_model(uniform):
+def test_bits_per_dimension_are_the_entropy_of_a_known_model(uniform_run):
     from pyro_vae.evaluate import evaluate
     from pyro_vae.metrics.options import Options
 
     x = images(16, "uint8")
     options = Options(images=4, evidence_images=4, gap_images=4, iwae_samples=20, elbo_samples=2)
-    found = evaluate([uniform], options, ["elbo", "iwae", "evidence"], False, quiet=True, data=x)[0]["test"]
+    found = evaluate([uniform_run(x)], options, ["elbo", "iwae", "evidence"], False, quiet=True, data=x)[0]["test"]
     exact = found["evidence"].estimates["log_evidence_bits"]
     assert exact.value == pytest.approx(4, abs=1e-3)
     assert (exact.unit, exact.bound) == ("bits per dimension", "upper")
@@ -143,6 +147,20 @@ def test_bits_per_dimension_are_the_entropy_of_a_known_model(uniform):
     assert elbo["elbo_bits"].bound == "upper"
     assert elbo["elbo_bits"].value >= 4
     assert -elbo["log_likelihood"].value / (16 * math.log(2)) == pytest.approx(4, abs=1e-6)
+    assert found["iwae"].estimates["iwae_bits"].value == pytest.approx(4, abs=0.3)
+
+
+def test_bits_are_those_of_the_seen_values(uniform_run, tmp_path):
+    """Where most pixels are missing, the same uniform p(x|z) still has 4 bits for each that is seen."""
+    from pyro_vae.evaluate import evaluate
+    from pyro_vae.metrics.options import Options
+
+    x = images(16, "float32")
+    x[np.random.default_rng(1).random(x.shape) < 0.7] = np.nan
+    path = uniform_run(x, missing="mask")
+    options = Options(images=4, evidence_images=4, iwae_samples=20)
+    found = evaluate([path], options, ["iwae", "evidence"], False, quiet=True, data=x)[0]["test"]
+    assert found["evidence"].estimates["log_evidence_bits"].value == pytest.approx(4, abs=1e-3)
     assert found["iwae"].estimates["iwae_bits"].value == pytest.approx(4, abs=0.3)
 
 
