@@ -14,7 +14,7 @@ from docs.builder import check
 from pyro_vae.compare.command import main as compare
 
 ROOT = Path(__file__).parent.parent
-# Two guides on the scikit-learn's digits: enough for every part of the report, and seconds of one core.
+# Two guides on scikit-learn's digits: enough for every part of the report, and seconds of one core.
 GRID = {
     "--guides": "MeanField,FullRank",
     "--seeds": "3",
