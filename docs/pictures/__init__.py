@@ -1,1 +1,1 @@
-"""What makes the committed pictures of the site, from real runs on the scikit-learn's digits."""
+"""What makes the committed pictures of the site, from real runs on scikit-learn's digits."""
