@@ -79,11 +79,12 @@ class Exhibit:
 
 
 def as_bytes(images: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] as bytes, ``(M, C, H, W)`` to ``(M, H, W, C)``; others are cut.
+    """Values in [0, 1] as bytes, ``(M, C, H, W)`` to ``(M, H, W, C)``; others are cut, a missing one (NaN) is gray.
 
-    >>> as_bytes(np.array([[[[0.0, 0.5, 2.0]]]])).tolist()
-    [[[[0], [128], [255]]]]
+    >>> as_bytes(np.array([[[[0.0, 0.5, 2.0, np.nan]]]])).tolist()
+    [[[[0], [128], [255], [128]]]]
     """
+    images = np.where(np.isnan(images), 0.5, images)
     return np.ascontiguousarray((images.clip(0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1))
 
 

@@ -9,12 +9,13 @@ from jsonargparse import Namespace
 
 from pyro_vae.command_line import CommandParser
 from pyro_vae.device import choose_device
+from pyro_vae.encoding import columns_of_run
 from pyro_vae.errors import InputError
 from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.runs import Run, load
 from pyro_vae.terminal import on_stderr, printable
 from pyro_vae.trust import check_data_root
-from pyro_vae.use.outputs import Output, check_out, save
+from pyro_vae.use.outputs import Output, check_out, check_pictures, save
 from pyro_vae.use.rows import Reading, Rows, rows_of
 
 #: arguments of a function that the command gives otherwise
@@ -55,7 +56,7 @@ class Use(NamedTuple):
         parser = CommandParser(prog=f"pyro-vae {self.name}", description=self.does, exit_on_error=False)
         parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
         if self.data:
-            text = "the name of a data set, the path of a .npy or .npz file, or of a folder of pictures"
+            text = "the name of a data set, the path of a .npy, .npz or .csv file, or of a folder of pictures"
             parser.add_argument("data", type=str, metavar="DATA", help=text)
         parser.add_argument("--out", type=Path, metavar=self.out_word, help=self.writes)
         parser.add_function_arguments(self.function, skip={*TAKEN, *self.flags}, as_group=False)
@@ -85,6 +86,8 @@ class Use(NamedTuple):
         if needs_out and options.out is None:
             raise InputError(f"--out {self.out_word} is missing: {self.writes}")
         run = load(options.run, device=choose_device(options.device), trust=options.trust)
+        if self.pictures and columns_of_run(run) is not None:
+            check_pictures(options.out)
         rest = {"run", "data", "out", "device", "trust", "config", *Reading.__dataclass_fields__}
         own = {name: value for name, value in options.as_dict().items() if name not in rest}
         rows = self._rows(run, options) if self.data else None

@@ -9,17 +9,18 @@ from torch import Tensor
 
 from pyro_vae.better import Which
 from pyro_vae.command_line import CommandParser
-from pyro_vae.encoding import columns_of_run
+from pyro_vae.encoding import Source, columns_of_run
 from pyro_vae.errors import InputError
 from pyro_vae.estimators.imputation import filled
 from pyro_vae.models import VAE
 from pyro_vae.runs import Run
 from pyro_vae.use.command import Use
 from pyro_vae.use.opened import by_batches, opened
-from pyro_vae.use.outputs import Output, flat
+from pyro_vae.use.outputs import Output, beside, flat
 
 BATCH = 100  #: rows at once
 FEW = 100  #: effective draws of z below which a row is told
+LARGEST = 2**53  #: above it double precision does not hold every whole number
 
 
 class Imputed(NamedTuple):
@@ -57,7 +58,8 @@ def impute(
 
     Returns:
         ``values`` ``(N, *image_shape)``, ``draws`` ``(M, N, *image_shape)`` and ``effective`` ``(N,)``: what the draws
-        of z behind a row are worth in independent ones of p(z|x). Arrays for an array, tensors for a tensor.
+        of z behind a row are worth in independent ones of p(z|x). Arrays for an array, tensors for a tensor. What was
+        seen is as ``x`` stores it, in its own precision.
 
     Raises:
         InputError: where ``x`` does not fit the run, the run takes no missing values, or the model has no decoder.
@@ -83,7 +85,19 @@ def impute(
 
     whole = by_batches(run, source, packed, seed, BATCH)
     copies = whole[:, 1:].reshape(len(whole), 1 + draws, *model.image_shape).swapaxes(0, 1)
+    copies = _with_seen(source, copies)
     return Imputed(copies[0], copies[1:], whole[:, 0])
+
+
+def _with_seen(source: Source, copies: Any) -> Any:
+    """Copies ``(M, N, ...)`` with what was seen as it is stored: single precision does not hold a long number."""
+    stored = source.images
+    if source.divisor != 1:
+        return copies
+    if isinstance(stored, Tensor):
+        stored = stored.detach() if stored.is_floating_point() else stored.double()
+        return torch.where(stored.isnan(), copies, stored)
+    return np.where(np.isnan(stored), copies, stored)
 
 
 USE = Use(
@@ -110,24 +124,33 @@ def main(argv: list[str]) -> None:
     missing = np.isnan(x)
     names, labels = columns_of_run(given.run), given.rows.label_array()
     copies = found.draws if len(found.draws) else found.values[None]
-    flat_copies = copies.reshape(-1, *copies.shape[2:])
-    table = (
-        flat(flat_copies)
-        if names is None
-        else dict(zip(names, flat_copies.reshape(len(flat_copies), -1).T, strict=True))
-    )
-    repeated = {name: np.tile(column, len(copies)) for name, column in labels.items()}
+    own = {name: np.tile(column, len(copies)) for name, column in labels.items()}
     if len(found.draws):
-        table = {"draw": np.repeat(np.arange(1, len(copies) + 1), len(found.values)), **table}
+        own = {"draw": np.repeat(np.arange(1, len(copies) + 1), len(x)), **own}
+    values, holes = (
+        flat(each.reshape(-1, *x.shape[1:]), names=names) for each in (copies, np.stack([missing] * len(copies)))
+    )
+    table = {name: _as_text(column, holes[name]) for name, column in values.items()}
     arrays = {"values": found.values, "draws": found.draws, "effective": found.effective, "missing": missing, **labels}
     images = None if names is not None else _beside(x, found)
-    given.finish(Output(arrays, {**table, **repeated}, images, 2 + len(found.draws)), _lines(missing, found))
+    given.finish(Output(arrays, beside(own, table), images, 2 + len(found.draws)), _lines(missing, found))
+
+
+def _as_text(column: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """A column ``(N,)``: what was seen as it is stored, what is filled in in single precision.
+
+    Where all that was seen is whole, whole numbers have no decimal point.
+    """
+    text = np.where(missing, column.astype(np.float32).astype(str), column.astype(str))
+    if (column[~missing] % 1 != 0).any():
+        return text
+    whole = (column % 1 == 0) & (np.abs(column) < LARGEST)
+    return np.where(whole, np.where(whole, column, 0).astype(np.int64).astype(str), text)
 
 
 def _beside(x: np.ndarray, found: Imputed) -> np.ndarray:
-    """Each image with its missing pixels gray, its best completion, and its draws."""
-    rows = np.stack([np.where(np.isnan(x), 0.5, x), found.values, *found.draws], 1)
-    return rows.reshape(-1, *x.shape[1:])
+    """Each image with its missing pixels, its best completion, and its draws."""
+    return np.stack([x, found.values, *found.draws], 1).reshape(-1, *x.shape[1:])
 
 
 def _lines(missing: np.ndarray, found: Imputed) -> list[str]:

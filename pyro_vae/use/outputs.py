@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +36,27 @@ class Output:
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """The images, from 0 to 255; pixels outside [0, 1] are rescaled from the darkest to the brightest."""
+        """The images, from 0 to 255; pixels outside [0, 1] are rescaled from the darkest to the brightest.
+
+        A missing pixel (NaN) is of a middle gray.
+        """
         assert self.images is not None
-        low, high = float(self.images.min()), float(self.images.max())
+        missing = np.isnan(self.images)
+        seen = self.images[~missing]
+        low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
         low, high = (0.0, 1.0) if 0 <= low <= high <= 1 else (low, high)
-        scaled = (self.images - low) / max(high - low, 1e-12)
+        scaled = np.where(missing, 0.5, (self.images - low) / max(high - low, 1e-12))
         return np.rint(255 * scaled.clip(0, 1)).astype(np.uint8)
+
+
+def check_pictures(out: Path | None) -> None:
+    """Refuse a picture of a table's rows, before any work is done.
+
+    Raises:
+        InputError: where ``out`` is a picture or a folder of pictures.
+    """
+    if out is not None and out.suffix.lower() not in (*ARRAYS, *TABLES):
+        raise InputError(f"--out {out}: the rows of a table make no picture: choose {', '.join([*ARRAYS, *TABLES])}")
 
 
 def check_out(out: Path | None, pictures: bool = False, folder: bool = False) -> None:
@@ -162,6 +177,23 @@ def _save_folder(output: Output, out: Path) -> str:
     return f"written: {len(output.shown):,} pictures in {out}"
 
 
-def flat(images: np.ndarray, name: str = "x") -> dict[str, np.ndarray]:
-    """Columns x_1, ..., x_P of images ``(N, ...)``."""
-    return {f"{name}_{i + 1}": column for i, column in enumerate(images.reshape(len(images), -1).T)}
+def flat(images: np.ndarray, name: str = "x", names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Columns x_1, ..., x_P of images ``(N, ...)``; a table's by their names."""
+    columns = images.reshape(len(images), -1).T
+    names = [f"{name}_{i + 1}" for i in range(len(columns))] if names is None else names
+    return dict(zip(names, columns, strict=True))
+
+
+def beside(own: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A table whose first columns (row, draw, label) are a command's own; their names give way to those of the values.
+
+    >>> list(beside({"row": np.arange(2), "draw": np.arange(2)}, {"draw": np.zeros(2)}))
+    ['row', 'draw_', 'draw']
+    """
+    found: dict[str, np.ndarray] = {}
+    for name, column in own.items():
+        free = name
+        while free in values or free in found:
+            free += "_"
+        found[free] = column
+    return {**found, **values}

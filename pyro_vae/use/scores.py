@@ -12,6 +12,7 @@ from torch import Tensor
 from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.command_line import CommandParser
 from pyro_vae.engine.precision import exact
+from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate, Evidence, bounds_at, certify, iwae, log_evidence, optimize_posterior
 from pyro_vae.estimators.sampling import Progress, silent
 from pyro_vae.heartbeat import told
@@ -27,6 +28,7 @@ from pyro_vae.use.rows import Rows, rows_of
 #: rows at once: what is done of them is told after each such piece
 AT_ONCE: dict[Which, int] = {"amortized": 250, "optimised": 250, "exact": 50}
 LISTED = 10  #: rows in the table of the terminal
+DRAWS = 1000  #: of z for each row, of importance sampling, where nothing else is asked for
 
 
 class Scores(NamedTuple):
@@ -55,7 +57,7 @@ def score(
     run: Run | Path | str,
     x: Any,
     posterior: Which = "exact",
-    num_samples: int = 1000,
+    num_samples: int | None = None,
     certified: bool = False,
     seed: int = 0,
     trust: bool = False,
@@ -68,14 +70,14 @@ def score(
         posterior: what log p(x) is estimated from. exact anneals from each row's own best Gaussian to p(z|x), some
             seconds for tens of rows; amortized and optimised are importance sampling by the encoder's q(z|x), which is
             fast, or by its family's best q for each row.
-        num_samples: draws of z for each row, of importance sampling.
+        num_samples: draws of z for each row, of importance sampling: by default 1000. exact takes none.
         certified: first raise the temperatures of exact until two bounds on simulated rows are 0.05 nats apart.
         seed: of the draws.
         trust: as for :func:`pyro_vae.load`, of a run folder.
 
     Raises:
         InputError: where ``x`` does not fit the run, the guide has no density and is asked for importance weights, or
-            the model needs labels.
+            the model needs labels, or an option is of another posterior.
 
     References:
         Neal 2001, Annealed Importance Sampling; Burda et al. 2015, equation 8.
@@ -85,10 +87,17 @@ def score(
     """
     run = load(run, trust=trust) if isinstance(run, Path | str) else run
     source = x.source if isinstance(x, Rows) else rows_of(run, x, seed=seed).source
-    opened(run, source, num_samples, trust)  # which refuses what does not fit
+    draws = DRAWS if num_samples is None else num_samples
+    opened(run, source, draws, trust)  # which refuses what does not fit
     repaired(run.model, run.guide, posterior, EFFECTIVE)
+    if posterior == "exact" and num_samples is not None:
+        raise InputError(
+            "num_samples is of importance sampling: take posterior amortized or optimised, or leave it out"
+        )
+    if posterior != "exact" and certified:
+        raise InputError(f"certified is of posterior exact, and {posterior} has no temperatures: leave out one of them")
     settings, reached = Evidence(), None
-    if certified and posterior == "exact":
+    if certified:
         with told(on_stderr, "measuring the bounds on simulated rows") as at:
             found = certify(run.model, run.guide, seed=seed, progress=lambda done, total: at(done / total))
         settings, reached = found.settings, found.reached
@@ -99,13 +108,13 @@ def score(
             progress = partial(_tell, at, rows.start, count)
             with seeded(own), exact(device):
                 images = source.batch(rows).to(device)
-                parts.append(_estimate(run, images, posterior, num_samples, settings, own % 2**31, progress))
+                parts.append(_estimate(run, images, posterior, draws, settings, own % 2**31, progress))
     joined = Estimate.join(parts)
     assert joined.per_image is not None
     assert joined.per_image_error is not None
     values = joined.per_image.cpu().numpy()
     order = np.argsort(values, kind="stable")
-    how = joined.estimator if posterior == "exact" else f"importance sampling, {num_samples:,} draws, {posterior} q"
+    how = joined.estimator if posterior == "exact" else f"importance sampling, {draws:,} draws, {posterior} q"
     return Scores(values, joined.per_image_error.cpu().numpy(), order, how, joined.unreliable, reached)
 
 

@@ -13,6 +13,7 @@ from pyro_vae.estimators.grid import grid_evidence, posterior_grid
 from pyro_vae.estimators.sampling import posterior_draws
 from pyro_vae.evaluate import evaluate
 from pyro_vae.explore import look, worst
+from pyro_vae.explore.command import exhibited
 from pyro_vae.explore.opened import open_runs
 from pyro_vae.metrics import Options
 
@@ -129,3 +130,20 @@ def test_what_evaluate_has_measured_is_taken_unless_the_weights_are_others(exhib
     assert worst.known(again, "inference_gap") is None
     other = again.run._replace(weights="other")
     assert worst.known(type(again)(again.name, other, again.subject, again.activity), "k_hat") is None
+
+
+def test_a_run_on_images_with_missing_pixels_is_shown(tmp_path):
+    x = np.random.default_rng(0).random((60, 8, 8), dtype=np.float32)
+    x[:, 4:] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    small = {"epochs": 1, "final_samples": 2, "engine": "eager", "latent_dim": 2, "quiet": True}
+    of = {"likelihood": "Gaussian", "missing": "mask"}
+    pyro_vae.train(data=str(tmp_path / "x.npy"), out=tmp_path / "run", **of, **small)
+    (opened,) = exhibited([tmp_path / "run"], device="cpu").opened
+    assert opened.codes.isfinite().all()
+    assert opened.activity.isfinite().all()
+    seen = opened.subject.x[:1]
+    assert (opened.shown(seen)[:, 4:] == 128).all()
+    found = look.own(opened, seen)
+    assert np.isfinite(found.elbo.value)
+    assert found.reconstruction.isfinite().all()

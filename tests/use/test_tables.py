@@ -1,11 +1,13 @@
 """A run on a table put to use: what a column cannot have is refused, and its names are the run's."""
 
+import csv
+
 import numpy as np
 import pytest
 
 import pyro_vae
 from pyro_vae.errors import InputError
-from pyro_vae.use import codes, imputations, reconstructions, scores
+from pyro_vae.use import codes, imputations, reconstructions, samples, scores
 
 SMALL = {"epochs": 1, "final_samples": 2, "engine": "eager", "quiet": True, "latent_dim": 2, "batch_size": 20}
 KINDS = {"income": "LogNormal", "sick": "Bernoulli", "visits": "Poisson", "falls": "NegativeBinomial"}
@@ -96,3 +98,47 @@ def test_samples_of_z_are_one_at_least(run):
     for count in (0, -1):
         with pytest.raises(InputError, match=f"num_samples must be positive, not {count}"):
             pyro_vae.features(run, stacked(rows()), "samples", count)
+
+
+def written(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_was_seen_is_written_as_it_is_stored(tmp_path):
+    """A number of nine digits has no place in single precision; whole numbers have no decimal point."""
+    rng = np.random.default_rng(0)
+    table = {"id": rng.integers(10**8, 2 * 10**8, 60).astype(float), "yes": rng.integers(0, 2, 60).astype(float)}
+    table |= {"draw": rng.normal(size=60), "price": np.round(rng.normal(size=60), 3)}
+    x = stacked(table)
+    x[3, 1], x[4, 3] = np.nan, np.nan
+    run = pyro_vae.train(data={"x": x, "names": list(table)}, out=tmp_path / "run", **SMALL)
+    found = pyro_vae.impute(run, x, draws=2, num_samples=20)
+    seen = ~np.isnan(x)
+    for copy in (found.values, *found.draws):
+        np.testing.assert_array_equal(copy.reshape(x.shape)[seen], x[seen])
+    np.savez(tmp_path / "t.npz", x=x, names=np.array(list(table)), y=np.arange(60) % 2)
+    words = [str(tmp_path / "run"), str(tmp_path / "t.npz"), "--num-samples", "20", "--out", str(tmp_path / "f.csv")]
+    imputations.main(words)
+    rows = written(tmp_path / "f.csv")
+    assert [row["id"] for row in rows] == [str(int(one)) for one in x[:, 0]]
+    assert [row["price"] for row in rows if row is not rows[4]] == [repr(float(one)) for one in np.delete(x[:, 3], 4)]
+    assert {row["yes"] for row in rows} == {"0", "1"}
+    assert np.float32(rows[4]["price"]) == np.float32(found.values[4, 0, 0, 3])
+    assert len(rows[4]["price"]) < 14  # a filled-in value has the digits of single precision
+    # a column of the table that is called "draw" is the table's
+    imputations.main([*words, "--draws", "2"])
+    rows = written(tmp_path / "f.csv")
+    assert list(rows[0]) == ["draw_", "label", "id", "yes", "draw", "price"]
+    assert [row["draw_"] for row in rows] == ["1"] * 60 + ["2"] * 60
+    np.testing.assert_array_equal([float(row["draw"]) for row in rows], np.tile(table["draw"], 2))
+
+
+def test_rows_of_a_table_make_no_picture(run, tmp_path):
+    np.savez(tmp_path / "t.npz", x=stacked(rows()), names=np.array(list(KINDS)))
+    for command, data in ((imputations, True), (reconstructions, True), (samples, False)):
+        for name in ("f.png", "folder"):
+            words = [str(run.folder.path), *([str(tmp_path / "t.npz")] if data else []), "--out", str(tmp_path / name)]
+            with pytest.raises(InputError, match=f"{name}: the rows of a table make no picture: choose .npy"):
+                command.main(words)
+            assert not (tmp_path / name).exists()

@@ -86,7 +86,7 @@ def test_scores_are_log_p_of_x_within_their_standard_errors(linear):
     x = torch.cat([x, 1 - x[:2]])  # the last two are negatives
     truth = linear.model.log_evidence(x).detach().numpy()
     for posterior in ("amortized", "exact"):
-        found = pyro_vae.score(linear, x, posterior, 2000)
+        found = pyro_vae.score(linear, x, posterior, 2000 if posterior == "amortized" else None)
         assert (np.abs(found.log_evidence - truth)[:20] < 5 * found.standard_error[:20] + 0.05).all(), posterior
         assert set(found.order[:2]) == {20, 21}
         assert (np.diff(found.log_evidence[found.order]) >= 0).all()
@@ -228,6 +228,9 @@ def test_reconstructions_stand_below_their_images(gray, tmp_path, capsys):
         (["reconstruct", "RUN", "small.npy", "--out", "a.npy"], r"images of shape \(1, 4, 4\), and the run was"),
         (["encode", "RUN", "wide.npy", "--out", "a.npy"], r"wide.npy has pixels from -?\d.* saw them in \[0, 1\]"),
         (["encode", "RUN", "nan.npy", "--out", "a.npy"], "nan.npy holds NaN"),
+        (["score", "RUN", "digits", "--num-samples", "50"], "num_samples is of importance sampling: take posterior"),
+        (["score", "RUN", "digits", "--posterior", "amortized", "--certified"], "certified is of posterior exact"),
+        (["encode", "RUN", "digits", "--statistic", "samples", "--num-samples", "0", "--out", "a.npy"], "not 0"),
         (["score", "nowhere", "digits"], "nowhere is not a run: there is no such folder"),
         (["encode", "RUN", "digits", "--posterior", "best", "--out", "a.npy"], "posterior"),
         (["encode", "RUN", "digits", "--layout", "channels_first", "--out", "a.npy"], "is no such file"),
