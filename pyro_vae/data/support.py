@@ -13,7 +13,7 @@ WHY = {
     "Bernoulli": "which is neither 0 nor 1",
     "Poisson": "which is no count",
     "NegativeBinomial": "which is no count",
-    "Categorical": "which is no level of it",
+    "Categorical": "which is none of its levels",
 }
 NAMED = 10  #: levels in a message
 

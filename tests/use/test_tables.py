@@ -53,7 +53,7 @@ USES = {
         ("sick", 5.0, "neither 0 nor 1, and its likelihood is Bernoulli"),
         ("visits", 2.5, "no count, and its likelihood is Poisson"),
         ("falls", -3.0, "no count, and its likelihood is NegativeBinomial"),
-        ("grade", 7.0, r"no level of it \(1, 2, 3, 4\), and its likelihood is Categorical"),
+        ("grade", 7.0, r"none of its levels \(1, 2, 3, 4\), and its likelihood is Categorical"),
     ],
 )
 def test_a_value_that_a_column_cannot_have_is_one_line(run, column, value, why):
