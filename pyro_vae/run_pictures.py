@@ -239,7 +239,7 @@ def _scatter(z: Tensor, data: DataSet) -> Figure:
     points = z.cpu().numpy()
     numbers = None if data.test.labels is None else data.test.labels[: len(z)].cpu().numpy()
     labels = None if numbers is None else _named(numbers, data.classes)
-    title = "One draw of z ~ q(z|x) for each test image"
+    title = f"One draw of z ~ q(z|x) for each test {'image' if data.test.names is None else 'row'}"
     if points.shape[1] == 1:
         points = np.column_stack([points[:, 0], np.zeros(len(points)) if numbers is None else numbers])
         return plots.latent_scatter(points, labels, ("$z_1$ (prior standard deviations)", "label"), title)
