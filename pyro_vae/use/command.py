@@ -56,7 +56,7 @@ class Use(NamedTuple):
         parser = CommandParser(prog=f"pyro-vae {self.name}", description=self.does, exit_on_error=False)
         parser.add_argument("run", type=Path, metavar="RUN", help="the run folder")
         if self.data:
-            text = "the name of a data set, the path of a .npy, .npz or .csv file, or of a folder of pictures"
+            text = "the name of a data set, or the path of a .npy, .npz or .csv file or of a folder of images"
             parser.add_argument("data", type=str, metavar="DATA", help=text)
         parser.add_argument("--out", type=Path, metavar=self.out_word, help=self.writes)
         parser.add_function_arguments(self.function, skip={*TAKEN, *self.flags}, as_group=False)
@@ -64,7 +64,7 @@ class Use(NamedTuple):
             parser.add_argument(f"--{flag}", action="store_true", help=text)
         if self.data:
             parser.add_class_arguments(Reading, as_group=False)
-        parser.add_argument("--device", default="auto", help="auto takes CUDA where there is one")
+        parser.add_argument("--device", default="auto", help="auto takes CUDA if there is a GPU")
         add_trust(parser)
         parser.epilog_lines = ["example:", f"  pyro-vae {self.name} {self.example}"]
         return parser

@@ -49,10 +49,11 @@ def impute(
     Args:
         run: a run folder, or what :func:`pyro_vae.load` gave back.
         x: as for :func:`pyro_vae.features`, with NaN.
-        draws: the number of completed copies (multiple imputation); the spread between them is what is not known.
+        draws: the number of completed copies of the data (multiple imputation); their spread shows the uncertainty of
+            the missing values.
         posterior: where the draws of z come from: amortized is the guide's q(z|x), weighted; optimised its family's
             best q for each row, weighted; exact p(z|x) itself, by annealed chains.
-        num_samples: draws of z for each row.
+        num_samples: samples of z for each row; those from q(z|x) are weighted.
         seed: of the draws.
         trust: as for :func:`pyro_vae.load`, of a run folder.
 
@@ -157,11 +158,10 @@ def _lines(missing: np.ndarray, found: Imputed) -> list[str]:
     few = int((found.effective < FEW).sum())
     median, least = np.median(found.effective), found.effective.min()
     lines = [
-        f"{int(missing.sum()):,} of {missing.size:,} values filled in, in {len(missing):,} rows; the draws of z behind"
-        f" a row are worth {median:.0f} independent ones (median), {least:.0f} at least"
+        f"{int(missing.sum()):,} of {missing.size:,} values filled in, in {len(missing):,} rows",
+        f"effective sample size: median {median:.0f}, minimum {least:.0f};"
+        f" {few:,} {'row' if few == 1 else 'rows'} below {FEW}",
     ]
     if few:
-        lines.append(
-            f"{few:,} rows have fewer than {FEW}: --posterior optimised or exact, or a larger --num-samples, is surer"
-        )
+        lines.append("if it is too small, use --posterior optimised, --posterior exact or a larger --num-samples")
     return lines
