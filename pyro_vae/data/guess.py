@@ -83,11 +83,11 @@ def _fault(kind: str, x: np.ndarray) -> str | None:
 def guess(x: np.ndarray, every: np.ndarray | None = None) -> str:
     """The kind of a column's likelihood.
 
-    Zeros and ones are Bernoulli. 3 to 10 whole numbers one after another are Categorical. Other whole numbers that
-    begin below 10 and do not exceed 1000 are counts: Poisson, or NegativeBinomial where the variance is over twice the
-    mean. What else there is is Gaussian, unless the best LogNormal (of positive numbers) or StudentT of 3, 5 or 10
-    degrees of freedom makes the values more probable by over 0.1 nats each. The values' own distribution is looked at,
-    and not their distribution given z, so it is a guess.
+    Zeros and ones are Bernoulli. Two other whole numbers, or 3 to 10 one after another, are Categorical. Other whole
+    numbers that begin below 10 and do not exceed 1000 are counts: Poisson, or NegativeBinomial where the variance is
+    over twice the mean. What else there is is Gaussian, unless the best LogNormal (of positive numbers) or StudentT of
+    3, 5 or 10 degrees of freedom makes the values more probable by over 0.1 nats each. The values' own distribution is
+    looked at, and not their distribution given z, so it is a guess.
 
     Args:
         x: the training values that are seen, ``(N,)``.
@@ -101,7 +101,7 @@ def guess(x: np.ndarray, every: np.ndarray | None = None) -> str:
     if np.isin(levels, (0, 1)).all():
         return "Bernoulli"
     if (levels % 1 == 0).all():
-        if 3 <= len(levels) <= FEW and levels[-1] - levels[0] == len(levels) - 1:
+        if len(levels) == 2 or (3 <= len(levels) <= FEW and levels[-1] - levels[0] == len(levels) - 1):
             return "Categorical"
         if 0 <= levels[0] < FEW and levels[-1] <= LARGEST_COUNT:
             return "Poisson" if x.var() <= 2 * x.mean() else "NegativeBinomial"

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data.rows import FLOATS, PIXELS, in_order, numbers
+from pyro_vae.data.rows import FLOATS, in_order, numbers
 from pyro_vae.errors import InputError
 
 MEMORY = "memory"  #: the name of such data in a run's options
@@ -123,7 +123,7 @@ def _with_labels(items: list[Any]) -> dict[str, np.ndarray]:
 
 
 def _of_frame(frame: Any, labels: tuple[str, ...] = LABELS) -> dict[str, np.ndarray]:
-    """A row is a row of a table; a column of labels is found by its name. Rows of bytes are images of one line."""
+    """A row is a row of a table, whatever the types of its columns; a column of labels is found by its name."""
     names = [str(name) for name in frame.columns]
     found = [name for name in names if name in labels]
     if len(found) > 1:
@@ -133,6 +133,6 @@ def _of_frame(frame: Any, labels: tuple[str, ...] = LABELS) -> dict[str, np.ndar
     if not kept:
         raise InputError("data has no column beside that of labels")
     values = [whole[name] for name in kept]
-    if len({value.dtype.name for value in values}) > 1 or values[0].dtype.name not in (*PIXELS, *FLOATS):
+    if len({value.dtype.name for value in values}) > 1 or values[0].dtype.name not in FLOATS:
         values = [numbers(value, name, "data") for value, name in zip(values, kept, strict=True)]
     return {"x": np.stack(values, -1), "names": np.array(kept), **({"y": whole[found[0]]} if found else {})}

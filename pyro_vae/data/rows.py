@@ -1,5 +1,6 @@
 """Tables: rows of numbers in arrays, data frames and ``.csv`` files; an empty cell and NaN are missing values."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from pyro_vae.data.images import Images
 from pyro_vae.errors import InputError
 
-#: stored types of pixels: rows of these are images of one line, and no table
+#: stored types of pixels: rows of these in an array are images of one line, and no table
 PIXELS = ("bool", "uint8", "uint16")
 FLOATS = ("float16", "float32", "float64")
 
@@ -104,17 +105,24 @@ def read_csv(path: Path) -> Any:
     """The data frame of a ``.csv`` file, whose first line names the columns.
 
     Raises:
-        InputError: if pandas is not installed, or the file is no such table.
+        InputError: if pandas is not installed, or the file is no such table, or a column has no name.
     """
     try:
         import pandas
     except ImportError as error:
         raise InputError(f"{path} is read by pandas, which is not installed: pip install 'pyro_vae[table]'") from error
     try:
-        return pandas.read_csv(path, float_precision="round_trip")
+        found = pandas.read_csv(path, float_precision="round_trip")
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as a table: {said}") from error
+    for i, name in enumerate(found.columns, start=1):
+        if re.fullmatch(r"Unnamed: \d+(_level_\d+)?", str(name)):  # pandas' own name for none
+            raise InputError(
+                f"{path}: column {i} has no name, as a row index has none: name it, or leave it out"
+                " (pandas: to_csv(path, index=False))"
+            )
+    return found
 
 
 def as_labelled_table(found: Any, name: str) -> Images:

@@ -62,7 +62,9 @@ def style_of(exhibit: Exhibit) -> Style | None:
     longer = torch.stack([_extent(extent) for extent in extents]).amax(0)
     height, width = x.shape[-2:]
     steps = data.train.divisor * (data.high - data.low)
-    return Style((height, width), round(longer.median().item()), data.low, data.high, steps if steps > 1 else 255)
+    if data.stored.dtype != "bool" and steps <= 1:  # floating-point numbers
+        steps = 255
+    return Style((height, width), round(longer.median().item()), data.low, data.high, steps)
 
 
 def _extent(ink: Tensor) -> Tensor:

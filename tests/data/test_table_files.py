@@ -42,6 +42,12 @@ def test_the_kinds_are_guessed_from_the_values():
     assert guess(with_outlier[:-1], with_outlier) != "LogNormal"  # a value elsewhere is not positive
 
 
+@pytest.mark.parametrize("levels", [(1, 2), (0, 2), (-1, 1), (10, 2000)])
+def test_two_whole_numbers_are_levels(levels):
+    assert guess(np.array(levels * 30, dtype=float)) == "Categorical"
+    assert guess(np.array(levels * 30) / 4) != "Categorical"
+
+
 def everything(data):
     splits = [data.train, data.validation, data.test]
     order = np.concatenate([split.rows for split in splits]).argsort()
@@ -85,6 +91,33 @@ def test_scikit_learns_pairs_and_whole_numbers_and_labels(tmp_path):
     assert (data.missing, data.classes) == (50, ("0", "1", "2"))
     frame.assign(label=["red", "blue"] * 30).to_csv(tmp_path / "l.csv", index=False)
     assert load_data(str(tmp_path / "l.csv")).classes == ("blue", "red")
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16"])
+@pytest.mark.parametrize("place", ["csv", "frame", "pair"])
+def test_a_frame_and_a_csv_file_are_tables_whatever_their_types(dtype, place, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x = RNG.integers(0, 2, (60, 3)).astype(dtype)
+    frame = pandas.DataFrame(x, columns=list("abc"))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    given = (frame, np.arange(60) % 2) if place == "pair" else frame
+    data = load_data(str(tmp_path / "t.csv")) if place == "csv" else load_data(MEMORY, given=given)
+    assert (data.likelihood, data.train.names) == ("Columns", ("a", "b", "c"))
+    np.testing.assert_array_equal(everything(data), x.astype(np.float32))
+    run = pyro_vae.train(data=given, out=tmp_path / "r", **{**SMALL, "epochs": 1})
+    assert [column.kind for column in run.model.likelihood.columns] == 3 * ["Bernoulli"]
+    assert np.isfinite(pyro_vae.features(run, frame)).all()
+
+
+def test_a_column_without_a_name_is_one_line(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame({"a": RNG.normal(size=60)}).to_csv(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"t\.csv: column 1 has no name.*index=False") as error:
+        load_data(str(tmp_path / "t.csv"))
+    assert "\n" not in str(error.value)
+    pandas.read_csv(tmp_path / "t.csv").to_csv(tmp_path / "t.csv", index=False)  # its header has pandas' name for none
+    with pytest.raises(InputError, match="column 1 has no name"):
+        load_data(str(tmp_path / "t.csv"))
 
 
 def test_columns_are_those_of_the_training_rows():

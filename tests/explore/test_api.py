@@ -61,6 +61,8 @@ def test_a_test_image_is_the_stored_one(client):
         ("decode", {"run": True, "z": [[0, 0]]}, "not True"),
         ("decode", {"run": 0, "z": [[0]]}, "points of 2 finite numbers"),
         ("decode", {"run": 0, "z": [[0, 1e999]]}, "points of 2 finite numbers"),
+        ("decode", {"run": 0, "z": [[0, 10**400]]}, "points of 2 finite numbers"),
+        ("decode", {"run": 0, "z": [[0, float("nan")]]}, "points of 2 finite numbers"),
         ("decode", {"run": 0, "z": [[0, "1"]]}, "points of 2 finite numbers"),
         ("decode", {"run": 0, "z": [[0, 0]] * 65}, "1 to 64 points"),
         ("image", {"image": 250}, "from 0 to 249"),

@@ -39,6 +39,14 @@ def test_the_style_of_mnist_is_its_makers(mnist_root):
     assert (style.low, style.high) == (0, 1)
 
 
+def test_drawings_for_truth_values_are_black_and_white():
+    data = load_data("x", given=load_data("digits").train.batch(slice(None)).numpy() > 0.5)
+    style = style_of(exhibit_of(data))
+    assert style.levels == 1
+    assert "It has 2 gray values" in style.words
+    assert set(as_image(stroke(0, 0, 60, 24), style).gray.unique().tolist()) == {0.0, 1.0}
+
+
 def test_images_without_an_empty_ground_have_no_style():
     data = load_data("digits")
     assert style_of(exhibit_of(data)) is not None
