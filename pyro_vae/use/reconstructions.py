@@ -9,13 +9,13 @@ from torch import Tensor
 
 from pyro_vae.better import EFFECTIVE, Which, repaired
 from pyro_vae.command_line import CommandParser
-from pyro_vae.encoding import encode
+from pyro_vae.encoding import columns_of_run, encode
 from pyro_vae.errors import InputError
 from pyro_vae.models import VAE
 from pyro_vae.runs import Run
 from pyro_vae.use.command import Use
 from pyro_vae.use.opened import by_batches, opened
-from pyro_vae.use.outputs import Output, flat
+from pyro_vae.use.outputs import Output, beside, flat
 
 IN_A_ROW = 10  #: images of a picture, each above its reconstruction
 
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
     x = given.rows.source.batch(slice(None)).numpy(force=True)
     off = (found - x)[~np.isnan(x)]  # nobody knows how far a missing value is off
     error = float(np.sqrt(np.square(off, dtype=np.float64).mean())) if off.size else float("nan")
-    table = {**given.rows.columns(), **flat(found)}
+    table = beside(given.rows.columns(), flat(found, names=columns_of_run(given.run)))
     arrays = {"reconstruction": found, "x": x, **given.rows.label_array()}
     as_pictures = given.out is not None and given.out.suffix
     images = _pairs(x, found) if as_pictures else found

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from pyro_vae.command_line import CommandParser
 from pyro_vae.data import rows_at_once
+from pyro_vae.encoding import columns_of_run
 from pyro_vae.errors import InputError, nearest_names
 from pyro_vae.models import VAE, ConditionalVAE
 from pyro_vae.runs import Run, load
 from pyro_vae.seeds import batches, seeded
 from pyro_vae.use.command import Use
 from pyro_vae.use.opened import device_of
-from pyro_vae.use.outputs import Output, flat
+from pyro_vae.use.outputs import Output, beside, flat
 
 
 @torch.no_grad()
@@ -119,6 +120,6 @@ def main(argv: list[str]) -> None:
     """The command: see ``pyro-vae sample --help``."""
     given = USE.given(argv)
     found = sample(given.run, **given.own)
-    table = {"row": np.arange(len(found)), **flat(found)}
+    table = beside({"row": np.arange(len(found))}, flat(found, names=columns_of_run(given.run)))
     what = "means E[x|z]" if given.own["mean"] else "draws of x"
     given.finish(Output({"x": found}, table, found), [f"{len(found):,} {what}: shape {found.shape}"])

@@ -142,3 +142,18 @@ def test_rows_of_a_table_make_no_picture(run, tmp_path):
             with pytest.raises(InputError, match=f"{name}: the rows of a table make no picture: choose .npy"):
                 command.main(words)
             assert not (tmp_path / name).exists()
+
+
+def test_columns_are_written_by_their_names(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    given = {"x": x, "names": ["row", "b"]}
+    run = pyro_vae.train(data=given, out=tmp_path / "run", **SMALL)
+    samples.main([str(tmp_path / "run"), "--num-samples", "3", "--out", str(tmp_path / "s.csv")])
+    rows = written(tmp_path / "s.csv")
+    assert list(rows[0]) == ["row_", "row", "b"]
+    assert [row["row_"] for row in rows] == ["0", "1", "2"]
+    found = np.array([[row["row"], row["b"]] for row in rows], np.float32)
+    np.testing.assert_array_equal(found, pyro_vae.sample(run, 3).reshape(3, 2))
+    np.savez(tmp_path / "t.npz", x=x, names=np.array(["row", "b"]))
+    reconstructions.main([str(tmp_path / "run"), str(tmp_path / "t.npz"), "--out", str(tmp_path / "r.csv")])
+    assert list(written(tmp_path / "r.csv")[0]) == ["row_", "row", "b"]
