@@ -102,7 +102,8 @@ def test_help_of_the_others_has_no_python_in_it(main, capsys):
     assert "example:" in shown
 
 
-def test_help_of_compare_begins_with_what_compare_adds(capsys):
+def test_help_of_compare_begins_with_what_compare_adds(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     shown = help_of(compare.main, capsys, "--help")
     options = [line.split()[0] for line in shown.splitlines() if line.strip().startswith("--")]
     assert options[:3] == ["--guides", "--seeds", "--baseline"]

@@ -108,7 +108,11 @@ def numbers(out: Path) -> list[np.ndarray]:
     x = load_data("digits").test.batch(slice(0, 8))
     options = Options(images=4, gap_images=2, iwae_samples=10, elbo_samples=4, importance_samples=50, best_samples=10)
     small = replace(options, calibration_images=80, aggregate_images=5, gradient_images=5, gradient_repeats=4)
-    small = replace(small, annealing=estimators.Annealing(chains=2, temperatures=5))
+    few = {
+        "annealing": estimators.Annealing(chains=2, temperatures=5),
+        "local": estimators.LocalOptimization(max_steps=200),
+    }
+    small = replace(small, **few)
     found = evaluate([out], small, ["elbo", "iwae", "importance", "ais", "gap", "units", "calibration"], quiet=True)
     figures = [
         figure.value for table in found[0].values() for entry in table.values() for figure in entry.estimates.values()
