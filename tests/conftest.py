@@ -16,8 +16,10 @@ from pyro_vae.training.log import Log
 
 collect_ignore_glob = ["*conftest.py"]  # they hold no doctests, and two modules of one name cannot be collected
 
-# Small tensors run faster on one thread, and pytest-xdist runs a process for each core.
+# Small tensors run faster on one thread, and pytest-xdist runs a process for each core. The threads of the processes
+# that tests start would wait for each other, too.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What the tests name is not to be remembered as this user's own; each process of pytest has a cache for itself.
 _cache = tempfile.mkdtemp(prefix="pyro_vae-tests-")
