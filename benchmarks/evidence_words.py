@@ -62,7 +62,7 @@ def shown(figure: str, gains: Mapping[str, Interval], baseline: str) -> str:
         groups[found.verdict].append(f"{guide} ({found.value:+.2f})")
     parts = [f"{words} for {', '.join(of)}" for words, of in groups.items() if of]
     one = next(iter(gains.values()))
-    how = f"{one.seeds} seeds" + (f", whose variance {one.pooled} guides know together," if one.pooled > 1 else "")
+    how = f"{one.seeds} seeds" + (f", whose variance {one.pooled} arms know together," if one.pooled > 1 else "")
     smallest = [found.smallest for found in gains.values() if found.smallest is not None]
     if not smallest:
         how, could = "one seed", "; the intervals are over images alone"

@@ -73,7 +73,7 @@ def test_several_seeds_are_pooled_and_say_what_they_could_have_shown():
 
     values = {"log p(x)": of(2.0), "ELBO": of(2.0)}
     words = " ".join(evidence_in_words(values, dict.fromkeys(values["ELBO"], 0.05), "MeanField"))
-    assert "by 3 seeds, whose variance 4 guides know together, and 50 images: higher for IAF (+" in words
+    assert "by 3 seeds, whose variance 4 arms know together, and 50 images: higher for IAF (+" in words
     assert "no difference shown for FullRank" in words
     smallest = float(re.search(r"a difference of ([\d.]+) would have been shown", words)[1])
     assert 0.1 < smallest < 2
