@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -59,6 +60,11 @@ class Bench:
     def _count(self, name: str) -> int:
         wanted = self.table[name].images(self.options)
         return len(self.x) if wanted is None else min(wanted, len(self.x))
+
+    @cached_property
+    def _seen(self) -> Tensor:
+        """How many values of each image are not missing, ``(N,)``."""
+        return (~self.x.flatten(1).isnan()).sum(1)
 
     def settings(self, name: str) -> dict[str, Any]:
         """All that the estimates of a metric depend on."""
@@ -122,7 +128,7 @@ class Bench:
             return None if found is None else found[start:end]
 
         seed = batch_seed(self.options.seed, start) % 2**31
-        seen = (~self.x[: self._count(name)].isnan()).sum().item() / self._count(name)
+        seen = self._seen[: self._count(name)].sum().item() / self._count(name)
         found = metric.measure(Task(self.run, x, self.options, seed, progress, earlier, seen))
         if wrong := faults_found(metric, found, len(x)):
             raise ValueError(wrong)
