@@ -63,8 +63,8 @@ class Bench:
 
     @cached_property
     def _seen(self) -> Tensor:
-        """How many values of each image are not missing, ``(N,)``."""
-        return (~self.x.flatten(1).isnan()).sum(1)
+        """How many values of each image are not missing, ``(N,)``; a row of a Pyro program may be one number."""
+        return (~self.x.isnan()).reshape(len(self.x), -1).sum(1)
 
     def settings(self, name: str) -> dict[str, Any]:
         """All that the estimates of a metric depend on."""
