@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.guides import trained
 from guides import GUIDES
 from pyro_vae.compare.statistics import Interval, differences, interval
-from pyro_vae.evaluate.ledger import Ledger, joined
+from pyro_vae.evaluate.ledger import Ledger
 from pyro_vae.runs import RunFolder
 
 CONFIDENCE = 0.95
@@ -77,7 +77,7 @@ def error_of(found: Interval) -> float:
 
 def _per_image(folder: RunFolder, place: Place) -> np.ndarray:
     settings = folder.read_metrics()["evaluation"][place.source][place.metric]["settings"]
-    found = joined(Ledger(folder).begun(place.source, place.metric, settings)[0]).estimates[place.name].per_image
+    found = Ledger(folder).per_image(place.source, place.metric, settings, place.name)
     assert found is not None
     return found.numpy()
 

@@ -6,7 +6,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.explain import nearest
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # found by `python -m benchmarks.preset_search` for AEVB's network on MNIST, by the validation ELBO
+    # found by `python -m benchmarks.schedule_search preset` for AEVB's network on MNIST, by the validation ELBO
     "fast": {"batch_size": 100, "lr": 4e-3, "lr_schedule": "one_cycle"},
 }
 

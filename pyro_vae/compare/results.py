@@ -10,7 +10,7 @@ import numpy as np
 from pyro_vae.compare.grid import Trial
 from pyro_vae.errors import InputError
 from pyro_vae.estimators.estimate import Estimate
-from pyro_vae.evaluate.ledger import Ledger, entry_of, joined
+from pyro_vae.evaluate.ledger import Ledger, entry_of
 from pyro_vae.evaluate.report import worth
 from pyro_vae.metrics import compared
 from pyro_vae.runs import RunFolder, load
@@ -78,11 +78,9 @@ def read(trial: Trial) -> Result:
         entry = entries.get(shown.metric)
         if entry is None or "figures" not in entry:
             continue
-        pieces, _ = ledger.begun("test", shown.metric, entry["settings"])
-        if not pieces:
+        values = ledger.per_image("test", shown.metric, entry["settings"], name)
+        if values is None:
             raise InputError(f"{trial.path} has lost the values of single images: measure it anew with evaluate")
-        values = joined(pieces).estimates[name].per_image
-        assert values is not None
         per_image[name] = values.numpy()
     return Result(trial, per_image, metrics)
 

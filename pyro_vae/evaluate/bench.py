@@ -83,11 +83,11 @@ class Bench:
         if self.measure(name).not_defined is not None:
             return None
         settings = self.settings(name)
-        pieces, _ = self.ledger.begun(self.source, name, settings)
-        if sum(piece.estimates[estimate].images for piece in pieces) < self._count(name):
+        found = self.ledger.per_image(self.source, name, settings, estimate)
+        if found is None or len(found) < self._count(name):
             self._make(name, settings)  # metrics.json has come without the file of the single images
-            pieces, _ = self.ledger.begun(self.source, name, settings)
-        return joined(pieces).estimates[estimate].per_image
+            found = self.ledger.per_image(self.source, name, settings, estimate)
+        return found
 
     def _make(self, name: str, settings: dict[str, Any]) -> Entry:
         metric, count = self.table[name], self._count(name)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.files import remove_partial
@@ -67,6 +69,11 @@ class Ledger:
             return [], 0.0
         with self._as_written():
             return [_finding(piece) for piece in kept["pieces"]], kept["seconds"]
+
+    def per_image(self, source: str, name: str, settings: Settings, estimate: str) -> Tensor | None:
+        """An estimate of each image that is measured with these settings, ``(N,)``; None where there is none."""
+        pieces, _ = self.begun(source, name, settings)
+        return joined(pieces).estimates[estimate].per_image if pieces else None
 
     def keep(self, source: str, name: str, settings: Settings, pieces: list[Finding], seconds: float) -> None:
         """Save the pieces there are, beside what another evaluation of the run has saved meanwhile."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_vae.engine.precision import exact
 from pyro_vae.estimators import NotDefined, elbo, importance, log_evidence
-from pyro_vae.evaluate.ledger import Ledger, joined
+from pyro_vae.evaluate.ledger import Ledger
 from pyro_vae.explore.look import ELBO_DRAWS, K_HAT_DRAWS
 from pyro_vae.explore.opened import Opened
 
@@ -39,8 +39,7 @@ def known(opened: Opened, estimate: str) -> Listed | None:
     settings = ledger.pieces.get(f"test/{name}", {}).get("settings", {})
     if settings.get("weights") != opened.run.weights:
         return None
-    pieces, _ = ledger.begun("test", name, settings)
-    values = joined(pieces).estimates[estimate].per_image if pieces else None
+    values = ledger.per_image("test", name, settings, estimate)
     if values is None:
         return None
     values = values[: len(opened.subject.x)]

@@ -38,7 +38,20 @@ def test_the_networks_are_the_paper_s(row, schedule):
 
 def small(out: Path, rows: str, *more: str) -> list[str]:
     """Two epochs on the digits, 30 test images."""
-    few = ["--data", "digits", "--epochs", "2", "--images", "30", "--samples", "200", "--rows", rows]
+    few = [
+        "--data",
+        "digits",
+        "--epochs",
+        "2",
+        "--images",
+        "30",
+        "--certified-images",
+        "10",
+        "--samples",
+        "200",
+        "--rows",
+        rows,
+    ]
     return [*few, "--out", str(out), *more]
 
 
@@ -48,10 +61,12 @@ def test_digits(tmp_path, capsys):
     rows = dict(re.findall(r"^\| ((?:VAE|IWAE|DReG)-[^ ]+) \|(.*)\|$", text, re.M))
     assert list(rows) == ["VAE-1", "IWAE-5-2L"]  # with one sample IWAE is the VAE
     for cells in (row.split("|") for row in rows.values()):
-        nll, negative_elbo = float(cells[0].split("+-")[0]), float(cells[3])
+        nll, certified, there, to, negative_elbo = (float(cells[i].split("+-")[0]) for i in (0, 3, 4, 5, 6))
+        assert certified < there + 0.2  # k = 200 is a lower bound on log p(x)
+        assert to < 1
         assert 10 < nll < negative_elbo < 64 * 0.6931  # binary 8 x 8 images at 1 bit a pixel have 44.4 nats
-        assert 0 <= int(cells[4]) <= 150
-        assert int(cells[5]) == 2
+        assert 0 <= int(cells[7]) <= 150
+        assert int(cells[8]) == 2
     assert "Not in this table: VAE-5, VAE-50, IWAE-5, IWAE-50, DReG-1, DReG-5, DReG-50, VAE-1-2L" in text
     assert coloured(tmp_path / "table.png") == 2  # a curve for each row
 
