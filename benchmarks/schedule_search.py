@@ -103,8 +103,8 @@ def section(search: Search, found: dict[Arm, RunFolder], epochs: int) -> str:
     best = max(found, key=lambda arm: validation(found[arm])[-1])
     return (
         f"{search.network}, {epochs} epochs, one seed; the schedules run over these epochs. *reaches the first's in*:"
-        f" the first epoch with the highest validation ELBO of all epochs of {first_arm.in_words()}. *core s*: processor"
-        " seconds of an epoch's steps, on a machine with other load.\n\n"
+        f" the first epoch with the highest validation ELBO of all epochs of {first_arm.in_words()}. *core s*:"
+        " processor seconds of an epoch's steps, on a machine with other load.\n\n"
         + table(head, rows)
         + f"\n\nThe highest is {best.in_words()}; the median of all is"
         f" {statistics.median(validation(f)[-1] for f in found.values()):.2f}."
