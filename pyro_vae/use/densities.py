@@ -31,7 +31,7 @@ def anomaly_scores(
     Args:
         run, x, seed, trust: as for :func:`posterior_draws`.
         posterior: "amortized", "optimised" or "exact".
-        num_samples: draws of z for each image, of an ELBO.
+        num_samples: draws of z for each image, of an ELBO; "exact" anneals chains instead.
 
     Returns:
         ``(N,)``: an array for an array, a tensor for a tensor.

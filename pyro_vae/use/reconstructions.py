@@ -87,11 +87,13 @@ def main(argv: list[str]) -> None:
     x = given.rows.source.batch(slice(None)).numpy(force=True)
     off = (found - x)[~np.isnan(x)]  # nobody knows how far a missing value is off
     error = float(np.sqrt(np.square(off, dtype=np.float64).mean())) if off.size else float("nan")
-    table = beside(given.rows.columns(), flat(found, names=columns_of_run(given.run)))
+    columns = columns_of_run(given.run)
+    table = beside(given.rows.columns(), flat(found, names=columns))
     arrays = {"reconstruction": found, "x": x, **given.rows.label_array()}
     as_pictures = given.out is not None and given.out.suffix
     images = _pairs(x, found) if as_pictures else found
-    lines = [f"{len(x):,} rows; root mean square error of a pixel {error:.4f}"]
+    what = "a pixel" if columns is None else "a value, in the units of its column,"
+    lines = [f"{len(x):,} rows; root mean square error of {what} {error:.4f}"]
     given.finish(Output(arrays, table, images, min(IN_A_ROW, len(x))), lines)
 
 
