@@ -61,9 +61,8 @@ def test_digits(tmp_path, capsys):
     rows = dict(re.findall(r"^\| ((?:VAE|IWAE|DReG)-[^ ]+) \|(.*)\|$", text, re.M))
     assert list(rows) == ["VAE-1", "IWAE-5-2L"]  # with one sample IWAE is the VAE
     for cells in (row.split("|") for row in rows.values()):
-        nll, certified, there, to, negative_elbo = (float(cells[i].split("+-")[0]) for i in (0, 3, 4, 5, 6))
-        assert certified < there + 0.2  # k = 200 is a lower bound on log p(x)
-        assert to < 1
+        nll, negative_elbo = float(cells[0].split("+-")[0]), float(cells[6])
+        assert [cell.strip() for cell in cells[3:6]] == ["", "", ""]
         assert 10 < nll < negative_elbo < 64 * 0.6931  # binary 8 x 8 images at 1 bit a pixel have 44.4 nats
         assert 0 <= int(cells[7]) <= 150
         assert int(cells[8]) == 2
