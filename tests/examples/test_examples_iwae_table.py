@@ -8,6 +8,7 @@ import torch
 from loaded import example
 from looks import coloured
 
+import pyro_vae
 from pyro_vae.build import build
 from pyro_vae.errors import InputError
 from pyro_vae.options import settings_of
@@ -82,3 +83,15 @@ def test_digits(tmp_path, capsys):
         with pytest.raises(SystemExit):
             iwae_table.main(small(tmp_path, *wrong))
         assert words in capsys.readouterr().err
+
+
+def test_certified_log_p_of_x_stands_beside_the_bound_on_the_same_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(iwae_table, "CERTIFICATE", 8)
+    words = {"data": "digits", "likelihood": "Bernoulli", "latent_dim": 2, "epochs": 20, "lr": 5e-3}
+    pyro_vae.train(out=tmp_path / "VAE-1", **words)
+    row = iwae_table.measure(tmp_path / "VAE-1", images=30, certified=8, samples=20, device="cpu")
+    cells = iwae_table.table([row], "digits").splitlines()[-1].split("|")[2:]
+    nll, bound, to = (float(cells[i]) for i in (3, 4, 5))
+    assert to < 0.3
+    assert nll - to < bound < nll + 5  # a bound of few samples is below log p(x)
+    assert abs(float(cells[0].split("+-")[0]) - bound) > 1e-3  # that is of 30 images, this of 8
