@@ -68,12 +68,10 @@ class Number:
 
 VALUE, ERROR = r"(-?[\d.]*\d)", r"([\d.]*\d)"
 NUMBERS = (
+    Number(rf"test\s+ELBO\s+of\s+{VALUE}\s+±\s+{ERROR}", RESULTS, rf"^\| digits, the defaults \| {VALUE} ± {ERROR}", 1),
+    Number(rf"test\s+ELBO\s+is\s+{VALUE}\s+±\s+{ERROR}", RESULTS, rf"^\| MeanField \| {VALUE} ± {ERROR}", 2),
     Number(
-        rf"test\s+ELBO\s+of\s+{VALUE}\s+\+-\s+{ERROR}", RESULTS, rf"^\| digits, the defaults \| {VALUE} ± {ERROR}", 1
-    ),
-    Number(rf"test\s+ELBO\s+is\s+{VALUE}\s+\+-\s+{ERROR}", RESULTS, rf"^\| MeanField \| {VALUE} ± {ERROR}", 2),
-    Number(
-        rf"instead\s+it\s+is\s+{VALUE}\s+\+-\s+{ERROR}",
+        rf"instead\s+it\s+is\s+{VALUE}\s+±\s+{ERROR}",
         RESULTS,
         rf"^\| AEVB's network, 200 epochs \| {VALUE} ± {ERROR}",
         2,

@@ -125,7 +125,8 @@ def _add(group: Any, action: argparse.Action, parser: ArgumentParser, everything
     default = _default(action)
     if default:
         text = f"{text.rstrip('.')} (default {default})"
-    text = text.rstrip(".") if "." not in text.rstrip(".") else text
+    text = text.replace("``", "")
+    text = text.rstrip(".") if ". " not in text else text
     if action.nargs == 0:
         group.add_argument(*names, action="store_true", help=text.replace("%", "%%"))
         return

@@ -52,12 +52,11 @@ def features(
         run: a run folder, or the result of :func:`pyro_vae.load`.
         x: images ``(N, *image_shape)``, a tensor, an array or other data in memory, as for :func:`pyro_vae.train`:
             stored as the training images were, or floating-point pixels on the scale that training saw.
-        statistic: "mean", "std" or "samples".
+        statistic: of q(z|x): "mean", "std" (the standard deviation) or "samples".
         num_samples: samples of z for each image; by default 1 for "samples", 256 to estimate a moment.
         posterior: "amortized", the guide's q(z|x); "optimised", its family's best q for each image; "exact", p(z|x)
             itself by annealed chains, whose moments are those of at least 500 draws. The latter two take seconds for
-            some tens of images, and are those of the likelihood at these pixels: binarise gray images first, where
-            training did.
+            some tens of images, and take the pixels as they are: binarise gray images first if training did.
         seed: of the samples.
         trust: as for :func:`pyro_vae.load`, of a run folder.
 

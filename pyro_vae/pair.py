@@ -114,7 +114,7 @@ class Pair(NamedTuple):
 
         Args:
             x: rows that the programs take.
-            statistic: "mean", "std" or "samples".
+            statistic: of q(z|x): "mean", "std" (the standard deviation) or "samples".
             num_samples: of z for each row.
             seed: of the samples.
 

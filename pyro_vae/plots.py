@@ -76,7 +76,8 @@ def image_grid(rows: Mapping[str, np.ndarray], title: str, columns: Mapping[int,
     title = fill(title, int(7.5 * (inches + names)))
     above = 0.3 * title.count("\n") + (0.3 if columns else 0) + 0.45
     tall = min(inches * len(rows) * height / (across * width), max(12, TILE * len(rows)), 50)
-    figure = Figure(figsize=(inches + names, tall + above), layout="constrained")
+    # Not "constrained": it lays the images out before their shape is kept, and cuts names off where rows are many.
+    figure = Figure(figsize=(inches + names, tall + above), layout="compressed")
     axes = figure.subplots()
     show_tiles(axes, images.reshape(-1, *images.shape[2:]), len(rows))
     axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, said, fontsize=13)

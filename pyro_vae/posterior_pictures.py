@@ -33,7 +33,7 @@ def pairs_picture(
     columns = min(3, n)
     rows = -(-n // columns)
     figure = Figure(figsize=(3.3 * columns + 0.3, 3.2 * rows + 1.4), layout="constrained")
-    title = "Is q(z|x) the true posterior? Good: the lines of q lie on the edges of the gray areas (50 and 90 %)"
+    title = "Is q(z|x) the true posterior? Good: the lines of q lie on the edges of the gray areas (50% and 90%)"
     figure.suptitle(fill(title, int(11 * figure.get_figwidth())), fontsize=13)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for i, axes in enumerate(panels):

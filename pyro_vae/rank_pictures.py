@@ -91,8 +91,8 @@ def predictive_picture(prior: PredictiveCheck, posterior: PredictiveCheck) -> Fi
     left.set_title("Prior predictive: data among the model's images", fontsize=11)
     height = 0.38
     at = np.arange(len(prior.outside))
-    kinds = (("before (prior predictive)", prior, "", 0), ("after q has seen the image", posterior, "//", 1))
-    for name, check, hatch, k in kinds:
+    kinds = (("before (prior predictive)", prior, "", "0.6"), ("after q has seen the image", posterior, "//", "0.85"))
+    for k, (name, check, hatch, gray) in enumerate(kinds):
         shares = [share.value for share in check.outside]
         errors = [2 * (share.standard_error or 0.0) for share in check.outside]
         right.barh(
@@ -100,16 +100,16 @@ def predictive_picture(prior: PredictiveCheck, posterior: PredictiveCheck) -> Fi
             shares,
             height,
             xerr=errors,
-            color=COLOURS[k],
+            color=gray,  # the colours are those of the curves at the left
             hatch=hatch,
             label=name,
             ecolor="0.2",
         )
-    right.axvline(0.1, color="black", ls="--", lw=1, label="10 %, due where the model is right")
+    right.axvline(0.1, color="black", ls="--", lw=1, label="10%: expected if the model is right")
     right.set_yticks(at, [fill(name, 16) for name in prior.test.names])
     right.invert_yaxis()
     right.set_xlim(left=0)
-    right.set_xlabel("share outside the central 90 % (± 2 s.e.)", fontsize=11)
+    right.set_xlabel("share outside the central 90% (± 2 s.e.)", fontsize=11)
     right.set_title("Images of the data that are unusual", fontsize=11)
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=10)
     return figure

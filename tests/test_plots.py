@@ -73,7 +73,11 @@ def test_a_manifold_names_both_axes():
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["2.0", "0.9", "0.0", "-0.9", "-2.0"]
 
 
-@pytest.mark.parametrize("names", [["a"], ["test image", "reconstruction"], [f"y = {i}" for i in range(10)]])
+Y = [f"y = {i}" for i in range(10)]
+DRAWS = ["what is seen", *(f"{of}, {i}" for of in ("the digit", "q(z|x)", "weighted", "p(z|x)") for i in range(4))]
+
+
+@pytest.mark.parametrize("names", [["a"], ["test image", "reconstruction"], Y, ["test image", *Y], DRAWS[:14]])
 def test_a_grid_of_images_names_each_row_beside_it(names):
     figure = plots.image_grid({name: digits(12) for name in names}, "Test images and what becomes of them, E[x|z]")
     check_figure(figure)

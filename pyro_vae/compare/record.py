@@ -17,11 +17,11 @@ from pyro_vae.metrics.base import NATS
 from pyro_vae.tables import Column, Sheet, figure
 
 METHOD = (
-    "Differences are paired by seed and test image. Images are resampled (bootstrap); seeds, which are few, enter by"
-    " Student's t; the interval is that of the sum of both errors. With four arms or more the arms know the seeds'"
-    " spread together, each seed a block, and an arm is given a wider interval the more its own spread is above the"
-    " others'. The intervals of one figure's differences hold all together with the confidence given, whichever one of"
-    " the arms may have a spread of its own. With fewer arms, and where an arm has other seeds than the baseline, each"
+    "Differences are paired by seed and test image. Images are resampled (bootstrap). Seeds are few, so their error"
+    " is that of Student's t. The interval is that of the sum of both errors. With four or more arms, the spread of"
+    " seeds is estimated from all arms together, with each seed as a block, and an arm whose own spread is larger gets"
+    " a wider interval. The intervals of one quantity's differences hold together with the given confidence, even if"
+    " one of the arms has a spread of its own. With fewer arms, or if an arm has other seeds than the baseline, each"
     " difference is judged by its own spread (Bonferroni)."
 )
 

@@ -5,11 +5,12 @@ import re
 from markupsafe import Markup, escape
 
 TERMS = {
-    "arm": "One of the choices that are compared, such as a guide with its options. Each arm is trained once a seed.",
+    "arm": "One of the choices that are compared, such as a guide with its options. Each arm is trained once for each"
+    " seed.",
     "seed": "The number that determines all random numbers of a run. Runs of one seed share their first decoder weights"
     " and the order of the batches, so their difference is the arm's.",
-    "ELBO": "Evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)): what training raises. It is log p(x) less the"
-    " inference gap; higher is better.",
+    "ELBO": "Evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)): what training maximises. It is log p(x) minus"
+    " the inference gap; higher is better.",
     "nat": "The unit of natural logarithms. One nat per image more makes each image e = 2.7 times as probable.",
     "log p(x)": "The logarithm of the probability that the model gives an image, whatever the guide. It is estimated by"
     " annealing, which is a lower bound in expectation.",
@@ -20,8 +21,8 @@ TERMS = {
     " each image.",
     "amortization gap": "The part of the inference gap that the encoder loses against the best member of the family for"
     " each image.",
-    "interval": "Where the value lies with the confidence given, over other seeds and other images. The intervals of"
-    " one quantity's differences hold all together.",
+    "interval": "Where the value lies with the given confidence, over other seeds and other images. The intervals of"
+    " one quantity's differences hold together.",
     "best": "The arm with the highest ELBO where all others are shown to be lower.",
     "tied": "The whole interval of the difference to the leader lies within the margin that matters.",
     "undecided": "The interval of the difference to the leader allows both a gain and a loss, or one that matters.",
@@ -34,12 +35,12 @@ TERMS = {
     "coverage": "The mass of the true posterior in the densest region of q. In a region with 90% of q's mass it is"
     " 90% if q is right, less where q is too narrow or elsewhere.",
     "moments": "q's means, standard deviations and correlations against those of draws of the true posterior.",
-    "classifier": "How often a classifier is right that tells draws of q from draws of the true posterior: 0.5 where it"
-    " cannot, 1 where it always can.",
+    "classifier": "How often a classifier tells a draw of q from a draw of the true posterior: 0.5 if it cannot, 1 if"
+    " it always can.",
     "calibration": "The p-value of a test that, on images drawn from the model, the true z has a uniform rank among"
     " draws of q. A small value shows an error; a large one shows none.",
-    "directions": "How many directions of z the means of q(z|x) move in as the image changes. Fewer than the latent"
-    " dimensions are a partial collapse.",
+    "directions": "In how many directions of z the means of q(z|x) move as the image changes. Fewer directions than"
+    " latent dimensions are a partial collapse.",
 }  #: by the term; the order is that of the glossary
 
 

@@ -27,7 +27,7 @@ class Judgement(NamedTuple):
             from that. Image by image: the average over simulated images is exact for a guide that ignores x.
         mass_50, mass_90: that mass itself: above the level where q is too wide, below it where q is too narrow, or in
             another place.
-        outside: the posterior's mass outside the smallest region with 99.9 % of q's, less the 0.1 % that is due.
+        outside: the posterior's mass outside the smallest region with 99.9 % of q's, minus the 0.1 % that is expected.
         means: the distance of the means, in posterior standard deviations, mean over dimensions.
         scales: the logarithm of q's standard deviation over the posterior's; below 0 where q is too narrow.
         correlations: the distance of the correlations of two dimensions, mean over the pairs.
@@ -92,10 +92,10 @@ def judge(
         figure(kl_to_q, "KL(p || q) by draws of p"),
         figure(evidence - (log_p - own).mean(0), "KL(q || p), log p(x) - ELBO"),
         figure((half - 0.5).abs(), "|coverage - 0.5| of q's densest half", "probability"),
-        figure((most - 0.9).abs(), "|coverage - 0.9| of q's densest 90 %", "probability"),
+        figure((most - 0.9).abs(), "|coverage - 0.9| of q's densest 90%", "probability"),
         figure(half, "mass of p in q's densest half", "probability"),
-        figure(most, "mass of p in q's densest 90 %", "probability"),
-        figure(OUTSIDE - inside(OUTSIDE), "mass of p outside q's 99.9 %, less 0.1 %", "probability"),
+        figure(most, "mass of p in q's densest 90%", "probability"),
+        figure(OUTSIDE - inside(OUTSIDE), "mass of p outside q's 99.9%, minus 0.1%", "probability"),
         figure(((mean_q - mean_p) / sd_p).abs().mean(-1), "|mean of q - of p|", "posterior sd"),
         figure((sd_q / sd_p).log().mean(-1), "log of sd of q / of p", "log ratio"),
         figure((corr_q - corr_p).abs().sum((-1, -2)) / pairs, "|correlation of q - of p|", "correlation"),

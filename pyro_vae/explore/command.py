@@ -33,8 +33,8 @@ def explore(
         runs: run folders; pictures among them are passed over. Without one, a run on the digits is trained first.
         port: of the page on 127.0.0.1; 0 takes a free one.
         browser: open the page in the user's browser.
-        data_root: where the data sets are; by default where they were when the run was trained.
-        checkpoint: which weights; by default the best there are.
+        data_root: the folder of the data sets; by default the folder that the run was trained with.
+        checkpoint: which weights; by default the best ones, if there are any.
         device: auto takes CUDA if there is a GPU.
         trust: what the runs' config.yaml names may be any code, which runs (SECURITY.md).
 

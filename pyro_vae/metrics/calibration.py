@@ -76,5 +76,5 @@ def calibration_picture(ranks: "np.ndarray", num_samples: int, bins: int = 16) -
         axes.hist(ranks[:, d], bins=list(np.linspace(-0.5, num_samples + 0.5, bins + 1)), color=COLOURS[0])
         axes.set_title(f"$z_{{{d + 1}}}$", fontsize="medium")
     figure.supxlabel(f"rank among {num_samples} draws" + (f" (first {shown} dimensions)" if shown < dimensions else ""))
-    figure.supylabel("images (band: 99 % if uniform)")
+    figure.supylabel("images (band: 99% if uniform)")
     return figure

@@ -39,7 +39,7 @@ class Evidence(Metric):
         assert after is not None
         chains = settings.annealing.chains
         change = f"log p(x) at {FIFTH} times the temperatures, minus that above, on each {FIFTH}th image"
-        modes = "share with a second mode of 1 % or more"
+        modes = "share with a second mode of 1% or more"
         estimates = {
             "log_evidence": found.log_evidence,
             **in_bits(run.model, "log_evidence", found.log_evidence, task.seen),

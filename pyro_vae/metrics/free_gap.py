@@ -80,7 +80,7 @@ class FreeGap(Metric):
         if gain.value == 0:  # the family has no networks
             return []
         moving = 1 - found["settled_free"].value
-        more = f" The search was not at rest for {moving:.0%} of the images: raise --free_gap.max_steps."
+        more = f" The search was not at rest for {moving:.0%} of the images: raise --free-gap.max-steps."
         if gain.value <= 2 * (gain.standard_error or 0.0):
             shown = f"({gain.value:+.2f} nats, within its error)"
             if moving:

@@ -86,4 +86,4 @@ class Judgement(Metric):
         listed = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
         why = f" {listed}." if faults else " no moment of it is far off, so that its shape is."
         missed = f"(KL(p || q) = {found['kl_to_q'].value:.2f} nats)"
-        return [f"q's 90 % regions hold {mass:.0%} of the true posterior {missed}:{why}"]
+        return [f"q's 90% regions hold {mass:.0%} of the true posterior {missed}:{why}"]

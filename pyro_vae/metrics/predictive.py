@@ -77,5 +77,5 @@ class Predictive(Metric):
         most = max(shares, key=lambda name: abs(shares[name] - TAIL))
         return [
             f"The model's images differ from the data, most in {most}: {shares[most]:.0%} of test images are outside"
-            f" the central {1 - TAIL:.0%} of the model's own, where {TAIL:.0%} are due."
+            f" the central {1 - TAIL:.0%} of the model's own, where {TAIL:.0%} are expected."
         ]

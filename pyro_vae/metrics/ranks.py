@@ -111,7 +111,7 @@ class Ranks(Metric):
         if coverage is not None and found["densities_p"].value < LEVEL:
             fault = "overconfident: too narrow, or in another place" if coverage.value < 0.9 else "too wide"
             lines.append(
-                f"q's 90 % regions hold the z that made an image for {coverage.value:.0%} of simulated images:"
+                f"q's 90% regions hold the z that made an image for {coverage.value:.0%} of simulated images:"
                 f" q is {fault}."
             )
         plain = min(found[name].value for name in ("dimensions_p", "densities_p") if name in found)

@@ -44,7 +44,7 @@ class Units(Metric):
         if found["collapsed"].value:
             return ["No latent dimension is active: q(z|x) is the prior for every image. Try --beta Linear."]
         units, directions = found["active_units"], found.get("active_directions")  # absent in older records
-        if directions is None or directions.value >= units.value:
+        if directions is None or round(directions.value) >= round(units.value):  # 4.8 of 5 is no collapse
             return []
         return [
             f"Images move about {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look"

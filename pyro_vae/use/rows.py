@@ -30,7 +30,7 @@ class Reading:
         layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; by
             default the run's.
         binarize: auto draws zeros and ones from gray images, once, where training did; none leaves them gray.
-        data_root: the folder of downloaded data sets; by default where they were when the run was trained.
+        data_root: the folder of the data sets; by default the folder that the run was trained with.
     """
 
     split: Split | None = None

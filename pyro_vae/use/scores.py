@@ -70,7 +70,7 @@ def score(
         posterior: what log p(x) is estimated from. exact anneals from each row's own best Gaussian to p(z|x), some
             seconds for tens of rows; amortized and optimised are importance sampling by the encoder's q(z|x), which is
             fast, or by its family's best q for each row.
-        num_samples: draws of z for each row, of importance sampling: by default 1000. exact takes none.
+        num_samples: draws of z for each row, by default 1000; exact takes none.
         certified: first raise the temperatures of exact until two bounds on simulated rows are 0.05 nats apart.
         seed: of the draws.
         trust: as for :func:`pyro_vae.load`, of a run folder.

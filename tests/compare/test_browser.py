@@ -207,7 +207,7 @@ def test_a_term_explains_itself_to_pointer_and_focus(made, browser):
     time.sleep(0.3)  # the page has scrolled to it
     hidden, text = js(browser, tip)
     assert not hidden
-    assert "log p(x) less the inference gap" in " ".join(text.split())
+    assert "log p(x) minus the inference gap" in " ".join(text.split())
     box = js(browser, "document.getElementById('tip').getBoundingClientRect().toJSON()")
     assert box["left"] >= 0
     assert box["right"] <= 375

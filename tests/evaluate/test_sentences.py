@@ -96,7 +96,7 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         (
             found("free_gap", networks_gain=0.6, approximation_gap_free=0.9, settled_free=0.2),
             "gains at least 0.60 nats: .* loses at most 0.90 nats .*; at least the rest .* not at rest for 80% of the"
-            " images: raise --free_gap.max_steps",
+            " images: raise --free-gap.max-steps",
         ),
         (
             found("free_gap", networks_gain=0.1, approximation_gap_free=0.9, settled_free=1.0),
@@ -152,6 +152,7 @@ def test_overfitting_is_said_where_it_is_beyond_its_error():
 def test_what_is_unremarkable_or_unknown_is_not_said():
     assert sentences(found("free_gap", networks_gain=0.0, approximation_gap_free=0.9, settled_free=1.0)) == []
     assert sentences(found("units", collapsed=0.0, active_units=3.0, active_directions=3.0)) == []
+    assert sentences(found("units", collapsed=0.0, active_units=5.0, active_directions=4.8)) == []
     assert sentences(found("mmd", mmd=3.0)) == []
     assert sentences(found("of_another_package", mmd=3.0)) == []
 
