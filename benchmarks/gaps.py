@@ -101,12 +101,12 @@ def main() -> None:
         f" {options.images} images of the test and the training set, in one draw of the binarisation; nats per image, ±"
         f" one standard error {over}. log p(x) is annealed from each image's best Gaussian. The posterior"
         " of each image is optimised from the amortized start (Cremer, Li & Duvenaud 2018) by Adam at"
-        f" {LOCAL.lr:g} with {LOCAL.num_samples} draws, till {LOCAL.patience} checks of {LOCAL.check_every} steps bring"
-        f" no gain or {LOCAL.max_steps:,} steps are done. The approximation gap is log p(x) - ELBO at that q*, the"
-        " amortization gap the rest of log p(x) - ELBO. With networks frozen lambda alone moves; with them free each"
-        " image has its own copy of the networks in its posterior, if the family has any. [ ]: 95 % intervals by"
+        f" {LOCAL.lr:g} with {LOCAL.num_samples} draws, until {LOCAL.patience} checks of {LOCAL.check_every} steps"
+        f" bring no gain or {LOCAL.max_steps:,} steps are done. The approximation gap is log p(x) - ELBO at that q*,"
+        " the amortization gap the rest of log p(x) - ELBO. With networks frozen lambda alone moves; with them free"
+        " each image has its own copy of the networks in its posterior, if the family has any. [ ]: 95 % intervals by"
         f" compare's statistics, {over}.\n\n"
-        + table(["figure", *options.guides], rows)
+        + table(["quantity", *options.guides], rows)
         + "\n\n"
         + "\n".join(f"- {sentence}" for sentence in in_words(guides, guides[0])),
     )

@@ -80,7 +80,7 @@ def main() -> None:
         f" {seeds_in_words(options.seeds)}, the first {options.images:,} test images in one draw of the binarisation;"
         " nats per image, ± one standard error over seeds and images, most of it common to the rows. [ ]: 95 %"
         " intervals of the paired difference to the same guide's runs with a standard normal, which hold together for"
-        " one guide and figure, by compare's statistics. The last column is the mean and two standard errors of the"
+        " one guide and quantity, by compare's statistics. The last column is the mean and two standard errors of the"
         f" bracket on {options.simulated} simulated images, of the seed where it is the widest.\n\n"
         + table([*columns, "certified to"], rows)
         + "\n\n"

@@ -157,7 +157,8 @@ def main(argv: list[str] | None = None) -> None:
         "VAE": Side(vae, standard, x, train, args.side),
     }
     command = f"python examples/autoencoder.py --epochs {args.epochs} --side {args.side}"
-    text = f"# An autoencoder beside a VAE\n\n`{command}`\n\n{table(sides, x, train, args.side)}"
+    image = "![Reconstructions, draws and lines](autoencoder.png)"
+    text = f"# An autoencoder beside a VAE\n\n`{command}`\n\n{image}\n\n{table(sides, x, train, args.side)}"
     write_atomic(args.out / "results.md", text)
     rows = {"test image": x[:SHOWN]}
     rows |= {f"{name}: reconstruction": s.reconstruction[:SHOWN] for name, s in sides.items() if "fitted" not in name}

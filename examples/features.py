@@ -124,7 +124,9 @@ def main(argv: list[str] | None = None) -> None:
         print(lines[-1], flush=True)
     command = f"python examples/features.py --data {args.data} --latent-dim {args.latent_dim} --epochs {args.epochs}"
     text = (
-        f"# The encoder's features, {args.data}\n\n`{command}`\n\n" + "\n".join(lines) + "\n\n"
+        f"# The encoder's features, {args.data}\n\n`{command}`\n\n![Test features by class](features.png)\n\n"
+        + "\n".join(lines)
+        + "\n\n"
         f"Test error in percent on {len(test):,} images by labels seen, mean +- standard deviation over {DRAWS} draws"
         f" of the labels; one run of each encoder, seed 0. The silhouette is of the classes of the first"
         f" {min(SEEN, len(test)):,} test images, NMI of all.\n"

@@ -43,7 +43,7 @@ class Style:
         height, width = self.shape
         return (
             f"Your drawing is scaled so that its longer side is {self.longer} of {max(height, width)} pixels, as in the"
-            " test images. Its centre of mass comes to the middle, as near as it fits. It has"
+            " test images. Its centre of mass is moved as close to the middle as possible. It has"
             f" {self.levels + 1:.0f} gray values."
         )
 

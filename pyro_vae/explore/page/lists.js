@@ -10,7 +10,7 @@ async function strips(root, runs, first, last, { pixels }) {
   const size = ends[0].bytes.length;
   root.replaceChildren(...rows.map(({ bytes, shape }, run) => {
     const shown = [...Array(BETWEEN).keys()].map((i) =>
-      picture(`${Math.round((100 * i) / (BETWEEN - 1))} % of the way, ${runs[run].name}`, bytes.subarray(i * size, (i + 1) * size), shape.slice(1)));
+      picture(`${Math.round((100 * i) / (BETWEEN - 1))}% of the way, ${runs[run].name}`, bytes.subarray(i * size, (i + 1) * size), shape.slice(1)));
     const [before, after] = ends.map((end, i) => picture(`test image ${[first, last][i] + 1}`, end.bytes, end.shape.slice(1)));
     return element("figure", { className: "strip" }, element("div", {}, before, ...shown, after), element("figcaption", { textContent: runs[run].name }));
   }));
@@ -20,7 +20,7 @@ async function strips(root, runs, first, last, { pixels }) {
 async function worstLists(root, found, { pixels, choose }) {
   const made = await Promise.all(Object.entries(found).map(async ([name, list]) => {
     const title = element("h3", { textContent: TITLES[name] });
-    if (!list) return element("div", {}, title, element("p", { className: "note", textContent: "Not measured: evaluate writes it for all images, the button below for a few." }));
+    if (!list) return element("div", {}, title, element("p", { className: "note", textContent: "Not measured yet: evaluate measures all images, the button below a few." }));
     const items = await Promise.all(list.worst.map(async ({ image, value }) => {
       const { bytes, shape } = await pixels("image", { image });
       const button = element("button", { type: "button", "aria-label": `Test image ${image + 1}, ${number(value)}` },
