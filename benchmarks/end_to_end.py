@@ -126,7 +126,16 @@ def seconds_table(records: list[dict[str, Any]]) -> str:
         longest = max(r["epochs"] for r in last)
         elbo = statistics.median(r["test_elbo"] for r in last if r["epochs"] == longest)
         rows.append([arm, *cells, f"{elbo:.2f} ({longest})"])
-    return table(["job", *(f"{n} epochs, s" for n in LENGTHS), "test ELBO (epochs)"], rows)
+    return table(["job", *(f"{lasting(n)}, s" for n in LENGTHS), "test ELBO (epochs)"], rows)
+
+
+def lasting(epochs: int) -> str:
+    """A number of epochs in words.
+
+    >>> lasting(1), lasting(8)
+    ('1 epoch', '8 epochs')
+    """
+    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def targets_table(records: list[dict[str, Any]]) -> str:
@@ -137,7 +146,9 @@ def targets_table(records: list[dict[str, Any]]) -> str:
         if found:
             verdict = "met" if max(found) <= most else "not met"
             verdict = verdict if len(found) >= ENOUGH else f"{verdict} in {len(found)}: too few to decide"
-            rows.append([f"{epochs} epochs: {arm} / {peer}", f"{most:.2f}", spread(found, 2), f"{len(found)}", verdict])
+            rows.append(
+                [f"{lasting(epochs)}: {arm} / {peer}", f"{most:.2f}", spread(found, 2), f"{len(found)}", verdict]
+            )
     return table(["target", "at most", "found", "rounds", "verdict"], rows)
 
 
@@ -177,7 +188,7 @@ def goals_table(records: list[dict[str, Any]]) -> str:
 
 def section(records: list[dict[str, Any]]) -> str:
     """The section of RESULTS.md."""
-    first = [f"{r['arm']} {r['seconds']:.1f} s ({r['epochs']} epochs)" for r in records if not r["round"]]
+    first = [f"{r['arm']} {r['seconds']:.1f} s ({lasting(r['epochs'])})" for r in records if not r["round"]]
     loads = [r["load"] for r in records if r["round"]]
     where = f"{records[-1]['machine']}; {time.strftime('%Y-%m-%d')}"
     kind = (

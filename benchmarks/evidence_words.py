@@ -67,7 +67,7 @@ def shown(figure: str, gains: Mapping[str, Interval], baseline: str) -> str:
     if not smallest:
         how, could = "one seed", "; the intervals are over images alone"
     else:
-        could = f"; a difference of {max(smallest):.2f} would have been shown four times in five"
+        could = f"; a difference of {max(smallest):.2f} would have been shown for any of them four times in five"
     return f"{figure} against {baseline}'s, by {how} and {one.images:,} images: {'; '.join(parts)}{could}."
 
 
