@@ -229,6 +229,6 @@ def _cost(reports: Mapping[str, ArmReport]) -> list[str]:
     first = next(iter(costs.values()))
     words = []
     for arm, cost in costs.items():
-        times = "" if cost is first or not first.hours else f", {cost.hours / first.hours:.2g} times"
+        times = "" if cost is first or not first.hours else f", {cost.hours / first.hours:.1f} times"
         words.append(f"{arm} ({cost.hours:.2g}{times})")
     return [f"{first.unit.capitalize().replace('Gpu', 'GPU')}s of training, a run: {listed(words)}."]

@@ -90,7 +90,7 @@ def test_of_many_arms_the_sentences_name_some_and_say_how_many_more():
 def test_cost_is_in_core_hours_and_never_in_seconds():
     reports = arms(np.random.default_rng(6), {"a": 0.0, "b": 0.0})
     [line] = answers(verdict(reports, 0.95), reports, 0.95).cost
-    assert line == "Core-hours of training, a run: a (0.01); b (0.01, 1 times)."
+    assert line == "Core-hours of training, a run: a (0.01); b (0.01, 1.0 times)."
 
 
 def test_a_difference_is_the_sum_of_model_family_and_encoder():
