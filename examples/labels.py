@@ -97,7 +97,7 @@ FULL: dict[str, dict[str, Any]] = {
 #: settings of M2 to choose from, by the validation bound: the dimension of z, the weight alpha of the classification
 CHOICES: dict[str, list[tuple[int, float]]] = {
     "m2": [(5, 1.0), (5, 5.0), (10, 5.0)],
-    "m1m2": [(4, 1.0), (4, 5.0), (10, 1.0), (10, 5.0)],
+    "m1m2": [(4, 1.0), (4, 5.0), (10, 1.0), (10, 5.0), (20, 1.0)],
 }
 PAPER = {"m2": "11.97 +- 1.71", "m1m2": "3.33 +- 0.14"}
 
