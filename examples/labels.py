@@ -99,6 +99,7 @@ CHOICES: dict[str, list[tuple[int, float]]] = {
     "m2": [(5, 1.0), (5, 5.0), (10, 5.0)],
     "m1m2": [(4, 1.0), (4, 5.0), (10, 1.0), (10, 5.0), (20, 1.0)],
 }
+NAMES = {"m2": "M2", "m1m2": "M1+M2"}
 PAPER = {"m2": "11.97 +- 1.71", "m1m2": "3.33 +- 0.14"}
 
 
@@ -197,6 +198,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data-root", type=Path, help="where downloads are kept, as for pyro_vae.svi")
     parser.add_argument("--labels", type=int, default=100, help="how many labels M2 sees")
     parser.add_argument("--draws", type=int, default=3, help="of the labels; the seeds of M2's runs")
+    parser.add_argument("--models", nargs="+", choices=NAMES, default=list(NAMES), help="of the few labels")
     parser.add_argument("--epochs", type=float, default=1.0, help="this many times the epochs of each run's setting")
     parser.add_argument("--engine", default="auto", help="as for pyro_vae.svi")
     parser.add_argument("--out", type=Path, default=Path("runs/labels"), help="the folder of runs and results")
@@ -216,14 +218,15 @@ def main(argv: list[str] | None = None) -> None:
     write_codes(m1, data, args.out / "codes.npz")
     codes = load_data(str(args.out / "codes.npz"))
     on_codes = {**shared, **semi, **CODES, "data": str(args.out / "codes.npz"), **settings["m1m2"]}
-    names = {"m1m2": "M1+M2", "m2": "M2"}
-    found: dict[str, list[tuple[float, float]]] = {key: [] for key in names}
+    found: dict[str, list[tuple[float, float]]] = {}
     picked: dict[str, Chosen] = {}
-    for key, there, options in (("m1m2", codes, on_codes), ("m2", data, {**shared, **semi, **settings["m2"]})):
+    sources = {"m2": (data, {**shared, **semi, **settings["m2"]}), "m1m2": (codes, on_codes)}
+    for key in args.models:
+        there, options = sources[key]
         picked[key] = chosen(args.out / key, CHOICES[key], args.draws, **options)
-        for seed, run in enumerate(picked[key].runs):
-            found[key].append(errors(run, there))
-            print(f"{names[key]}, draw {seed}: test errors {said(found[key][-1])}", flush=True)
+        found[key] = [errors(run, there) for run in picked[key].runs]
+        for seed, wrong in enumerate(found[key]):
+            print(f"{NAMES[key]}, draw {seed}: test errors {said(wrong)}", flush=True)
 
     few, every = f"{args.labels}", f"all {len(data.train):,}"
     regression = over_draws([baseline(data, args.labels, seed) for seed in range(args.draws)])
@@ -231,13 +234,13 @@ def main(argv: list[str] | None = None) -> None:
     cells = {key: [over_draws(list(column)) for column in zip(*pairs, strict=True)] for key, pairs in found.items()}
     rows = [
         ["logistic regression on pixels", few, regression, "", ""],
-        ["M2", few, *cells["m2"], paper["m2"]],
-        ["M1+M2", few, *cells["m1m2"], paper["m1m2"]],
+        *([NAMES[key], few, *cells[key], paper[key]] for key in found),
         ["conditional VAE", every, "", f"{errors(cvae, data)[1]:.2f}", ""],
     ]
     head = ["model", "labels", "discriminative: q(y given x)", "generative: Bayes' rule", "Kingma et al. 2014"]
     lines = [" | ".join(row) for row in (head, ["---"] * len(head), *rows)]
     command = f"python examples/labels.py --data {args.data} --labels {args.labels}"
+    command += f" --models {' '.join(args.models)}" if set(args.models) != set(NAMES) else ""
     command += f" --epochs {args.epochs:g}" if args.epochs != 1 else ""
     text = (
         f"# Labels, {args.data}\n\n`{command}`\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n\n"
@@ -248,7 +251,7 @@ def main(argv: list[str] | None = None) -> None:
         " the binarised test images.\n\n"
         "The dimension of z and the weight of the classification were chosen by the bound on validation images under"
         " the first draw, without labels; the bounds, nats per image, the chosen one first. "
-        + " ".join(bounds_in_words(names[key], picked[key]) for key in names)
+        + " ".join(bounds_in_words(NAMES[key], picked[key]) for key in found)
         + "\n"
     )
     write_atomic(args.out / "results.md", text)
