@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from operator import is_
+from typing import Any
 
 import pyro
 import torch
@@ -45,18 +46,19 @@ class Graph:
         self._batch = [i - len(self.numbers.tensors) for i in traced.used if i >= len(self.numbers.tensors)]
         places = {id(t): i for i, t in enumerate(self.constants)}
         skip = {(id(s.owner), s.key) for s in (*moved, *self.numbers.slots)}
+        skip |= {(id(vars(m)), "training") for m in walk.modules}  # the watch compares the modes of modules itself
         slots = [
             (slot, value)
             for slot, value in walk.slots
             if (id(slot.owner), slot.key) not in skip
             and not (isinstance(value, Tensor) and id(value) not in places)
-            and slot.key not in ("max_plate_nesting", "training")
+            and slot.key != "max_plate_nesting"
         ]
         self.watch = Watch(slots, walk.modules)
         self._leaves = [
             t for t in self.constants if t.is_leaf and (t.requires_grad or isinstance(t, torch.nn.Parameter))
         ]
-        self._trained = [t.requires_grad for t in self._leaves]
+        self._states = self._of_leaves()
         self._guards = traced.guards
         names = pyro.get_param_store()._param_to_name
         stored = [(names[p], p) for p in traced.layout.parameters if p in names]
@@ -67,7 +69,7 @@ class Graph:
 
     def holds(self) -> bool:
         """Whether the graph still fits its surroundings; it accepts a new tensor of the same kind as the old one."""
-        if [t.requires_grad for t in self._leaves] != self._trained:
+        if self._of_leaves() != self._states:
             return False
         for tensor, version in self._guards:
             if tensor._version != version:
@@ -78,6 +80,13 @@ class Graph:
         if any(p.grad is not None for p in self._idle):
             return False
         return self.watch.holds() or self._rebound()
+
+    def _of_leaves(self) -> list[tuple[Any, ...]]:
+        """Whether each leaf is trained, and the hooks on its gradient."""
+        return [
+            (t.requires_grad, t._backward_hooks and tuple(t._backward_hooks), t._post_accumulate_grad_hooks)
+            for t in self._leaves
+        ]
 
     def _rebound(self) -> bool:
         """Use the tensors that have replaced constants; False if anything else changed."""

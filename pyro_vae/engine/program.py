@@ -162,7 +162,10 @@ class Program:
         scale = 1 / len(args[0]) if self.per_image else 1
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.elbo.differentiable_loss(self.model, self.guide, *args, **kwargs) * scale
-            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+            trained = [p for p in parameters if p.requires_grad]  # an optimizer may hold frozen ones, which stay
+            found = torch.autograd.grad(loss, trained, allow_unused=True) if trained else ()
+            of = dict(zip(map(id, trained), found, strict=True))
+            return loss.detach(), tuple(of.get(id(p)) for p in parameters)
         # An ELBO such as TraceGraph_ELBO itself differentiates a surrogate, whose value is not the loss.
         with no_gradients(parameters):
             loss = torch.as_tensor(self._differentiate(args, kwargs))

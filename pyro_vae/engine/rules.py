@@ -111,7 +111,7 @@ def _sgd_state(group: dict[str, Any]) -> tuple[str, ...]:
 def _rmsprop(
     parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
 ) -> None:
-    lr = numbers[0].to(parameter.dtype)
+    lr, momentum = (number.to(parameter.dtype) for number in numbers)
     gradient = _decayed(parameter, gradient, group)
     state["step"].add_(1)
     square = state["square_avg"]
@@ -123,7 +123,7 @@ def _rmsprop(
         root = square - mean * mean
     gradient = gradient / (root.sqrt() + group["eps"])
     if group["momentum"]:
-        gradient = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        gradient = state["momentum_buffer"].mul_(momentum).add_(gradient)
     parameter.sub_(lr * gradient)
 
 
@@ -146,11 +146,15 @@ def _lr(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
     return [group["lr"]]
 
 
+def _lr_and_momentum(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
+    return [group["lr"], group["momentum"]]
+
+
 RULES: dict[type[Optimizer], Rule] = {
     Adam: Rule(_adam, _adam_numbers, _adam_state),
     AdamW: Rule(_adam, _adam_numbers, _adam_state),
-    SGD: Rule(_sgd, lambda group, state: [group["lr"], group["momentum"]], _sgd_state),
-    RMSprop: Rule(_rmsprop, _lr, _rmsprop_state),
+    SGD: Rule(_sgd, _lr_and_momentum, _sgd_state),
+    RMSprop: Rule(_rmsprop, _lr_and_momentum, _rmsprop_state),
     Adagrad: Rule(_adagrad, _lr, lambda group: ("step", "sum")),
     pyro.optim.clipped_adam.ClippedAdam: Rule(
         _clipped_adam, _clipped_adam_numbers, lambda group: ("exp_avg", "exp_avg_sq"), _clipped_adam_tick

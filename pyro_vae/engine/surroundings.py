@@ -20,6 +20,7 @@ MAX_SLOTS = 20_000
 _CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
 _NUMBERS = (int, float, str, bytes, bool, complex, type(None))
 _HOOKS = {name for name in vars(nn.Module()) if "hook" in name} | {"_parameters", "_buffers", "_modules"}
+_CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  #: by a module in a pass
 _OPAQUE = (poutine.Trace, ParamStoreDict, pyro.optim.PyroOptim, torch.optim.Optimizer, type(torch.Size()))
 
 
@@ -110,12 +111,10 @@ class Walk:
             return
         own = vars(module)
         foreign = type(module).__module__.startswith("torch.")
-        names = [k for k in own if k not in _HOOKS and not (foreign and k != "p")]
+        names = [k for k in own if k not in _HOOKS and not (foreign and k not in ("p", "momentum"))]
         self._entries(own, names, lambda k: f"{path}.{k}")
-        for held in (own["_parameters"], own["_buffers"]):
+        for held in (own["_parameters"], own["_buffers"], own["_modules"]):
             self._entries(held, held, lambda k: f"{path}.{k}")
-        for name, child in own["_modules"].items():
-            self.visit(child, f"{path}.{name}")
 
     def _object(self, value: Any, path: str) -> None:
         if isinstance(value, type):
@@ -192,13 +191,15 @@ class Watch:
 
     Args:
         slots: with the expected value of each. Numbers and strings are compared by value, other objects by identity.
-        modules: their training modes are compared too.
+        modules: their training modes and their hooks are compared too.
     """
 
     def __init__(self, slots: Iterable[tuple[Slot, Any]], modules: Iterable[nn.Module] = ()):
         self.slots = list(slots)
         self._modules = list(modules)
         self._modes = [m.training for m in self._modules]
+        self._tables = [vars(m)[name] for m in self._modules for name in _CALLED if name in vars(m)]
+        self._hooks = self._hooked()
         self._group()
 
     def _group(self) -> None:
@@ -252,8 +253,11 @@ class Watch:
         return found
 
     def modes_hold(self) -> bool:
-        """Whether all modules still have the same training mode."""
-        return [m.training for m in self._modules] == self._modes
+        """Whether all modules still have the same training mode and the same hooks."""
+        return [m.training for m in self._modules] == self._modes and self._hooked() == self._hooks
+
+    def _hooked(self) -> list[tuple[int, ...]]:
+        return [*map(tuple, filter(None, self._tables))]
 
 
 def _same_number(a: Any, b: Any) -> bool:

@@ -217,6 +217,9 @@ class SVI(pyro.infer.SVI):
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
         """A step by the engine; None if Pyro must take it."""
+        if isinstance(self.owner, TorchOwner) and self.owner.grown():
+            self.owner = TorchOwner(self.owner.optimizer, self.average)
+            self.program.parameters, self._captured = self.owner.parameters, None
         if self._runs_eagerly(args):
             return self._eagerly(args, kwargs)
         if self._captured is None:

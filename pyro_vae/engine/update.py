@@ -165,6 +165,10 @@ class TorchOwner:
                 group["capturable"] = False
         self.update = Update(optimizer, self.parameters)
 
+    def grown(self) -> bool:
+        """Whether the optimizer was given more parameters since (``add_param_group``)."""
+        return sum(len(group["params"]) for group in self.optimizer.param_groups) != len(self.parameters)
+
     def bind(self, done: Pass) -> None:
         """None: the step stays outside the graph, as a fused kernel of its own."""
 
