@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from guides import Guide
 from pyro_vae.estimators.estimate import Estimate
-from pyro_vae.estimators.sampling import Progress, silent
+from pyro_vae.estimators.sampling import NotDefined, Progress, silent
 from pyro_vae.seeds import batch_seed, seeded
 
 
@@ -50,7 +50,8 @@ def gradient_quality(
         seed: of the draws.
 
     Raises:
-        ValueError: where there are too few repeats, or the guide has no parameters.
+        NotDefined: where the guide has no parameters.
+        ValueError: where there are too few repeats.
 
     References:
         Rainforth, Kosiorek, Le, Maddison, Igl, Wood & Teh 2018, Tighter Variational Bounds are Not Necessarily Better,
@@ -60,7 +61,7 @@ def gradient_quality(
         raise ValueError(f"a variance and its error need at least 4 repeats, not {repeats}")
     parameters = [p for p in guide.parameters() if p.requires_grad]
     if not parameters:
-        raise ValueError(f"{type(guide).__name__} has no parameters to take gradients in")
+        raise NotDefined(f"{type(guide).__name__} has no parameters to take gradients in")
     count = sum(p.numel() for p in parameters)
     # Sums over tenths of the repeats, so that leaving each tenth out gives the errors (jackknife).
     folds = min(10, repeats // 2)

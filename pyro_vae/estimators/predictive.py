@@ -2,9 +2,11 @@
 
 A test quantity T is a number of each image. The prior predictive check ranks T of a data image among images drawn from
 the model; the posterior predictive check, among images drawn from the decoder at draws of q(z|x) for that very image.
+Where values of an image are missing (NaN), the same values are taken out of the images that are drawn for it.
 """
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import NamedTuple
 
 import pyro
@@ -23,18 +25,32 @@ TAIL = 0.1  #: the share of data that lies outside the central 90 % of what is d
 
 
 def mean_of_pixels(x: Tensor) -> Tensor:
-    """How bright an image is, ``(N,)``."""
-    return x.flatten(1).double().mean(-1)
+    """How bright an image is, over the pixels that are not missing (NaN), ``(N,)``."""
+    return _mean_of_seen(x.double())
 
 
 def spread_of_pixels(x: Tensor) -> Tensor:
-    """The standard deviation of an image's pixels, its contrast, ``(N,)``."""
-    return x.flatten(1).double().std(-1)
+    """The standard deviation of an image's pixels that are not missing, its contrast, ``(N,)``; NaN of one pixel."""
+    values = x.double().reshape(len(x), -1)
+    if values.shape[1] > 1 and not values.isnan().any():
+        return values.std(-1)
+    count = (~values.isnan()).sum(-1)
+    square = (values - _mean_of_seen(values)[:, None]).square().nansum(-1)
+    return torch.where(count > 1, square / (count - 1), torch.nan).sqrt()
 
 
 def roughness(x: Tensor) -> Tensor:
-    """The mean absolute difference of pixels side by side, ``(N,)``: a decoder without local structure is too rough."""
-    return x.double().diff(dim=-1).abs().flatten(1).mean(-1)
+    """The mean absolute difference of pixels side by side, ``(N,)``: a decoder without local structure is too rough.
+
+    Pairs with a missing pixel are left out; NaN where there is no pair.
+    """
+    rows = x.double() if x.dim() > 1 else x.double()[:, None]
+    return _mean_of_seen(rows.diff(dim=-1).abs())
+
+
+def _mean_of_seen(values: Tensor) -> Tensor:
+    values = values.reshape(len(values), prod(values.shape[1:]))
+    return values.nanmean(-1) if values.isnan().any() else values.mean(-1)
 
 
 QUANTITIES: dict[str, ImageQuantity] = {
@@ -130,13 +146,18 @@ def _check(
     for rows, own_seed in batches(len(x), size, seed):
         part = x[rows]
         with seeded(own_seed), pyro.validation_enabled(False):
-            drawn = images(part, num_samples).expand(num_samples, *part.shape).flatten(0, 1)
+            drawn = images(part, num_samples).expand(num_samples, *part.shape)
+        if part.is_floating_point() and (missing := part.isnan()).any():  # what is drawn lacks the same values
+            drawn = torch.where(missing, torch.nan, drawn)
         columns = []
         for name, quantity in quantities.items():
-            own, theirs = quantity(part), quantity(drawn)
+            own, theirs = quantity(part), quantity(drawn.flatten(0, 1))
             if own.shape != part.shape[:1]:
                 raise ValueError(f"{name} gives {tuple(own.shape)} for {len(part)} images, not a number each")
-            columns.append(ranked(own, theirs.unflatten(0, (num_samples, len(part))), batch_seed(seed + 1, rows.start)))
+            theirs = theirs.unflatten(0, (num_samples, len(part)))
+            undefined = own.isnan() & theirs.isnan().all(0)  # the spread of one pixel, say: a tie
+            own, theirs = own.masked_fill(undefined, 0), theirs.masked_fill(undefined, 0)
+            columns.append(ranked(own, theirs, batch_seed(seed + 1, rows.start)))
         parts.append(torch.stack(columns, -1))
     test = rank_test(list(quantities), torch.cat(parts), num_samples)
     low = TAIL / 2 * (num_samples + 1)

@@ -193,6 +193,6 @@ def _guessed(x: Tensor, z: Tensor, at: Tensor) -> Tensor:
     from sklearn.linear_model import RidgeCV
 
     regression = RidgeCV(alphas=np.logspace(-2, 4, 7))
-    regression.fit(x.flatten(1).cpu().double().numpy(), z.cpu().double().numpy())
-    guess = regression.predict(at.flatten(1).cpu().double().numpy())
+    regression.fit(x.reshape(len(x), -1).cpu().double().numpy(), z.cpu().double().numpy())
+    guess = regression.predict(at.reshape(len(at), -1).cpu().double().numpy())
     return torch.as_tensor(guess, dtype=z.dtype, device=z.device).reshape(len(at), -1)

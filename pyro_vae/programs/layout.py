@@ -15,7 +15,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.objectives.sites import sample_sites
 from pyro_vae.programs.coordinates import Site, transform_of
 from pyro_vae.programs.family import Arguments, Family, Unreadable, arguments_of
-from pyro_vae.programs.rows import alone
+from pyro_vae.programs.rows import alone, different, require_scale_of_rows
 from pyro_vae.programs.weights import Program, Weights
 from pyro_vae.seeds import forked
 
@@ -27,6 +27,7 @@ class Layout:
     Attributes:
         plate: the name of the rows' plate.
         row_shape: of one row of x.
+        kind: the type of x.
         sites: the latent ones of the rows, of continuous values, in the order of z.
         observed: the names of the observed sites of the rows.
         shared: the names of latent sites that all rows share.
@@ -39,6 +40,7 @@ class Layout:
 
     plate: str
     row_shape: torch.Size
+    kind: torch.dtype
     sites: tuple[Site, ...]
     observed: tuple[str, ...]
     shared: tuple[str, ...]
@@ -47,6 +49,14 @@ class Layout:
     has_density: bool
     binary: bool
     lacks: dict[str, str] = field(default_factory=dict)
+
+    def typed(self, x: Tensor) -> Tensor:
+        """Rows of the type that the programs take: counts and labels, which the model draws as floats, are whole."""
+        return x if self.kind.is_floating_point else x.to(self.kind)
+
+    def blank(self, count: int, like: Tensor) -> Tensor:
+        """Rows of zeros, on the device of ``like``."""
+        return self.typed(torch.zeros(count, *self.row_shape, dtype=like.dtype, device=like.device))
 
 
 def look(model: Program, guide: Program, weights: Weights, x: Tensor) -> tuple[Layout, dict[str, dict[str, Tensor]]]:
@@ -58,7 +68,7 @@ def look(model: Program, guide: Program, weights: Weights, x: Tensor) -> tuple[L
     Raises:
         InputError: where a program cannot be run, or has no plate of the rows, no latent or no observed site.
     """
-    few = x[torch.arange(3, device=x.device) % len(x)]
+    few = x[different(x)]
     passes = _Passes(model, guide, weights)
     with poutine.block(), alone(), forked(), pyro.validation_enabled(False), weights.first() as params:
         guide_trace = passes.guide(few)  # what pyro.param draws to begin with is drawn from the caller's seed
@@ -129,6 +139,8 @@ def _described(passes: _Passes, plate: str, x: Tensor, guide_trace: Trace, model
     both = (*sample_sites(model_trace), *sample_sites(guide_trace))
     shared = list(dict.fromkeys(name for name, site in both if dim_in(site, plate) is None))
     drawn = {name: (site, dim) for name, site, dim in _within(guide_trace, plate, observed=False)}
+    for site, dim in (*latents.values(), *observed.values(), *drawn.values()):
+        require_scale_of_rows(site, dim)
     if not latents:
         raise InputError(
             f"the model has no latent site in its plate {plate!r} of the rows: there is no q(z|x) to judge"
@@ -156,6 +168,7 @@ def _described(passes: _Passes, plate: str, x: Tensor, guide_trace: Trace, model
     return Layout(
         plate,
         x.shape[1:],
+        x.dtype,
         tuple(sites),
         tuple(observed),
         tuple(shared),

@@ -74,7 +74,7 @@ class ProgramModel(Part, Model):
             if what in layout.lacks:
                 raise NotDefined(f"the model draws no rows of its own: {layout.lacks[what]}")
         like = next(iter(self.parameters()), torch.zeros(()))
-        blank = torch.zeros(n, *layout.row_shape, dtype=like.dtype, device=like.device)
+        blank = layout.blank(n, like)
         with poutine.trace() as kept, self.programs.outside(blank, self.training, drawn=True) as rows:
             self.programs.model(rows)
         drawn: Any = kept.trace.nodes["x"]["value"]
@@ -111,7 +111,7 @@ class ProgramModel(Part, Model):
     def _prior(self) -> TorchDistribution:
         layout = self.programs.require()
         like = next(iter(self.parameters()), torch.zeros(()))
-        blank = torch.zeros(2, *layout.row_shape, dtype=like.dtype, device=like.device)
+        blank = layout.blank(2, like)
         with forked(), torch.no_grad(), pyro.validation_enabled(False):
             given = poutine.condition(self.programs.model, data=self.programs.shared(blank))
             found = read_arguments(self.programs.trace(given, blank), layout.plate, layout.sites)
@@ -170,7 +170,7 @@ class ProgramGuide(Part, Guide):
         layout = self.programs.require()
         if layout.family is None:
             raise NotDefined(f"q(z|x) has no variational parameters of one row: {layout.lacks['family']}")
-        blank = torch.zeros(2, *layout.row_shape, dtype=lam.dtype, device=lam.device)
+        blank = layout.blank(2, lam)
         with torch.no_grad():
             like = self._arguments(blank)
         return layout.family.posterior(lam, like)

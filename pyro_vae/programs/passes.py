@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from pyro import poutine
 from pyro.poutine import Trace
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.subsample_messenger import _Subsample
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
@@ -91,7 +93,7 @@ class Programs:
             for part, own in zip(self.parts, parameters.values(), strict=True):
                 part.hold({name: self.weights.store["params"].get(name, value) for name, value in own.items()})
             self._layout = found
-        if x.shape[x.dim() - len(self._layout.row_shape) :] != self._layout.row_shape:
+        if x.shape[1:] != self._layout.row_shape:
             raise InputError(
                 f"x has rows of shape {tuple(x.shape[1:])}, and the pair saw {tuple(self._layout.row_shape)}"
             )
@@ -115,8 +117,9 @@ class Programs:
         one = (layout.observed[0], layout.row_shape) if drawn else None
         sites = {site.name: site for site in layout.sites}
         with alone() as frames:
-            rows = repeated(x, torch.Size([frame.size for frame in frames]))
-            share = 1.0 if self.num_rows is None else len(rows) / self.num_rows
+            rows = repeated(layout.typed(x), torch.Size([frame.size for frame in frames]))
+            # all draws share one value of theta, and an objective divides by their number
+            share = len(rows) / (len(x) if self.num_rows is None else self.num_rows)
             handler = Rowwise(layout.plate, sites, frames, len(x), fixed, share, one)
             with self.weights.active(training), handler:
                 yield rows
@@ -124,21 +127,42 @@ class Programs:
     def trace(self, program: Callable, x: Tensor) -> Trace:
         """The sites of a pass in evaluation mode, as the program has them, hidden from all handlers around."""
         with poutine.block(), alone(), self.weights.active(training=False):
-            return prune_subsample_sites(poutine.trace(program).get_trace(x))
+            return prune_subsample_sites(poutine.trace(program).get_trace(self.require().typed(x)))
 
     def shared(self, x: Tensor) -> dict[str, Tensor]:
-        """The latent sites that all rows share at their means under the guide, by name."""
+        """The latent sites that all rows share at their means under the guide, by name.
+
+        One that depends on others (an autoguide's, which is a function of a draw) is at its mean given theirs.
+        """
+        plate = self.require().plate
         if not self.require().shared:
             return {}
         assert self.parts is not None
-        stamp = [p._version for part in self.parts for p in part.parameters()]
+        stamp = [(p.data_ptr(), p._version) for part in self.parts for p in part.parameters()]
         if self._shared is None or self._shared[0] != stamp:
             with torch.no_grad(), seeded(0):
-                trace = self.trace(self.guide, x[:2])
-            plate = self.require().plate
+                trace = self.trace(_AtMeans(plate)(self.guide), x[:2])
             sites = ((name, site) for name, site in sample_sites(trace) if dim_in(site, plate) is None)
-            self._shared = stamp, {name: _mean(site["fn"]) for name, site in sites}
+            found = {name: site["value"] for name, site in sites}
+            if missing := [name for name in self.require().shared if name not in found]:
+                raise InputError(
+                    f"the guide has no site {missing[0]!r} of the model, which all rows share: draw it there"
+                )
+            self._shared = stamp, found
         return self._shared[1]
+
+
+class _AtMeans(Messenger):
+    """Gives the latent sites outside the rows' plate their means instead of draws."""
+
+    def __init__(self, plate: str):
+        super().__init__()
+        self.plate = plate
+
+    def _pyro_sample(self, msg: Any) -> None:
+        own = not (msg["is_observed"] or msg["done"] or isinstance(msg["fn"], _Subsample))
+        if own and dim_in(msg, self.plate) is None:
+            msg["value"], msg["done"] = _mean(msg["fn"]), True
 
 
 def _mean(fn: Any) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.transforms import Transform
 
+from pyro_vae.errors import InputError
 from pyro_vae.programs.coordinates import ONE, Site, summed
 
 
@@ -39,6 +40,17 @@ def alone() -> Iterator[list[CondIndepStackFrame]]:
 def repeated(x: Tensor, lead: torch.Size) -> Tensor:
     """Rows ``(N, ...)`` as ``(S * N, ...)``, the draws' dimensions ``lead`` before the rows'."""
     return x if not lead else x.expand(*lead, *x.shape).flatten(0, len(lead))
+
+
+def different(x: Tensor, among: int = 1000) -> list[int]:
+    """Three rows among the first ones, different ones if there are: equal rows do not show what depends on x."""
+    found = [0]
+    for i in range(1, min(len(x), among)):
+        if not any(torch.equal(x[i], x[j]) for j in found):
+            found.append(i)
+        if len(found) == 3:
+            break
+    return (3 * found)[:3]
 
 
 class Rows(TorchDistribution):
@@ -105,10 +117,11 @@ class Rows(TorchDistribution):
         return self._natural(value)[1].movedim(0, self.place)
 
     def _natural(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        rows = value.shape[: value.dim() - len(self.event_shape)].numel()  # not -1: a factor's value has no elements
         if self.transform is None:
-            value = value.reshape(-1, *self.row)
+            value = value.reshape(rows, *self.row)
             return value, value
-        free = value.reshape(-1, *self.event_shape)
+        free = value.reshape(rows, *self.event_shape)
         return free, self.transform(free)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -117,6 +130,23 @@ class Rows(TorchDistribution):
         if self.transform is not None:
             log_prob = log_prob + summed(self.transform.log_abs_det_jacobian(*self._natural(value)), 1)
         return log_prob.reshape(self.batch_shape)
+
+
+def require_scale_of_rows(site: Any, dim: int) -> None:
+    """Refuse a scale that is not one number, or one for each row.
+
+    Args:
+        dim: of the rows in the site's batch shape, from the right.
+
+    Raises:
+        InputError: where parts of one row have scales of their own.
+    """
+    shape = site["scale"].shape if isinstance(site["scale"], Tensor) else ()
+    if any(size > 1 and at != dim for at, size in zip(range(-len(shape), 0), shape, strict=True)):
+        raise InputError(
+            f"poutine.scale around site {site['name']!r} has the shape {tuple(shape)}, and so a scale for each part of"
+            " a row: give one number, or one for each row"
+        )
 
 
 class Rowwise(Messenger):
@@ -179,20 +209,28 @@ class Rowwise(Messenger):
         msg["cond_indep_stack"] = (frame._replace(dim=-1, size=self.batch[-1], full_size=None), *self.frames)
         if len(self.batch) == 1 and len(fn.batch_shape) == 1 and transform is None and shape is None:
             return  # it is what it should be
-        self._marks(msg)
+        self._marks(msg, frame.dim)
         msg["fn"] = rows = Rows(msg["fn"], place, self.batch, transform, shape)
         if msg["is_observed"]:
             msg["value"] = rows.outside(msg["value"])
 
-    def _marks(self, msg: Any) -> None:
-        """Masks and scales of single rows; a mask of parts of a row becomes a part of the distribution."""
+    def _marks(self, msg: Any, dim: int) -> None:
+        """Masks and scales of single rows; a mask of parts of a row becomes a part of the distribution.
+
+        Args:
+            dim: of the rows in the site's batch shape, from the right.
+
+        Raises:
+            InputError: where parts of one row have scales of their own.
+        """
         fn, mask, scale = msg["fn"], msg["mask"], msg["scale"]
         if isinstance(mask, Tensor) and len(fn.batch_shape) > 1:
             msg["fn"], msg["mask"] = fn.mask(mask), None
         elif isinstance(mask, Tensor) and mask.dim():
             msg["mask"] = mask.expand(fn.batch_shape).reshape(self.batch)
         if isinstance(scale, Tensor) and scale.dim():
-            msg["scale"] = scale.expand(fn.batch_shape[-1:]).reshape(self.batch)
+            require_scale_of_rows(msg, dim)
+            msg["scale"] = scale.expand(fn.batch_shape).movedim(dim, 0).flatten(1)[:, 0].reshape(self.batch)
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if isinstance(msg["fn"], Rows):

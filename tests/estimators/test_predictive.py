@@ -1,5 +1,7 @@
 """Predictive checks against closed forms of a linear-Gaussian model."""
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from estimator_cases import Scaled, linear_gaussian
@@ -89,3 +91,33 @@ def test_the_quantities_are_what_they_say():
     assert spread_of_pixels(x).item() == pytest.approx(x.std().item())
     assert roughness(x).item() == pytest.approx(1.0)
     assert roughness(torch.ones(2, 1, 3, 3)).tolist() == [0, 0]
+
+
+def test_images_with_missing_pixels_are_compared_with_images_that_lack_the_same_pixels(case):
+    model, x = case
+    with seeded(4):
+        holes = torch.rand_like(x) < 0.4
+    holed = x.masked_fill(holes, torch.nan)
+    found = prior_check(model, holed)
+    assert found.test.p_value > 1e-3
+    for share in found.outside:
+        assert share.value == pytest.approx(0.1, abs=4 * (0.09 / 1500) ** 0.5)
+    assert prior_check(model, holed + 1).test.p_values[0] < 1e-10
+    seen = [image[~image.isnan()] for image in holed.double()]
+    expected = [[values.mean() if len(values) else torch.nan for values in seen]]
+    torch.testing.assert_close(mean_of_pixels(holed), torch.tensor(expected[0]).double(), equal_nan=True)
+    expected = torch.tensor([values.std() if len(values) > 1 else torch.nan for values in seen]).double()
+    torch.testing.assert_close(spread_of_pixels(holed), expected, equal_nan=True)
+
+
+def test_a_quantity_that_has_no_value_is_a_tie_and_rows_may_be_one_number():
+    def one_number(x=None, n=None):
+        with pyro.plate("data", n if x is None else len(x)):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            return pyro.sample("x", dist.Normal(z, 1.0), obs=x)
+
+    x = 2**0.5 * torch.randn(400, generator=torch.Generator().manual_seed(0))
+    found = prior_check(one_number, x)
+    assert found.test.p_value > 1e-3
+    assert mean_of_pixels(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert roughness(torch.tensor([1.0, 2.0])).isnan().all()
