@@ -257,6 +257,7 @@ def report(args: argparse.Namespace, rows: list[Row]) -> str:
     ]
     if missing:
         lines.append(f"Not in this table: {', '.join(missing)}. The same command with `--rows` adds them.")
+    lines.append("![The rows beside the published numbers, and the test ELBO by epoch](table.png)")
     return "\n\n".join(lines) + "\n"
 
 

@@ -252,7 +252,8 @@ def main(argv: list[str] | None = None) -> None:
         "The dimension of z and the weight of the classification were chosen by the bound on validation images under"
         " the first draw, without labels; the bounds, nats per image, the chosen one first. "
         + " ".join(bounds_in_words(NAMES[key], picked[key]) for key in found)
-        + "\n"
+        + "\n\n![A column is one z under every label](class_samples.png)\n"
+        "![The style of a test image under every label](analogies.png)\n"
     )
     write_atomic(args.out / "results.md", text)
     seen = Binarizer(bool(cvae.model.likelihood.binary))
