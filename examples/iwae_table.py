@@ -59,7 +59,6 @@ PUBLISHED: dict[str, tuple[float | None, float | None]] = {
     "IWAE-5-2L": (83.89, None),
     "IWAE-50-2L": (82.90, None),
 }
-CERTIFICATE = 100  #: images that the model draws, at most, for the bracket
 SAME = {"IWAE-1": "VAE-1", "IWAE-1-2L": "VAE-1-2L"}  #: with one sample the bounds are equal
 
 
@@ -145,10 +144,7 @@ def train(folder: Path, **chosen: Any) -> None:
 
 def measure(folder: Path, images: int, certified: int, samples: int, device: str) -> Row:
     """One line of the table, from a finished run; existing measurements are read."""
-    few = max(certified, 1)
-    settings = Options(
-        images=images, iwae_samples=samples, evidence_images=few, gap_images=1, certificate_images=CERTIFICATE
-    )
+    settings = Options(images=images, iwae_samples=samples, evidence_images=certified or None, gap_images=1)
     metrics = ["elbo", "iwae", "units", *(["certificate", "evidence"] if certified else [])]
     [found] = evaluate([folder], settings, metrics, train=False, device=device)
     test, trace = found["test"], RunFolder(folder).read_trace()

@@ -51,7 +51,6 @@ def networks(hidden: list[int], activation: str) -> dict[str, Any]:
 
 #: beta starts above 1 for M2, so that the label learns what it can before z does
 SEMI: dict[str, Any] = {
-    "model": "M2",
     "objective": "TraceEnum_ELBO",
     "beta": {"class_path": "Linear", "init_args": {"start": 5.0, "warmup": 0.6}},
     "lr_schedule": "cosine",
