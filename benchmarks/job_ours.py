@@ -1,6 +1,8 @@
 """The job of :mod:`benchmarks.job` by this project's command, whole: run folder, checkpoints, pictures, events.
 
 python -m benchmarks.job_ours --epochs 8 [-- --precision bf16]
+
+A preset brings its own batches and learning rate.
 """
 
 import argparse
@@ -13,7 +15,8 @@ from benchmarks.job import BATCH, HIDDEN, LATENT, LR, SAMPLES, Job
 
 WIDTHS = [f"--{net}.{name}" for net in ("encoder", "decoder") for name in ("hidden_dims", "activation")]
 NETWORK = [word for pair in zip(WIDTHS, (f"[{HIDDEN}]", "tanh") * 2, strict=True) for word in pair]
-OPTIONS = ["--data", "mnist", *NETWORK, "--latent-dim", str(LATENT), "--batch-size", str(BATCH), "--lr", str(LR)]
+OPTIONS = ["--data", "mnist", *NETWORK, "--latent-dim", str(LATENT)]
+STEPS = ["--batch-size", str(BATCH), "--lr", str(LR)]
 
 
 def timed(job: Job, owner: Any, name: str, part: str) -> None:
@@ -58,7 +61,8 @@ def main(epochs: int, more: list[str]) -> None:
     job.parts["start"] = job.seconds()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        svi.main([*OPTIONS, "--epochs", str(epochs), "--final-samples", str(SAMPLES), "--out", str(out), *more])
+        own = OPTIONS if any(word.startswith("--preset") for word in more) else [*OPTIONS, *STEPS]
+        svi.main([*own, "--epochs", str(epochs), "--final-samples", str(SAMPLES), "--out", str(out), *more])
         metrics = load(out, trust=True).folder.read_metrics()
     job.finish(metrics["test_elbo"]["value"])
 
