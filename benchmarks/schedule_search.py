@@ -1,6 +1,6 @@
 """The searches behind ``--preset fast`` and behind the schedule of ``examples/iwae_table.py``.
 
-    python -m benchmarks.schedule_search preset --data-root DIR [--out runs/search] --epochs 32 40
+    python -m benchmarks.schedule_search preset --data-root DIR [--out runs/search] --epochs 40
     python -m benchmarks.schedule_search iwae --data-root DIR [--out runs/search] --epochs 30
 
 Which batch size, learning rate and course of both reach a validation ELBO soonest, or end highest? Test images are not
