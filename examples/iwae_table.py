@@ -35,7 +35,6 @@ from pyro_vae.evaluate.ledger import Ledger
 from pyro_vae.evaluate.report import Findings
 from pyro_vae.files import write_atomic
 from pyro_vae.metrics import Options
-from pyro_vae.options import settings_from
 from pyro_vae.pictures import figure_bytes
 from pyro_vae.plots import COLOURS
 from pyro_vae.runs import RunFolder
@@ -126,20 +125,6 @@ def options(row: str, schedule: Schedule) -> dict[str, Any]:
         "lr": schedule.lr,
         "lr_schedule": schedule.lr_schedule,
     }
-
-
-def train(folder: Path, **chosen: Any) -> None:
-    """The run in this folder: started, resumed, or left unchanged if it is finished.
-
-    Raises:
-        InputError: if the folder has a run of another schedule.
-    """
-    if (folder / "config.yaml").exists():
-        there = settings_from(RunFolder(folder).config_text()).config
-        for option in ("data", "epochs", "batch_size", "lr", "lr_schedule"):
-            if getattr(there, option) != chosen[option]:
-                raise InputError(f"{folder} was trained with {option} {getattr(there, option)}: choose another --out")
-    train_or_resume(folder, **chosen)
 
 
 def measure(folder: Path, images: int, certified: int, samples: int, device: str) -> Row:
@@ -284,7 +269,7 @@ def main(argv: list[str] | None = None) -> None:
     where = {"data": args.data, "device": args.device} | ({"data_root": args.data_root} if args.data_root else {})
     rows = []
     for name, count in zip(names, epochs * len(names) if len(epochs) == 1 else epochs, strict=True):
-        train(args.out / name, **options(name, schedule) | where | {"epochs": count})
+        train_or_resume(args.out / name, **options(name, schedule) | where | {"epochs": count})
         rows.append(measure(args.out / name, args.images, args.certified_images, args.samples, args.device))
         print(table(rows[-1:], args.data).splitlines()[-1], flush=True)
     text = report(args, rows)

@@ -1,17 +1,19 @@
 """Train, resume, or both: a run from Python, in one call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from pyro_vae.build import needs_likelihood
 from pyro_vae.data import MEMORY, InMemory, is_in_memory
-from pyro_vae.errors import speaking_python
+from pyro_vae.errors import InputError, speaking_python
 from pyro_vae.options import Settings, settings_from, settings_of
 from pyro_vae.plain import plain
 from pyro_vae.run_options import RunOptions
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.svi import fit
-from pyro_vae.training.session import begin, reopen
+from pyro_vae.training.session import begin, places, reopen
+from pyro_vae.yaml_table import read_table
 
 
 @speaking_python()
@@ -92,7 +94,7 @@ def train_or_resume(
 ) -> Run:
     """The finished run in a folder: started if there is none, resumed if it is not finished.
 
-    A notebook cell that calls it can be run again. An existing run keeps its own options.
+    A notebook cell that calls it can be run again.
 
     Args:
         folder: the run folder.
@@ -101,7 +103,7 @@ def train_or_resume(
         options: as for :func:`train`, but for ``out``.
 
     Raises:
-        InputError: as :func:`train` and :func:`resume` do.
+        InputError: as :func:`train` and :func:`resume` do; and if the run in the folder has other options, naming them.
     """
     plain, given = _apart(dict(options))
     return load(complete(Path(folder), settings_of(plain), quiet, trust, given).path, trust=trust)
@@ -114,9 +116,54 @@ def complete(
     run = RunFolder(folder)
     if not (folder / "config.yaml").exists():
         _trained(settings_from(settings.text, trust=True, out=str(folder)), quiet, given)
-    elif not run.read_metrics().get("finished"):
+        return run
+    require_same(folder, settings, trust)
+    if not run.read_metrics().get("finished"):
         _resumed(folder, (), quiet, trust, given)
     return run
+
+
+def require_same(folder: Path, settings: Settings, trust: bool = False, likelihood: str | None = None) -> None:
+    """Check that the run in a folder has these options. Device, tracker and the folder of the data may be others.
+
+    Args:
+        folder: of a run.
+        settings: the options that are wanted.
+        trust: whether the folder may name any code.
+        likelihood: that suits the data, if the options leave it open; by default the run's own.
+
+    Raises:
+        InputError: if it was trained with other options; it names them.
+    """
+    text, where = RunFolder(folder).config_text(), str(folder / "config.yaml")
+    ignored: dict[str, Any] = {"device": "auto", "tracker": None, "data_root": None}
+    there = settings_from(text, trust, where, **ignored)
+    wanted = {**places(settings.config), **ignored}
+    if needs_likelihood(settings.config):
+        wanted["likelihood"] = likelihood or read_table(text, where).get("likelihood")
+    asked = settings_from(settings.text, trust=True, **wanted)
+    if differing := list(_differences(read_table(there.text, where), read_table(asked.text, where))):
+        raise InputError(f"{folder} was trained with other options ({'; '.join(differing)}): choose another folder")
+
+
+def _differences(there: dict[str, Any], wanted: dict[str, Any], within: str = "") -> Iterator[str]:
+    """The options that differ, in words; of one class its own options."""
+    for key in sorted({*there, *wanted}):
+        one, other = there.get(key), wanted.get(key)
+        name = within if key == "init_args" else f"{within}.{key}".lstrip(".")
+        if _class_in(one) is not None and _class_in(one) == _class_in(other):
+            yield from _differences(there[key], wanted[key], name)
+        elif one != other:
+            yield f"{name} is {_shown(one)}, not {_shown(other)}"
+
+
+def _class_in(value: Any) -> str | None:
+    return value.get("class_path", "") if isinstance(value, dict) else None
+
+
+def _shown(value: Any) -> str:
+    path = _class_in(value)
+    return path.rpartition(".")[2] if path else f"{value}"
 
 
 def _trained(settings: Settings, quiet: bool, given: InMemory | None = None) -> Run:

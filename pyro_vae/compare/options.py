@@ -11,10 +11,10 @@ from jsonargparse import Namespace
 from pyro_vae.command_line import CommandParser
 from pyro_vae.compare.grid import MOST, Arm, Trial, expand, find_arm
 from pyro_vae.compare.verdict import MARGIN
-from pyro_vae.compare.work import same_run
 from pyro_vae.data import load_data
 from pyro_vae.errors import InputError
 from pyro_vae.evaluate.choice import add_options, named_by, with_options
+from pyro_vae.lifecycle import require_same
 from pyro_vae.metrics import Metric, Options, all_metrics
 from pyro_vae.metrics.options import options_of
 from pyro_vae.options import Settings, make_parser, parse_arguments, settings_from, settle
@@ -216,5 +216,6 @@ def _trials(settled: dict[str, Settings], folders: dict[str, str], seeds: int, o
         for arm, settings in settled.items()
     ]
     for trial in trials:
-        same_run(trial, data.likelihood, trust)
+        if (trial.path / "config.yaml").exists():
+            require_same(trial.path, settings_from(trial.text, trust=True), trust, data.likelihood)
     return trials

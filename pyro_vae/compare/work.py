@@ -13,14 +13,10 @@ from typing import Any
 
 import torch
 
-from pyro_vae.build import needs_likelihood
 from pyro_vae.compare.grid import Trial
-from pyro_vae.errors import InputError
 from pyro_vae.files import append_to
 from pyro_vae.metrics import Metric, Options
 from pyro_vae.options import settings_from
-from pyro_vae.runs import RunFolder
-from pyro_vae.training.session import places
 
 
 @dataclass(frozen=True)
@@ -100,28 +96,3 @@ def processor() -> str:
 def cores() -> int:
     """The processor's cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def same_run(trial: Trial, likelihood: str, trust: bool = False) -> None:
-    """Check that an existing run folder belongs to this trial, so that it can be used or resumed.
-
-    Args:
-        trial: the run; if its folder does not exist, there is nothing to check.
-        likelihood: the likelihood for the data, if the options leave it open.
-        trust: whether the folder may name any code.
-
-    Raises:
-        InputError: if the run was trained with other options; it names them.
-    """
-    if not (trial.path / "config.yaml").exists():
-        return
-    where = str(trial.path / "config.yaml")
-    saved = settings_from(RunFolder(trial.path).config_text(), trust, where, device="auto", tracker=None).text
-    wanted = settings_from(trial.text, trust=True, device="auto", tracker=None)
-    settled = places(wanted.config)
-    if needs_likelihood(wanted.config):
-        settled["likelihood"] = likelihood
-    wanted = settings_from(wanted.text, trust=True, **settled)
-    if saved != wanted.text:
-        other = sorted({line.strip() for line in set(saved.splitlines()) ^ set(wanted.text.splitlines())})
-        raise InputError(f"{trial.path} was trained with other options ({'; '.join(other)}): choose another --out")

@@ -268,12 +268,12 @@ class SVI(pyro.infer.SVI):
         return nullcontext()
 
     def _choose(self, args: tuple) -> None:
-        if isinstance(self.owner, PyroOwner) and self.options.num_steps is None:
-            if self._steps >= EAGER_STEPS:
-                self.engine = "compiled"
-            return
-        device = self.owner.device if isinstance(self.owner, TorchOwner) else torch.device("cpu")
-        self.engine = "cudagraph" if device.type == "cuda" else self._fastest(args)
+        if isinstance(self.owner, TorchOwner) and self.owner.device.type == "cuda":
+            self.engine = "cudagraph"
+        elif self.options.num_steps is not None:
+            self.engine = self._fastest(args)
+        elif self._steps >= EAGER_STEPS:
+            self.engine = "compiled"
 
     def _fastest(self, args: tuple) -> str:
         """The engine that suits the length of the run on a CPU."""

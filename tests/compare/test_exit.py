@@ -1,16 +1,13 @@
 """compare's exit code tells that runs failed, and that too much was asked for."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from pyro_vae.cli import run_command
 from pyro_vae.compare import command
 from pyro_vae.compare.grid import Trial
-from pyro_vae.compare.work import same_run
 from pyro_vae.errors import InputError
-from pyro_vae.lifecycle import complete
+from pyro_vae.lifecycle import complete, require_same
 from pyro_vae.options import settings_from, settings_of
 
 WORDS = ["--guides", "MeanField,FullRank", "--data", "digits"]
@@ -46,6 +43,7 @@ def test_a_comparison_on_a_file_named_from_the_working_folder_goes_on(tmp_path, 
     text = settings_of({"data": "x.npy", "epochs": 1, "final_samples": 2, "engine": "eager", "device": "cpu"}).text
     trial = Trial("a", 0, tmp_path / "r", text, "cpu")
     complete(trial.path, settings_from(text, trust=True), quiet=True)
-    same_run(trial, "Gaussian")
-    with pytest.raises(InputError, match=r"other options \(epochs: 1; epochs: 2\)"):
-        same_run(replace(trial, text=text.replace("epochs: 1", "epochs: 2")), "Gaussian")
+    require_same(trial.path, settings_from(text, trust=True), likelihood="Gaussian")
+    longer = settings_from(text.replace("epochs: 1", "epochs: 2"), trust=True)
+    with pytest.raises(InputError, match=r"other options \(epochs is 1, not 2\)"):
+        require_same(trial.path, longer, likelihood="Gaussian")

@@ -133,7 +133,7 @@ def test_a_run_asks_for_its_data_again_and_refuses_others(images, tmp_path):
     whole = pyro_vae.train(data=images, out=tmp_path / "b", **{**SMALL, "epochs": 3})
     resumed = pyro_vae.load(tmp_path / "a")
     assert all(torch.equal(a, b) for a, b in zip(whole.guide.parameters(), resumed.guide.parameters(), strict=True))
-    again = pyro_vae.train_or_resume(tmp_path / "b", data=images, quiet=True)
+    again = pyro_vae.train_or_resume(tmp_path / "b", data=images, **{**SMALL, "epochs": 3})
     assert again.weights == whole.weights
 
 

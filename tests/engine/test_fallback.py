@@ -91,12 +91,29 @@ def test_auto_falls_back_to_eager_and_says_why_in_one_line():
 
 
 def test_auto_captures_runs_of_some_seconds_and_compiles_long_ones():
-    for steps, expected in [(None, "eager"), (100, "eager"), (2000, "captured"), (10**6, "compiled")]:
+    for steps, expected in [(None, "auto"), (100, "eager"), (2000, "captured"), (10**6, "compiled")]:
         svi = vae(engine="auto", num_steps=steps)
         svi._choose((images(),))
         assert svi.engine == expected
     with pytest.raises(ValueError, match="no engine"):
         vae(engine="warp").step(images())
+
+
+@pytest.mark.parametrize("optim", [torch.optim.SGD([nn.Parameter(torch.ones(()))], 0.1), pyro.optim.SGD({"lr": 0.1})])
+def test_auto_compiles_a_run_of_unknown_length_after_its_eager_steps(monkeypatch, optim):
+    monkeypatch.setattr("pyro_vae.engine.svi.EAGER_STEPS", 3)
+    mean = optim.param_groups[0]["params"][0] if isinstance(optim, torch.optim.Optimizer) else torch.ones(())
+
+    def model(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Normal(pyro.param("mean", mean), 1.0), obs=x)
+
+    svi = SVI(model, lambda x: None, optim, pyro.infer.Trace_ELBO())
+    engines = []
+    for _ in range(5):
+        svi.step(torch.zeros(4))
+        engines.append(svi.engine)
+    assert engines == ["auto", "auto", "auto", "compiled", "compiled"]
 
 
 def test_many_kinds_of_batches_run_eagerly_after_the_last_graph(monkeypatch):

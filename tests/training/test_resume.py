@@ -71,6 +71,17 @@ def test_train_or_resume_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_f
 
     pyro_vae.train_or_resume(tmp_path / "whole", quiet=True, **small)
     assert (whole.path / "metrics.json").stat().st_mtime_ns == before
+    wide = {"class_path": "MLPEncoder", "init_args": {"hidden_dims": [7]}}
+    for other, words in [
+        ({"epochs": 3}, r"\(epochs is 2, not 3\): choose another folder"),
+        ({"guide": "FullRank"}, r"\(guide is MeanField, not FullRank\)"),
+        ({"likelihood": "Bernoulli"}, r"\(likelihood is Gaussian, not Bernoulli\)"),
+        ({"encoder": wide}, r"\(encoder.hidden_dims is None, not \[7\]\)"),
+    ]:
+        with pytest.raises(InputError, match=f"whole was trained with other options {words}"):
+            pyro_vae.train_or_resume(tmp_path / "whole", quiet=True, **{**small, **other})
+    there = {"likelihood": "Gaussian", "guide": "MeanField", "device": "cpu"}
+    pyro_vae.train_or_resume(tmp_path / "whole", quiet=True, **{**small, **there})
 
 
 def test_resume_refuses_what_would_make_config_yaml_lie(train, tmp_path):
