@@ -19,6 +19,12 @@ OPTIONS = ["--data", "mnist", *NETWORK, "--latent-dim", str(LATENT)]
 STEPS = ["--batch-size", str(BATCH), "--lr", str(LR)]
 
 
+def words(more: list[str]) -> list[str]:
+    """The command's options but its epochs and its folder, from those that are given after ``--``."""
+    preset = any(word.startswith("--preset") for word in more)
+    return [*OPTIONS, *([] if preset else STEPS), "--final-samples", str(SAMPLES), *more]
+
+
 def timed(job: Job, owner: Any, name: str, part: str) -> None:
     """Let the calls of a function count as a part of the job."""
     function = getattr(owner, name)
@@ -61,8 +67,7 @@ def main(epochs: int, more: list[str]) -> None:
     job.parts["start"] = job.seconds()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        own = OPTIONS if any(word.startswith("--preset") for word in more) else [*OPTIONS, *STEPS]
-        svi.main([*own, "--epochs", str(epochs), "--final-samples", str(SAMPLES), "--out", str(out), *more])
+        svi.main([*words(more), "--epochs", str(epochs), "--out", str(out)])
         metrics = load(out, trust=True).folder.read_metrics()
     job.finish(metrics["test_elbo"]["value"])
 

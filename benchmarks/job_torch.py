@@ -162,6 +162,7 @@ def pythae_job(job: Job, epochs: int) -> None:
             per_device_train_batch_size=BATCH,
             per_device_eval_batch_size=BATCH,
             num_epochs=epochs,
+            seed=0,
             no_cuda=True,
         )
         BaseTrainer(model, *sets, settings, [Ends()]).train()

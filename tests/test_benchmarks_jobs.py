@@ -1,0 +1,126 @@
+"""The records, verdicts and words of benchmarks.end_to_end; no job is run."""
+
+import argparse
+import json
+
+import pytest
+
+from benchmarks import end_to_end, job_arms
+from benchmarks import end_to_end_tables as tables
+from benchmarks.job_arms import COSINE, FAST
+from pyro_vae import presets
+from pyro_vae.options import make_parser, parse_arguments
+
+
+def record(arm, epochs, number=1, seconds=10.0, elbos=([5.0, -105.0],), **other):
+    known = {"arm": arm, "epochs": epochs, "round": number, "seconds": seconds, "processor": 2 * seconds, "load": 1.0}
+    known |= {"options": job_arms.options(arm), "one_thread": False, "machine": "M", "date": "2026-01-01"}
+    known |= {"command": "python -m benchmarks.end_to_end --data-root DIR", "parts": {"start": 1.0}}
+    return {**known, "test_elbo": -100.0, "elbos": list(elbos), **other}
+
+
+@pytest.fixture
+def run_jobs(monkeypatch, tmp_path):
+    """The command's own measuring, with jobs that do nothing; it gives the jobs that it ran."""
+
+    def measured(arms, epochs, rounds=1, one_thread=False, path=tmp_path / "records.jsonl"):
+        ran = []
+
+        def run(arm, epochs, data_root, one_thread):
+            ran.append((epochs, arm))
+            return {key: record(arm, epochs)[key] for key in ("arm", "epochs", "seconds", "processor", "load")}
+
+        monkeypatch.setattr(end_to_end, "run", run)
+        options = {"arms": arms, "epochs": epochs, "rounds": rounds, "one_thread": one_thread, "records": path}
+        end_to_end.measure(argparse.Namespace(data_root=tmp_path, **options))
+        return ran
+
+    return measured
+
+
+def test_what_has_its_record_is_not_run_again_and_other_options_or_threads_are(run_jobs, monkeypatch, tmp_path):
+    job = [(8, FAST), (8, FAST)]  # round 0, and round 1
+    assert run_jobs([FAST], [8]) == job
+    assert run_jobs([FAST], [8]) == []
+    assert run_jobs([FAST], [8], one_thread=True) == job
+    assert run_jobs([FAST], [8], rounds=2) == job[:1]
+    monkeypatch.setitem(presets.PRESETS, "fast", {**presets.PRESETS["fast"], "lr": 1.0})
+    path = tmp_path / "records.jsonl"
+    assert end_to_end.read(path) == end_to_end.read(path, one_thread=True) == []
+    assert run_jobs([FAST], [8]) == job
+
+
+def test_a_record_without_options_and_one_of_other_options_are_left_alone(tmp_path):
+    path = tmp_path / "records.jsonl"
+    good, other = record("Pyro", 8), record("Pyro", 8, options=["benchmarks.job_torch", "Pyro", "batch=50"])
+    old = {key: value for key, value in good.items() if key != "options"}
+    gone = {**good, "arm": "an arm of the past"}
+    path.write_text("".join(json.dumps(one) + "\n" for one in (old, other, gone, good)))
+    assert end_to_end.read(path) == [good]
+    assert end_to_end.read(path, one_thread=True) == []
+
+
+def test_the_options_of_a_record_are_those_that_the_command_takes():
+    """The preset's values as the parser has them; without a preset those of the peers."""
+    for arm, (module, *words) in job_arms.ARMS.items():
+        if module == job_arms.OURS:
+            parsed = parse_arguments(make_parser(), job_arms.job_ours.words(words))
+            fast = "fast" in arm
+            expected = presets.PRESETS["fast"] if fast else {"batch_size": 100, "lr": 2e-3 if arm == COSINE else 1e-3}
+            assert {key: parsed[key] for key in expected} == expected
+            assert all(f"{key}={value}" in job_arms.options(arm) for key, value in expected.items()) or not fast
+    assert len({tuple(job_arms.options(arm)) for arm in job_arms.ARMS}) == len(job_arms.ARMS)
+
+
+def test_caches_are_filled_for_the_two_shortest_lengths_by_those_that_have_one(run_jobs):
+    first = [(n, arm) for n, arm in run_jobs(["ours", "NumPyro", "Pyro"], [1, 8, 30])][:4]
+    assert first == [(1, "ours"), (8, "ours"), (1, "NumPyro"), (8, "NumPyro")]
+    assert run_jobs(["ours"], [30], rounds=2) == [(30, "ours")]  # round 2 alone: the job of 8 epochs compiled all
+
+
+def test_a_target_is_decided_by_the_worst_of_enough_rounds():
+    def told(seconds):
+        records = [record("ours", 8, n, s) for n, s in enumerate(seconds, 1)]
+        records += [record("NumPyro", 8, n, 100.0) for n in range(1, 1 + len(seconds))]
+        return tables.targets_table(records).splitlines()[-1]
+
+    assert told([80.0, 85.0, 89.0]).endswith("| 3 | met |")
+    assert told([80.0, 85.0, 95.0]).endswith("| 3 | not met |")
+    assert told([80.0]).endswith("| 1 | met in 1: too few to decide |")
+
+
+def jobs_to_a_goal(fast, cosine, epochs=30):
+    """Jobs that reach -100 after so many seconds, round after round."""
+    sides = ((FAST, fast), (COSINE, cosine))
+    return [
+        record(arm, epochs, n, elbos=[(s / 2, -110.0), (s, -99.0)])
+        for arm, each in sides
+        for n, s in enumerate(each, 1)
+    ]
+
+
+def test_the_preset_is_judged_by_the_worst_of_enough_rounds_and_by_lengths_that_both_have():
+    met = tables.goals_in_words(jobs_to_a_goal([40.0, 45.0, 49.0], [100.0] * 3))
+    assert "30 epochs takes 45.0 (40.0 to 49.0) s" in met
+    assert met.endswith("0.45 (0.40 to 0.49) times as long (at most 0.50 was aimed at: met).")
+    assert "aimed at: not met)" in tables.goals_in_words(jobs_to_a_goal([40.0, 45.0, 51.0], [100.0] * 3))
+    few = jobs_to_a_goal([40.0], [100.0])
+    assert "aimed at: met in 1: too few to decide)" in tables.goals_in_words(few)
+    shorter = [record(FAST, 8, elbos=[(5.0, -99.0)])]
+    assert tables.goals_in_words(few + shorter) == tables.goals_in_words(few)
+    assert tables.goals_in_words(few[:1]) == ""
+
+
+def test_the_words_are_those_of_the_jobs_that_were_run():
+    few = tables.section([record("ours", 8, 0, 22.0), record("ours", 8), record("Pyro", 8)])
+    assert "a difference of two ELBOs is that of one seed" in few
+    assert (
+        "Compiled code of ours is in a cache on the disk; jobs before the first round, which fill it, took: ours" in few
+    )
+    assert "fast" not in few
+    assert "pythae" not in few
+    both = tables.section([record("NumPyro", 8), record("pythae", 8), record(FAST, 8, command="python -m another")])
+    assert "(*fast*: batch_size 200, lr 0.006, lr_schedule one_cycle)" in both
+    assert "pythae's trainer writes its model" in both
+    assert "`python -m benchmarks.end_to_end --data-root DIR`, then `python -m another` on M; 2026-01-01." in both
+    assert "README" not in few + both
