@@ -20,11 +20,11 @@ class Head(nn.Linear):
     """The encoder's features ``(..., F)`` to lambda ``(..., P)``, whose last entries, the couplings, are damped.
 
     Coupling parameters are divided by their number C. Adam moves every weight at the same rate and the effects of
-    couplings on a sample add up, so undamped they learn C times faster than a scale: the posterior becomes correlated
-    before the decoder uses all of z, collapses to the prior along unused directions, and stays there. On the digits
-    this mostly decides whether a family ends above or below the one that it contains
-    (:func:`pyro_vae.estimators.active_units` counts directions; RESULTS.md). Only the path from features to lambda is
-    damped; optimising lambda directly (the inference gap) sees couplings in their own units.
+    couplings on a sample add up, so undamped they would move a sample C times as fast as a scale does. The damping is
+    meant to keep the posterior from becoming correlated, and from collapsing along directions, before the decoder uses
+    all of z. RESULTS.md shows for the digits that directions and ELBO are correlated, and not why; no undamped run is
+    published. Only the path from features to lambda is damped; optimising lambda directly (the inference gap) sees
+    couplings in their own units.
 
     Args:
         in_features: F.

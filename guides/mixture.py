@@ -15,7 +15,6 @@ class Mixture(Guide):
 
     :math:`\mu_k = \mu + \sigma \odot \delta_k` and :math:`\sigma_k = \sigma \odot s_k`: all components move with one
     diagonal Gaussian; the differences from it are in units of its scale and are damped (:class:`guides.base.Head`).
-    If each component has to find the posterior alone, the mixture ends worse than one component.
 
     Gradients of the ELBO are unbiased, for the weights too, by implicit reparameterisation; see
     :class:`MixtureOfNormals`.

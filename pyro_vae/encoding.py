@@ -44,9 +44,10 @@ def features(
 ) -> Any:
     """Posterior means, standard deviations or samples of z for images, by the guide of a run, or by a better posterior.
 
-    Means and standard deviations are exact if the posterior has closed forms (the Gaussian guides and their mixtures,
-    and Delta, whose mean is the code), otherwise estimated from samples. Gray images are not binarised here, even if
-    training did. Whole numbers are read as the training images were: if 8 bits became [0, 1] in training, they do here.
+    Means and standard deviations are exact if the posterior has closed forms (MeanField, FullRank, LowRank, Mixture,
+    and Delta, whose mean is the code), otherwise estimated from samples (all flows, Householder included). Gray images
+    are not binarised here, even if training did. Whole numbers are read as the training images were: if 8 bits became
+    [0, 1] in training, they do here.
 
     Args:
         run: a run folder, or the result of :func:`pyro_vae.load`.

@@ -1,4 +1,4 @@
-"""Is the latent used? Active units, the KL of each dimension, and posterior collapse."""
+"""Is the latent used? Active units and directions, and the KL of each dimension."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,8 @@ class ActiveUnits(NamedTuple):
         active: how many exceed the threshold; its standard error is the bootstrap's over images.
         directions: how many directions the images move, between 0 and D, whatever the axes are: a direction counts by
             the part of its variance that is between images. Its standard error is the bootstrap's, too.
-        collapsed: whether none does: q(z|x) then says nothing of x, and p(x|z) cannot either.
+        collapsed: whether no unit is active. The threshold is in units of z: with a q of very small scale, images can
+            still move directions. q(z|x) says nothing of x only if ``directions`` is near 0 too.
     """
 
     activity: Tensor

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Units(Metric):
-    """Dimensions of z that are used, directions that images move, and whether q(z|x) collapsed to the prior."""
+    """Dimensions of z that are used, directions that images move, and whether no dimension is used."""
 
     name = "units"
     place = 40
@@ -41,15 +41,31 @@ class Units(Metric):
         return units_picture(found.arrays["activity"].numpy(), THRESHOLD)
 
     def sentences(self, found: Mapping[str, Estimate]) -> list[str]:
+        directions = found.get("active_directions")  # absent in older records
         if found["collapsed"].value:
-            return ["No latent dimension is active: q(z|x) is the prior for every image. Try --beta Linear."]
-        units, directions = found["active_units"], found.get("active_directions")  # absent in older records
+            return [_none_active(directions)]
+        units = found["active_units"]
         if directions is None or round(directions.value) >= round(units.value):  # 4.8 of 5 is no collapse
             return []
         return [
             f"Images move about {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look"
             " active: the others are hardly used. A longer training or --beta Linear may free them."
         ]
+
+
+def _none_active(directions: Estimate | None) -> str:
+    """What no active unit means: the threshold is in units of z, which the directions do not depend on."""
+    if directions is None:
+        return "No latent dimension is active: q(z|x) may be the prior for every image. Try --beta Linear."
+    if round(directions.value) == 0:
+        return (
+            "No latent dimension is active and images move no direction of z: q(z|x) is the prior for every image, or"
+            " nearly. Try --beta Linear."
+        )
+    return (
+        f"Images move about {directions.value:.0f} directions of z, although no dimension looks active: the means of"
+        f" q(z|x) differ by less than {THRESHOLD**0.5:g}, and its scales are smaller still. This is no collapse."
+    )
 
 
 def units_picture(activity: "np.ndarray", threshold: float) -> "Figure":

@@ -42,7 +42,8 @@ class Trace_ELBO(Objective):
 class TraceMeanField_ELBO(Objective, pyro.infer.TraceMeanField_ELBO):
     """Pyro's ``TraceMeanField_ELBO``: the KL in closed form if it is known (AEVB's estimator B, equation 7).
 
-    It is known for every Gaussian guide, correlated ones included, under a diagonal Gaussian prior.
+    It is known for MeanField, FullRank and LowRank under a diagonal Gaussian prior. For flows, Householder included,
+    the KL is sampled.
 
     Raises:
         InputError: by a pass, if the guide lacks a latent site of the model.

@@ -1,5 +1,7 @@
 """Active units, the KL of each dimension, the aggregate posterior and gradients against closed forms."""
 
+from dataclasses import replace
+
 import pyro.distributions as dist
 import pytest
 import torch
@@ -17,6 +19,7 @@ from pyro_vae.estimators import (
     posterior_draws,
     simulate,
 )
+from pyro_vae.metrics.units import Units
 from pyro_vae.objectives import STL, Trace_ELBO
 
 
@@ -82,6 +85,16 @@ def test_a_guide_that_ignores_its_images_is_collapsed():
     assert found.collapsed
     assert found.active.value == 0
     assert found.directions.value == pytest.approx(0, abs=4 * found.directions.standard_error)
+
+
+def test_a_narrow_posterior_of_small_means_has_no_active_unit_but_all_its_directions():
+    """q = N(0.05 x, 1e-4^2): Cov of the means is 0.0025, below the threshold, and the images decide all of z."""
+    found = active_units(Linear(0.05 * torch.eye(9)[:2], 1e-4), standard_images(500))
+    assert found.collapsed
+    assert found.activity.tolist() == pytest.approx([0.0025, 0.0025], rel=0.2)
+    assert found.directions.value == pytest.approx(2, abs=1e-3)
+    estimates = {"collapsed": replace(found.active, value=1.0), "active_directions": found.directions}
+    assert "about 2 directions" in Units().sentences(estimates)[0]
 
 
 def test_an_activity_on_the_threshold_has_an_uncertain_count():

@@ -68,7 +68,9 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         (gap(3.0, 1.0, 2.0), "the encoder's, so try a larger encoder"),
         (gap(0.1, 0.1, 0.0), "No inference gap is shown"),
         (gap(0.1, 0.1, 0.0, settled=0.5), "not at rest for 50% of the images.*--local.max-steps"),
-        (found("units", collapsed=1.0), "q.z.x. is the prior for every image. Try --beta Linear"),
+        (found("units", collapsed=1.0), "q.z.x. may be the prior for every image. Try --beta Linear"),
+        (found("units", collapsed=1.0, active_directions=0.02), "q.z.x. is the prior for every image, or nearly. Try"),
+        (found("units", collapsed=1.0, active_directions=1.9), "move about 2 directions of z, although no dimension"),
         (
             found("units", collapsed=0.0, active_units=9.0, active_directions=7.0),
             "move about 7 directions of z, although 9 dimensions",
