@@ -131,10 +131,10 @@ def table(sides: dict[str, Side], x: Tensor, train: Tensor, side: int) -> str:
     yardstick = written(nearest(x, train))
     return (
         f"{head}{body}\nAE: the autoencoder. log p in nats per image; means over {len(x)} test images (or 1,000 draws)"
-        f" +- standard errors. Quadrature with {side} x {side} cells. Test images themselves are {yardstick} from the"
-        f" nearest of the {len(train):,} training images, in gray values of [0, 1]. A draw that is as near as a test"
-        " image can still be the same digit every time: a small distance is necessary, not sufficient; log p(x) is"
-        " both.\n"
+        f" +- standard errors; one run of each, seed 0. Quadrature with {side} x {side} cells. Test images themselves"
+        f" are {yardstick} from the nearest of the {len(train):,} training images, in gray values of [0, 1]. A draw"
+        " that is as near as a test image can still be the same digit every time: a small distance is necessary, not"
+        " sufficient; log p(x) is both.\n"
     )
 
 

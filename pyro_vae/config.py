@@ -73,9 +73,9 @@ class Config:
         final_samples: samples of z for each image in the test ELBO of metrics.json.
         seed: determines all random numbers of the run.
         device: auto takes CUDA if there is a GPU.
-        engine: how a step runs; the numbers are the same. auto takes cudagraph on CUDA; on a CPU compiled if the run is
-            long enough to repay the compilation (which an earlier run like it has in the cache), captured if it is
-            shorter, and eager below 500 steps.
+        engine: how a step runs; the numbers are the same up to float32 rounding. auto takes cudagraph on CUDA; on a CPU
+            compiled if the run is long enough to repay the compilation (which an earlier run like it has in the cache),
+            captured if it is shorter, and eager below about 500 cheap steps.
         precision: of the networks' matrix products; everything else is float32. auto measures a product of the run's
             size, and takes bf16 where that is much faster; config.yaml then has what it took.
         tracker: tell the run's numbers to it as well. Another package declares its own (:mod:`pyro_vae.trackers`).

@@ -36,6 +36,7 @@ LIKELIHOODS: dict[str, Any] = {
     "mnist": "Bernoulli",
     "frey_faces": {"class_path": "Gaussian", "init_args": {"scale": "decoded", "min_scale": 0.01}},
 }
+TEST_IMAGES = {"mnist": "10,000 of MNIST, one fixed draw of their binarisation", "frey_faces": "200 faces"}
 #: training samples evaluated: every image of every epoch counts
 SCHEDULES = {
     "cpu": {"mnist": 1.65e6, "frey_faces": 1e6},
@@ -56,7 +57,7 @@ class Curve(NamedTuple):
 def arguments(
     script: str, doc: str | None, argv: list[str] | None, *more: tuple[str, dict[str, Any]]
 ) -> argparse.Namespace:
-    """The shared options and ``more`` of a script; ``command`` of the result repeats them."""
+    """The shared options and ``more`` of a script; ``command`` of the result has all that are not their defaults."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--schedule", choices=SCHEDULES, default="cpu", help="how long to train: minutes, or as the paper did, for CUDA"
@@ -67,9 +68,13 @@ def arguments(
     for name, settings in more:
         parser.add_argument(name, **settings)
     args = parser.parse_args(argv)
-    args.command = f"python examples/aevb/{script}.py --schedule {args.schedule}"
-    if args.samples:
-        args.command += f" --samples {args.samples:g}"
+    command = [f"python examples/aevb/{script}.py --schedule {args.schedule}"]
+    for name, value in vars(args).items():
+        if name not in ("schedule", "data_root", "out", "command") and value != parser.get_default(name):
+            words = value if isinstance(value, list) else [value]
+            shown = [f"{word:g}" if isinstance(word, float) else str(word) for word in words]
+            command.extend([f"--{name.replace('_', '-')}", *shown])
+    args.command = " ".join(command)
     return args
 
 
@@ -158,12 +163,15 @@ def ended(runs: dict[tuple[str, int], Run]) -> str:
         test, train = curve(run, "test"), curve(run, "train")
         cells = [rounded(test.samples[-1]), f"{test.bound[-1]:.1f}", f"{train.bound[-1]:.1f}"]
         rows.append([TITLES[data], str(dims), *cells])
+    sets = [name for name in TEST_IMAGES if any(data.removesuffix("-gray") == name for data, _ in runs)]
+    images = "; ".join(TEST_IMAGES[name] for name in sets)
+    paper = " and ".join(f"{rounded(SCHEDULES['paper'][name])} ({TITLES[name]})" for name in sets)
+    density = " Frey Faces: a density of pixels in [0, 1] whose standard deviations are at least 0.01."
     return (
         f"{table(head, rows)}\n"
         "Nats per image at the end of training, seed 0, one sample of z; test: all test images after the last epoch"
-        " (10,000 of MNIST, one fixed draw of their binarisation; 200 faces); train: the mean over the last epoch. The"
-        " paper trains for 1e8 samples (MNIST) and 1e7 (Frey Faces), and prints no numbers. Frey Faces: a density of"
-        " pixels in [0, 1] whose standard deviations are at least 0.01.\n"
+        f" ({images}); train: the mean over the last epoch. The paper trains for {paper} samples, and prints no"
+        f" numbers.{density if 'frey_faces' in sets else ''}\n"
     )
 
 

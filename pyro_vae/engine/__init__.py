@@ -1,4 +1,4 @@
-"""The engines that run a step of SVI: the same numbers, at the cost of the step's arithmetic alone.
+"""The engines that run a step of SVI, with the same numbers up to float32 rounding.
 
 =============  =====================================================================================================
 ``eager``      the program runs through Pyro and Python at every step

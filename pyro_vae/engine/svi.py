@@ -67,10 +67,11 @@ class StepOptions:
 class SVI(pyro.infer.SVI):
     """Pyro's SVI for any program, without the overhead of Pyro and Python in each step.
 
-    It replaces ``pyro.infer.SVI``: it has the same arguments, and gives the same losses from the same seed. With Pyro's
-    optimizers, the first step of each kind of call is Pyro's own. Then the step is captured as a graph of tensor
-    operations, with the optimizer's step if possible, and compiled. Before each step, the SVI checks the values that
-    the graph depends on besides its arguments; an audit finds changes that this check cannot see.
+    It replaces ``pyro.infer.SVI``: it has the same arguments, and gives the same losses from the same seed, up to
+    float32 rounding, which a program may amplify (RESULTS.md). With Pyro's optimizers, the first step of each kind of
+    call is Pyro's own. Then the step is captured as a graph of tensor operations, with the optimizer's step if
+    possible, and compiled. Before each step, the SVI checks the values that the graph depends on besides its arguments;
+    an audit finds changes that this check cannot see.
 
     Args:
         model: any Pyro model: a function, a bound method, a module.

@@ -103,6 +103,7 @@ def test_the_right_figure_tells_each_fault(case):
     assert blind.scales.value > 0.3
     assert blind.kl_from_q.value > 1
     assert blind.coverage_50.value > 0.2
+    assert blind.coverage_90.value > 0.1
 
 
 def test_guides_that_cannot_be_judged_are_refused_in_words(case):

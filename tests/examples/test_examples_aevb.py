@@ -65,6 +65,15 @@ def test_figures_2_4_and_5_share_runs_and_go_on(script, tmp_path, mnist_root):
     assert run.read_trace()[-1].epoch == 5  # a longer run is taken as it is
     script("figure5").main([*flags, "--samples", "1000", "--mnist-dims", "2"])
     assert RunFolder(tmp_path / "mnist-2").read_trace()[-1].epoch == 1
+    page = (tmp_path / "figure5.md").read_text()
+    assert "figure5.py --schedule cpu --samples 1000 --mnist-dims 2`" in page
+    assert "(10,000 of MNIST" in page
+    assert "1e8 (MNIST) samples" in page
+    assert "aces" not in page  # of the data that are not in it nothing is said
+    page = (tmp_path / "figure2.md").read_text()
+    assert "--samples 7825 --mnist-dims --frey-faces-dims 2 --mnist-gray-dims`" in page
+    assert "(200 faces)" in page
+    assert "MNIST" not in page
     assert coloured(tmp_path / "figure2.png") == 2  # the curves of training and of test images
     for figure in (4, 5):
         assert grays(tmp_path / f"figure{figure}.png") > 50

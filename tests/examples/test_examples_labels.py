@@ -1,5 +1,7 @@
 """examples/labels.py at a small setting, and its own arithmetic."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ import pyro_vae
 from pyro_vae.data import load_data
 
 labels = example("labels")
+RESULTS = Path(__file__).parents[2] / "examples" / "results"
 
 
 def test_more_labels_make_a_better_baseline():
@@ -17,6 +20,13 @@ def test_more_labels_make_a_better_baseline():
     few, many = labels.baseline(data, 20, seed=0), labels.baseline(data, len(data.train), seed=0)
     assert many == pytest.approx(4, abs=2)  # logistic regression on all of the digits is known to be this good
     assert many + 10 < few < 60
+
+
+def test_the_published_page_says_how_its_settings_were_chosen():
+    page = (RESULTS / "labels-mnist" / "results.md").read_text()
+    assert labels.other_settings("mnist", 100) in page
+    assert labels.other_settings("digits", 100) == ""
+    assert labels.other_settings("kmnist", 100) not in ("", labels.other_settings("mnist", 100))
 
 
 def test_digits(tmp_path):
