@@ -18,7 +18,7 @@ from benchmarks.against_grids import against_grids
 from benchmarks.evidence_cost import cost
 from benchmarks.evidence_words import ELBO, EVIDENCE, in_words
 from benchmarks.measured import LOG_P, Measured, Place, add_runs, gains, refusal, runs_of, seeds_in_words, span
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.evaluate import evaluate
 from pyro_vae.metrics import Options
@@ -65,10 +65,10 @@ def main() -> None:
         options.out /= "many"
     refused = {guide: why for guide in options.guides if (why := refusal(guide))}
     guides = [measured(guide, options) for guide in options.guides if guide not in refused]
-    write(guides, list(refused.values()), options)
+    write(guides, list(refused.values()), options, command("evidence", parser, options))
 
 
-def write(guides: Sequence[Measured], refused: Sequence[str], options: argparse.Namespace) -> None:
+def write(guides: Sequence[Measured], refused: Sequence[str], options: argparse.Namespace, asked: str) -> None:
     """Write the section of RESULTS.md."""
     baseline, many = guides[0], options.images > MANY
     beyond = {figure: gains(guides, baseline, place) for figure, place in FIGURES.items()}
@@ -83,12 +83,10 @@ def write(guides: Sequence[Measured], refused: Sequence[str], options: argparse.
     said = in_words(values, {of.guide: of.certified_to for of in guides}, baseline.guide)
     sentences = [*said, *refused, *of_grids]
     over = "over seeds and images" if options.seeds > 1 else "over images alone"
-    command = f"--guides {' '.join(options.guides)} --epochs {options.epochs} --seeds {options.seeds}"
-    command += f" --images {options.images} --repetitions {options.repetitions} --on-mnist {options.on_mnist}"
     write_section(
         "evidence-many" if many else "evidence",
         f"log p(x) on {options.images:,} images of MNIST, certified" if many else "log p(x) on MNIST, certified",
-        f"`python -m benchmarks.evidence --data-root DIR {command}` on {machine()}.\n\n"
+        f"`{asked}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20, {options.epochs} epochs, {seeds_in_words(options.seeds)}, the first"
         f" {options.images:,} test images in one draw of the binarisation; nats per image, ± one standard error {over},"
         " nearly all of it common to the rows. [ ]: 95 % intervals of the paired difference that hold together in a"

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import pyro_vae
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 
 MOVES, PAUSE = 300, 0.03  #: movements of a drag, and seconds between them
 DRAG, START = 50.0, 5.0  #: the targets: ms of the median drag, seconds of a start beyond importing torch
@@ -175,7 +175,7 @@ def main() -> None:
     verdict = "met" if max(medians) <= DRAG else "not met"
     about = (__doc__ or "").partition("DIR")[2].strip()
     body = (
-        f"`python -m benchmarks.explorer --data-root DIR` on {machine()}; the machine's load, other work included, was"
+        f"`{command('explorer', parser, given)}` on {machine()}; the machine's load, other work included, was"
         f" {load:.0f}, and these processes had the priority (nice) {os.nice(0)}.\n\n"
         f"{about}\n\n{table(columns, rows)}\n\n"
         f"The median drag is to take at most {DRAG:.0f} ms: {verdict}. The start, to the first answer of the page,"

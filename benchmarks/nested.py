@@ -17,7 +17,7 @@ from scipy import stats
 from torch import Tensor
 
 import pyro_vae
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from guides import GUIDES
 from pyro_vae import train_or_resume
 from pyro_vae.data import load_data
@@ -103,7 +103,7 @@ def main() -> None:
     write_section(
         "nested",
         "Nested families on the digits",
-        f"`python -m benchmarks.nested --seeds {options.seeds} --epochs {options.epochs}` on {machine()}.\n\n"
+        f"`{command('nested', parser, options)}` on {machine()}.\n\n"
         "ELBO minus that of MeanField, which each of these guides contains, for each seed; nats per image. Training:"
         " the mean over the last tenth of the epochs. Test: 250 images, 100 samples of z, the best weights by"
         f" validation ELBO. [ ] are {CONFIDENCE:.0%} intervals of the mean difference, those of a column all together"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.evidence_words import ELBO, EVIDENCE, shown
 from benchmarks.measured import LOG_P, Measured, Place, add_runs, gains, runs_of, seeds_in_words, span
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from pyro_vae.evaluate import evaluate
 from pyro_vae.metrics import Options
 
@@ -70,12 +70,10 @@ def main() -> None:
     columns = ["guide", "prior"]
     for figure in FIGURES:
         columns += [figure, f"beyond {STANDARD}'s"]
-    command = f"--guides {' '.join(options.guides)} --priors {' '.join(options.priors)} --epochs {options.epochs}"
     write_section(
         "priors",
         "Priors on MNIST, certified",
-        f"`python -m benchmarks.priors --data-root DIR {command} --seeds {options.seeds} --images {options.images}`"
-        f" on {machine()}.\n\n"
+        f"`{command('priors', parser, options)}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20 (of both layers together with HierarchicalPrior), {options.epochs} epochs,"
         f" {seeds_in_words(options.seeds)}, the first {options.images:,} test images in one draw of the binarisation;"
         " nats per image, ± one standard error over seeds and images, most of it common to the rows. [ ]: 95 %"

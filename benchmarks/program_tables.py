@@ -1,6 +1,5 @@
 """The tables of :mod:`benchmarks.programs`, from what was measured."""
 
-import datetime
 import statistics
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -38,8 +37,10 @@ def apart(record: Record) -> tuple[float, float]:
     return statistics.fmean(ours) - statistics.fmean(theirs), (sum(squares) + rounding**2) ** 0.5
 
 
-def show(records: list[Record], machine: str) -> str:
-    """The section of RESULTS.md."""
+def show(records: list[Record], command: str) -> str:
+    """The section of RESULTS.md, of records of one engine and of as many steps and rounds, made by this command."""
+    where, dates = (" and ".join(dict.fromkeys(r[key] for r in records)) for key in ("where", "date"))
+    steps, rounds, engine = (records[0][key] for key in ("steps", "rounds", "engine"))
     captured = [r for r in records if not r["refusal"]]
     rows = []
     for r in sorted(records, key=lambda r: r["name"]):
@@ -55,12 +56,14 @@ def show(records: list[Record], machine: str) -> str:
     columns += ["Pyro / this", "this / NumPyro"]
     together = [r for r in captured if "pair" in r]
     parts = [
-        f"`python -m benchmarks.programs`, {machine}, {versions()}, {datetime.date.today()}; {len(records)} of the"
-        f" suite's {len(PROGRAMS)} programs. Of each, the losses"
-        " of the first 20 steps and the parameters after them: the largest relative difference to `pyro.infer.SVI` from"
-        " the same seed; beside it that of Pyro's own losses with parameters off by 1e-7 after the first step (nudged):"
+        f"`{command}`, {where}, {dates}; {len(records)} of the"
+        f" suite's {len(PROGRAMS)} programs, engine {engine}. Of each, the losses"
+        f" of the first {steps} steps and the parameters after them: the largest relative difference to"
+        " `pyro.infer.SVI` from the same seed; beside it that of Pyro's"
+        " own losses with parameters off by 1e-7 after the first step (nudged):"
         " what the program makes of rounding. Then processor milliseconds a step, median ± half of the interquartile"
-        " range over rounds of 10 steps in turn, and the ratios of a round.",
+        f" range over {rounds} rounds of 10 steps in turn, and the ratios of a round. Pyro validates its distributions,"
+        " as it does by default.",
         table(columns, rows),
         verdict(records, captured, together),
     ]

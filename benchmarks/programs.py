@@ -6,11 +6,13 @@
 All is done on one thread and one core. Losses are compared at each of the first steps from one
 seed, parameters after the last. Then Pyro's SVI, Pyro's with ``Jit*_ELBO``, this project's, and NumPyro's jitted
 ``update`` take turns, ten steps each, round after round; a time is the median over the rounds of the median processor
-time of a step, and a ratio the median of the ratios of a round. NumPyro draws other random numbers: a pair starts from
-the same parameters, and the mean losses of the second halves of some runs must agree within their errors.
+time of a step, and a ratio the median of the ratios of a round. Pyro validates its distributions, as it does by
+default. NumPyro draws other random numbers: a pair starts from the same parameters, and the mean losses of the second
+halves of some runs must agree within their errors.
 """
 
 import argparse
+import datetime
 import gc
 import json
 import os
@@ -25,8 +27,8 @@ import torch
 from benchmarks import program_aside, program_aside_networks, program_classics, program_large, program_networks
 from benchmarks.program_arms import Arm, compare, jitted, start_of
 from benchmarks.program_case import PROGRAMS
-from benchmarks.program_tables import show
-from benchmarks.results import machine, write_section
+from benchmarks.program_tables import show, versions
+from benchmarks.results import command, machine, write_section
 
 SUITE = program_classics, program_large, program_networks, program_aside, program_aside_networks
 
@@ -49,7 +51,8 @@ def measure(name: str, engine: str, steps: int, rounds: int) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         found, pyros, ours = compare(PROGRAMS[name], engine, steps, amplify=True)
-    record: dict[str, Any] = {"name": name, "engine": engine, **found._asdict()}
+    record: dict[str, Any] = {"name": name, "engine": engine, "steps": steps, "rounds": rounds, **found._asdict()}
+    record |= {"where": f"{machine(1)}, {versions()}", "date": f"{datetime.date.today()}"}
     record["uncompiled"] = next((m for w in warned if "Inductor did not" in (m := str(w.message))), "")
     warnings.simplefilter("ignore")
     if found.refusal:
@@ -90,6 +93,13 @@ def beside_numpyro(name: str, ours: Arm) -> tuple[Any, dict[str, list[float]]]:
     return theirs, means
 
 
+def read(path: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The records of this engine and of as many steps and rounds, in a file that need not exist."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    asked = (options.engine, options.steps, options.rounds)
+    return [r for r in map(json.loads, lines) if (r["engine"], r.get("steps"), r.get("rounds")) == asked]
+
+
 def on_one_core() -> None:
     """Keep this process and its threads on one core."""
     if hasattr(os, "sched_setaffinity"):
@@ -103,12 +113,10 @@ def main() -> None:
     parser.add_argument("--engine", default="compiled", choices=["captured", "compiled"])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--records", type=Path, help="a file of one line a program; what is there is not run again")
+    parser.add_argument("--records", type=Path, help="a file of lines; a program that it has as asked is not run again")
     parser.add_argument("--write", action="store_true", help="write the section of RESULTS.md for some programs, too")
     options = parser.parse_args()
-    known = []
-    if options.records and options.records.exists():
-        known = [json.loads(line) for line in options.records.read_text(encoding="utf-8").splitlines()]
+    known = read(options.records, options) if options.records else []
     torch.set_num_threads(1)
     on_one_core()
     wanted = options.names or sorted(PROGRAMS)
@@ -123,7 +131,8 @@ def main() -> None:
         if options.records:
             with options.records.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-    body = show([record for record in known if record["name"] in wanted], machine(1))
+    asked = command("programs", parser, options, "names")
+    body = show([record for record in known if record["name"] in wanted], asked)
     print(body)
     if not options.names or options.write:
         write_section("programs", "Pyro's SVI, compiled: programs of many kinds", body)

@@ -9,11 +9,12 @@ looked at. Finished run folders are not trained again.
 
 import argparse
 import math
+import statistics
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.guides import trained
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from pyro_vae.runs import RunFolder
 
 
@@ -98,7 +99,7 @@ class Found(NamedTuple):
     arm: Arm
     epochs: int
     elbos: list[float]  #: on validation images, after each epoch
-    seconds: float  #: of the processor, for one epoch
+    seconds: float  #: of the processor, for one epoch of this run
 
     @classmethod
     def of(cls, arm: Arm, folder: RunFolder) -> "Found":
@@ -109,33 +110,42 @@ class Found(NamedTuple):
         """The first epoch with this validation ELBO; None where no epoch has it."""
         return next((i + 1 for i, elbo in enumerate(self.elbos) if elbo >= goal), None)
 
-    def seconds_to(self, goal: float) -> float:
-        epochs = self.epochs_to(goal)
-        return math.inf if epochs is None else epochs * self.seconds
-
     def in_words(self) -> str:
         return f"{self.arm.in_words()}, {self.epochs} epochs"
+
+
+def seconds_of_epochs(found: list[Found]) -> dict[int, float]:
+    """Processor seconds of an epoch by the batch size, the median of its runs: their steps are the same work."""
+    sizes = {each.arm.batch_size for each in found}
+    return {size: statistics.median(each.seconds for each in found if each.arm.batch_size == size) for size in sizes}
 
 
 def section(search: Search, found: list[Found]) -> str:
     """The Markdown of all runs, the best first: the soonest at the goal, or without one the highest at the end."""
     first = found[0]
     goal = max(first.elbos) if search.goal is None else search.goal
-    rows = []
+    rows, costs = [], seconds_of_epochs(found)
+
+    def seconds_to_it(each: Found) -> float:
+        return (each.epochs_to(goal) or math.inf) * costs[each.arm.batch_size]
+
     by_time = search.goal is not None
-    ordered = sorted(found, key=lambda each: (each.seconds_to(goal) if by_time else 0.0, -each.elbos[-1]))
+    ordered = sorted(found, key=lambda each: (seconds_to_it(each) if by_time else 0.0, -each.elbos[-1]))
     for each in ordered:
-        epochs = each.epochs_to(goal)
-        cells = ["", ""] if epochs is None else [f"{epochs}", f"{each.seconds_to(goal):.0f}"]
-        rows.append([each.arm.in_words(), f"{each.epochs}", f"{each.elbos[-1]:.2f}", *cells, f"{each.seconds:.1f}"])
+        epochs, cost = each.epochs_to(goal), f"{costs[each.arm.batch_size]:.1f}"
+        cells = ["", ""] if epochs is None else [f"{epochs}", f"{seconds_to_it(each):.0f}"]
+        rows.append([each.arm.in_words(), f"{each.epochs}", f"{each.elbos[-1]:.2f}", *cells, cost])
     head = ["batch, lr, schedule", "epochs", "validation ELBO", f"epochs to {goal:.2f}", "core s to it"]
     told = table([*head, "core s an epoch"], rows)
     where = f"the highest of all epochs of {first.in_words()}" if search.goal is None else "the goal of the search"
     best = ordered[0]
-    said = f"The highest is {best.in_words()}." if search.goal is None else f"The soonest is {best.in_words()}."
+    said = f"The {'soonest' if by_time else 'highest'} is {best.in_words()}."
+    if by_time and best.epochs_to(goal) is None:
+        said = "No run reaches the goal."
     return (
         f"{search.network}, one seed; the schedules run over all epochs of a run. {goal:.2f} is {where}. *core s*:"
-        f" processor seconds of training, on a machine with other load.\n\n{told}\n\n{said}"
+        " processor seconds of training, on a machine with other load; those of an epoch are the median of all runs"
+        f" with the same batch size, whose epochs are the same work.\n\n{told}\n\n{said}"
     )
 
 
@@ -153,8 +163,7 @@ def main() -> None:
             folder = options.out / options.search / f"{arm.folder()}-{epochs}"
             found.append(Found.of(arm, trained(folder, options.data_root, *search.options, *arm.options(), *more)))
             print(found[-1].in_words(), f"{found[-1].elbos[-1]:.2f}", flush=True)
-    words = f"{options.search} --data-root DIR --epochs {' '.join(map(str, options.epochs))}"
-    body = f"`python -m benchmarks.schedule_search {words}` on {machine()}.\n\n{section(search, found)}"
+    body = f"`{command('schedule_search', parser, options, 'search')}` on {machine()}.\n\n{section(search, found)}"
     write_section("preset" if options.search == "preset" else "iwae-schedule", search.title, body)
 
 

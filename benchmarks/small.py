@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measured import Measured, Place, gains, span
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from pyro_vae.evaluate import evaluate
 from pyro_vae.files import read_text, write_atomic
 from pyro_vae.lifecycle import complete
@@ -88,7 +88,8 @@ def main() -> None:
         write_section(
             "small",
             "Small data: digits, wine, breast cancer",
-            f"`python -m benchmarks.small --commit` on {machine()}.\n\n{commands}\n\n{options.seeds} seeds; ELBO in"
+            f"`{command('small', parser, options)} --commit` on {machine()}.\n\n{commands}\n\n{options.seeds} seeds;"
+            " ELBO in"
             " nats per row, on all test rows (of tables a density in the columns' own units), ± one standard error over"
             " seeds and rows. [ ]: 95 % intervals of the paired difference that hold together on one data set, by"
             " compare's statistics.\n\n"

@@ -19,7 +19,7 @@ from torch import Tensor
 import pyro_vae
 from benchmarks.gaps import LOCAL
 from benchmarks.measured import LOG_P, Measured, Place, add_runs, error_of, gains, runs_of, seeds_in_words, span
-from benchmarks.results import machine, table, write_section
+from benchmarks.results import command, machine, table, write_section
 from guides import FullRank, Guide, MeanField, MLPEncoder
 from pyro_vae.build import sees_binary
 from pyro_vae.compare.statistics import differences, interval
@@ -153,11 +153,10 @@ def main() -> None:
     add_runs(parser, ["MeanField", "Householder", "IAF"], seeds=3)
     options = parser.parse_args()
     encoders, models = of_encoders(options), of_models(options)
-    command = f"--guides {' '.join(options.guides)} --epochs {options.epochs} --seeds {options.seeds}"
     write_section(
         "suboptimality",
         "What Cremer, Li & Duvenaud 2018 found, looked for here",
-        f"`python -m benchmarks.suboptimality --data-root DIR {command} --images {options.images}` on {machine()}.\n\n"
+        f"`{command('suboptimality', parser, options)}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20, {options.epochs} epochs, {seeds_in_words(options.seeds)}, the first"
         f" {options.images} test images of MNIST in one draw of the binarisation; nats per image, ± one standard error"
         f" over {'seeds and images' if options.seeds > 1 else 'images alone'}; [ ]: 95 % intervals by compare's"

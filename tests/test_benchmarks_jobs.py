@@ -1,13 +1,17 @@
-"""The records, verdicts and words of benchmarks.end_to_end; no job is run."""
+"""Which records of benchmarks hold, and what is said of them; nothing here is measured."""
 
 import argparse
 import json
 
 import pytest
 
-from benchmarks import end_to_end, job_arms
+from benchmarks import end_to_end, guides, job_arms, programs
 from benchmarks import end_to_end_tables as tables
 from benchmarks.job_arms import COSINE, FAST
+from benchmarks.program_tables import show
+from benchmarks.results import command
+from benchmarks.schedule_search import Arm, Found, Search
+from benchmarks.schedule_search import section as search_section
 from pyro_vae import presets
 from pyro_vae.options import make_parser, parse_arguments
 
@@ -124,3 +128,66 @@ def test_the_words_are_those_of_the_jobs_that_were_run():
     assert "pythae's trainer writes its model" in both
     assert "`python -m benchmarks.end_to_end --data-root DIR`, then `python -m another` on M; 2026-01-01." in both
     assert "README" not in few + both
+
+
+def search(goal, *runs):
+    """The section of a search whose runs are (batch, validation ELBOs, seconds of an epoch)."""
+    found = [Found(Arm(batch, 1e-3, f"run {i}"), len(elbos), elbos, s) for i, (batch, elbos, s) in enumerate(runs)]
+    return search_section(Search("", "A network", [], [], goal), found)
+
+
+def test_equal_steps_have_equal_costs_and_no_run_is_the_soonest_where_none_arrives():
+    """The run of 3 epochs is sooner than that of 4, whichever one the machine was slow for."""
+    text = search(-98.0, (100, [-99.0, -98.5, -97.5, -97.0], 9.0), (100, [-99.0, -98.6, -98.1, -97.0], 1.0))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "run" in line[:40]]
+    assert [row[3:] for row in rows if row[0].startswith("100")] == [["3", "15", "5.0"], ["4", "20", "5.0"]]
+    assert text.endswith("The soonest is 100, 0.001, run 0, 4 epochs.")
+    text = search(-98.0, (100, [-99.0], 9.0), (200, [-98.5], 1.0))
+    assert text.endswith("No run reaches the goal.")
+    assert "soonest" not in text
+    assert search(None, (100, [-99.0], 9.0), (200, [-98.5], 1.0)).endswith(
+        "The highest is 200, 0.001, run 1, 1 epochs."
+    )
+
+
+def test_three_seeds_show_only_what_students_t_shows(monkeypatch, tmp_path):
+    monkeypatch.setattr(guides, "RESULTS", tmp_path / "RESULTS.md")
+    rows = "".join(f"| {seed} | {value} | 0 |\n" for seed, value in enumerate([-99.9, -99.3, -99.8]))
+    guides.RESULTS.write_text(f"<!-- precision -->\n{rows}<!-- end of precision -->\n")
+    few = {"MeanField": -99.9, "IAF": -97.5}
+    # t with 2 degrees of freedom is 4.303, the standard deviation 0.321
+    assert "from 2.0 nats on (4.3 x 0.32 x sqrt(2)" in guides.spread_of_seeds(few)
+    assert "for 1 rows): IAF." in guides.spread_of_seeds(few)
+    many = few | {f"guide {i}": -99.9 for i in range(10)}
+    assert "from 6.7 nats on" in guides.spread_of_seeds(many)
+    assert "for 11 rows): no row has it." in guides.spread_of_seeds(many)
+
+
+def test_a_programs_record_holds_for_its_engine_steps_and_rounds(tmp_path):
+    asked = argparse.Namespace(engine="compiled", steps=20, rounds=15)
+    good = {"name": "p", "engine": "compiled", "steps": 20, "rounds": 15}
+    old = {"name": "p", "engine": "compiled"}
+    others = [{**good, key: value} for key, value in (("engine", "captured"), ("steps", 5), ("rounds", 7))]
+    path = tmp_path / "records.jsonl"
+    assert programs.read(path, asked) == []
+    path.write_text("".join(json.dumps(one) + "\n" for one in (old, *others, good)))
+    assert programs.read(path, asked) == [good]
+    text = show([{**good, "where": "M", "date": "2026-01-01", "refusal": "a loop"}], "the command")
+    assert "`the command`, M, 2026-01-01; 1 of the suite's" in text
+    assert "engine compiled" in text
+    assert "first 20 steps" in text
+    assert "over 15 rounds" in text
+
+
+def test_a_command_has_all_options_that_are_not_the_defaults():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("which")
+    parser.add_argument("--data-root")
+    parser.add_argument("--out", default="runs")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--guides", nargs="+", default=["MeanField"])
+    parser.add_argument("--all", action="store_true")
+    words = ["iwae", "--out", "a/folder", "--data-root", "a/folder", "--guides", "IAF", "my guide", "--all"]
+    said = command("nested", parser, parser.parse_args(words), "which")
+    assert said == "python -m benchmarks.nested iwae --data-root DIR --guides IAF 'my guide' --all"
+    assert command("nested", parser, parser.parse_args(["iwae", "--epochs", "8"]), "which").endswith("nested iwae")
