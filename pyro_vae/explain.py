@@ -48,7 +48,8 @@ def _unknown_option(message: str, options: Sequence[str], classes: Callable[[str
         name = word[2:].partition("=")[0]
         hint = nearest(name.replace("_", "-"), (option.replace("_", "-") for option in options))
         near = re.sub(r"(nearest: |, )", r"\1--", hint)
-        return f"no option --{name.replace('_', '-')}: {near}--help-all lists every option"
+        every = "--help-all" if "help_all" in options else "--help"
+        return f"no option --{name.replace('_', '-')}: {near}{every} lists every option"
     named = re.fullmatch(r".*?Option '(\w+)' is not accepted\.?", message)
     if named and "Parser key" not in message:
         return f"no option {named[1]!r}: {nearest(named[1], options)}known: {', '.join(options)}"

@@ -28,6 +28,7 @@ from pyro_vae.use.rows import Rows, rows_of
 #: rows at once: what is done of them is told after each such piece
 AT_ONCE: dict[Which, int] = {"amortized": 250, "optimised": 250, "exact": 50}
 LISTED = 10  #: rows in the table of the terminal
+SAMPLED = "importance sampling"  #: how the estimator's words begin where it is one of importance weights
 DRAWS = 1000  #: of z for each row, of importance sampling, where nothing else is asked for
 
 
@@ -35,7 +36,8 @@ class Scores(NamedTuple):
     """log p(x) of N rows, in their own order.
 
     Attributes:
-        log_evidence: ``(N,)``, nats per row; a lower bound in expectation that is close.
+        log_evidence: ``(N,)``, nats per row; a lower bound in expectation. By annealing it is close; by importance
+            sampling it can be nats too low.
         standard_error: of each, from the spread of its draws or chains, ``(N,)``.
         order: the rows from the least to the most likely, ``(N,)``.
         estimator: in words.
@@ -115,7 +117,7 @@ def score(
     assert joined.per_image_error is not None
     values = joined.per_image.cpu().numpy()
     order = np.argsort(values, kind="stable")
-    how = joined.estimator if posterior == "exact" else f"importance sampling, {draws:,} draws, {posterior} q"
+    how = joined.estimator if posterior == "exact" else f"{SAMPLED}, {draws:,} draws, {posterior} q"
     return Scores(values, joined.per_image_error.cpu().numpy(), order, how, joined.unreliable, reached)
 
 
@@ -173,13 +175,18 @@ def main(argv: list[str]) -> None:
     given.finish(Output({**arrays, **given.rows.label_array()}, table), _sentences(found))
 
 
+def _what(found: Scores) -> str:
+    """What the numbers are: annealing is close, and importance sampling is called what it is."""
+    return "bound on log p(x)" if found.estimator.startswith(SAMPLED) else "log p(x)"
+
+
 def _sheet(table: dict[str, np.ndarray], found: Scores) -> Sheet:
     """The least likely rows."""
     rows = []
     for i in range(min(LISTED, len(found.order))):
         labels = [str(table["label"][i])] if "label" in table else []
         rows.append([str(table["row"][i]), *labels, f"{table['log_p'][i]:.2f}", f"{table['standard_error'][i]:.2g}"])
-    heads = [Column("row"), *([Column("label", left=True)] if "label" in table else []), Column("log p(x)")]
+    heads = [Column("row"), *([Column("label", left=True)] if "label" in table else []), Column(_what(found))]
     count = len(found.order)
     return Sheet(
         [*heads, Column("± draws")],
@@ -193,7 +200,7 @@ def _sentences(found: Scores) -> list[str]:
     count = len(found.log_evidence)
     mean = found.log_evidence.mean()
     error = f" ± {found.log_evidence.std(ddof=1) / count**0.5:.2f}" if count > 1 else ""
-    lines = [f"mean of {count:,} rows: {mean:.2f}{error} nats per row"]
+    lines = [f"{_what(found)}, mean of {count:,} rows: {mean:.2f}{error} nats per row"]
     if found.certified is not None:
         lines.append(f"certified to {max(found.certified, 0.005):.2f} nats on simulated rows")
     if found.unreliable:

@@ -119,7 +119,7 @@ def test_the_table_of_scores_begins_with_anomalies(linear, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "The least likely of 250 rows" in said
     assert f"{values[0]:.2f}" in said
-    assert f"mean of 250 rows: {np.mean(values):.2f} ±" in said
+    assert f"bound on log p(x), mean of 250 rows: {np.mean(values):.2f} ±" in said
     scores.main([*words, "--out", str(tmp_path / "scores.npz")])
     arrays = arrays_of(tmp_path / "scores.npz")
     np.testing.assert_allclose(np.sort(arrays["log_p"]), values)
