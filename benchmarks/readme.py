@@ -85,6 +85,12 @@ NUMBERS = (
     Number(
         rf"after\s+{VALUE}\s+minutes\s+of\s+one\s+core", EXAMPLES / "iwae" / "results.md", rf"^\| VAE-1 .* {VALUE} \|$"
     ),
+    Number(
+        rf"IWAE-5\s+{VALUE}\s+where\s+it\s+has\s+{VALUE}",
+        EXAMPLES / "iwae" / "results.md",
+        rf"^\| IWAE-5 \| {VALUE} \+- [\d.]+ \| {VALUE}",
+        1,
+    ),
     Number(rf"over\s+{VALUE}\s+Pyro\s+programs", RESULTS, rf"^{VALUE} of \d+ are captured"),
     Number(rf"Pyro\s+programs\s+is\s+{VALUE}\s+on", RESULTS, rf"The median program is {VALUE} times", 1),
 )
