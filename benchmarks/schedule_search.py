@@ -25,17 +25,21 @@ class Arm(NamedTuple):
     lr: float
     lr_schedule: str
     warmup: float = 0.0  # part of the run over which the KL weight rises from 0
+    ema_decay: float = 0.0  # of the average of the weights; 0: none
 
     def options(self) -> list[str]:
         words = ["--batch-size", f"{self.batch_size}", "--lr", f"{self.lr}", "--lr-schedule", self.lr_schedule]
-        return [*words, "--beta", "Linear", "--beta.warmup", f"{self.warmup}"] if self.warmup else words
+        words += ["--beta", "Linear", "--beta.warmup", f"{self.warmup}"] if self.warmup else []
+        return [*words, "--ema-decay", f"{self.ema_decay}"] if self.ema_decay else words
 
     def in_words(self) -> str:
         rising = f", KL rises over {self.warmup:g}" if self.warmup else ""
-        return f"{self.batch_size}, {self.lr:g}, {self.lr_schedule}{rising}"
+        averaged = f", EMA of {self.ema_decay:g}" if self.ema_decay else ""
+        return f"{self.batch_size}, {self.lr:g}, {self.lr_schedule}{averaged}{rising}"
 
     def folder(self) -> str:
-        return f"batch{self.batch_size}-lr{self.lr:g}-{self.lr_schedule}" + (f"-kl{self.warmup:g}" * bool(self.warmup))
+        more = f"-ema{self.ema_decay:g}" * bool(self.ema_decay) + f"-kl{self.warmup:g}" * bool(self.warmup)
+        return f"batch{self.batch_size}-lr{self.lr:g}-{self.lr_schedule}{more}"
 
 
 class Search(NamedTuple):

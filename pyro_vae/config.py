@@ -67,6 +67,8 @@ class Config:
             ... parts, from lr down to a tenth of it. Another package declares its own (:mod:`pyro_vae.lr_schedules`).
         weight_decay: the optimizer's. AEVB's prior N(0, I) on the weights is 1 / (number of training images).
         clip_norm: gradients are scaled down to this norm.
+        ema_decay: a moving average of the weights is measured and kept. It is exponential: at each step it keeps this
+            part of itself; 0: no average. Training rows are of the weights that are trained.
         patience: stop if the validation ELBO has not risen for so many epochs.
         eval_samples: samples of z for each image in the test and validation rows of the trace. Validation rows choose
             the best weights, so with few validation images they take more: 2,500 samples in all.
@@ -110,6 +112,7 @@ class Config:
     lr_schedule: str = "constant"
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    ema_decay: float = 0.0
     patience: int | None = None
     eval_samples: int = 1
     final_samples: int = 100
@@ -143,6 +146,8 @@ class Config:
         for name in ("weight_decay", "seed"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name} must not be negative, not {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"--ema_decay must be at least 0 and below 1, not {self.ema_decay}")
         _ = self.size  # raises where it is none
         given_kinds(self.columns)  # raises where it has another form
         lr_schedule(self.lr_schedule)  # raises where there is none

@@ -14,7 +14,8 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "guide q(z|x)": ("guide", "encoder"),
     "objective": ("objective", "beta"),
     "optimisation": (
-        *("epochs", "batch_size", "optimizer", "lr", "lr_schedule", "weight_decay", "clip_norm", "patience", "seed"),
+        *("epochs", "batch_size", "optimizer", "lr", "lr_schedule", "weight_decay", "clip_norm", "ema_decay"),
+        *("patience", "seed"),
     ),
     "evaluation": ("eval_samples", "final_samples"),
     "machine": ("device", "engine", "precision"),

@@ -50,6 +50,7 @@ class RunOptions(TypedDict, total=False):
     lr_schedule: str
     weight_decay: float
     clip_norm: float | None
+    ema_decay: float
     patience: int | None
     eval_samples: int
     final_samples: int

@@ -102,7 +102,7 @@ def check_state(state: Any, which: str) -> None:
     if which == "evaluation":
         wrong = [name for name, measure in state.items() if not _MEASURE(measure)]
     else:
-        known = {**_RUN, **_ABOUT, **({"optimizer": _OPTIMIZER} if which == "last" else {})}
+        known = {**_RUN, **_ABOUT, **({"optimizer": _OPTIMIZER, "trained": _weights} if which == "last" else {})}
         required = [*_RUN, *(["optimizer"] if which == "last" else [])]
         wrong = [name for name in required if name not in state]
         wrong += [name for name, test in known.items() if name in state and not test(state[name])]

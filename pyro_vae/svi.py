@@ -43,6 +43,8 @@ def run_epoch(svi: SVI, prepared: Prepared, batches: Batches, epoch: int, record
         set_lr(prepared.optimizer, lr)
         # noise from p(epsilon), gradient of the bound, update of theta and phi
         step = training_step(svi, batch.x, batch.y, kl_weight=beta, share=batch.share)
+        if prepared.average is not None:
+            prepared.average.update()
         record[i] = torch.stack([step.log_likelihood, step.kl, step.grad_norm])
         recorder.step(svi.engine)
     return record
@@ -87,7 +89,8 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
             record = run_epoch(svi, prepared, batches, state.epoch, recorder)
             recorder.check_finite(record, state.step)
             spent = clock.read()
-            state = workers.on_main(partial(recorder.after_epoch, state, batches.mean(record), spent))
+            with prepared.measured():
+                state = workers.on_main(partial(recorder.after_epoch, state, batches.mean(record), spent))
         workers.on_main(partial(recorder.finish, state))
     return state
 

@@ -19,6 +19,8 @@ from pyro_vae.trace import TraceRow
 if TYPE_CHECKING:
     from pyro_vae.events import Events
 
+PICTURE_SECONDS = 1.5  #: the time that a run's pictures take, until it has drawn some
+
 
 class Log:
     """Writes the files of a run, each whole, after every epoch.
@@ -48,7 +50,7 @@ class Log:
         self.new: list[TraceRow] = []  # not yet in trace.csv
         self.appends = False
         self.drawing = Drawing(say)
-        self.picture_cost, self.pictured = 0.0, -math.inf
+        self.picture_cost, self.pictured = PICTURE_SECONDS, time.monotonic()
         self.events = None if quiet else _events(folder, rows)
 
     def add(self, row: TraceRow) -> None:
@@ -63,7 +65,7 @@ class Log:
         return next(row.elbo for row in reversed(self.rows) if row.split == split)
 
     def write(self, model: Model, guide: Guide, last: bool = False) -> None:
-        """Write everything after an epoch; pictures only if they take less than a twentieth of the time.
+        """Write everything after an epoch; pictures if they take less than a twentieth of the time since the last ones.
 
         Args:
             last: this was the last epoch, after which the best weights are drawn.

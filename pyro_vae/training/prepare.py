@@ -1,6 +1,7 @@
 """Everything that a run needs, made once and checked before anything is written."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -36,6 +37,7 @@ from pyro_vae.training.checks import (
     fitting_batch,
     try_once,
 )
+from pyro_vae.training.moving_average import MovingAverage
 
 UNITS = "log densities are in the columns' own units; --columns NAME=KIND changes a likelihood"
 
@@ -57,8 +59,9 @@ class Prepared:
         binarizer: from stored images to images for the likelihood.
         workers: the processes that train the run together.
         notes: for the user, before training.
-        precision: words on the measurement behind it, if the run asked for ``auto``.
         tracker: is told the run's numbers too; only the main process has one.
+        precision: words on the measurement behind it, if the run asked for ``auto``.
+        average: of the weights, if the run keeps one.
     """
 
     config: Config
@@ -75,6 +78,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     tracker: Tracker | None = None
     precision: str = ""
+    average: MovingAverage | None = None
 
     @property
     def batches(self) -> Batches:
@@ -84,6 +88,10 @@ class Prepared:
         size, labelled_size = config.batch_size, config.labelled_batch_size
         images = self.data.train
         return Batches(images, self.binarizer, size, config.seed, with_labels, labelled_size, self.workers)
+
+    def measured(self) -> AbstractContextManager[None]:
+        """In this context the model and the guide have the weights that a run measures and keeps."""
+        return nullcontext() if self.average is None else self.average.swapped()
 
     @property
     def products(self) -> Precision:
@@ -156,4 +164,5 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
     course = beta, lr_schedule(config.lr_schedule)
     parts = model, guide, objective, optimizer, *course, binarizer, workers
     tracker = tracker_class(config.tracker)() if config.tracker is not None and workers.main else None
-    return Prepared(config, device, data, *parts, tuple(notes), tracker)
+    average = MovingAverage(model, guide, config.ema_decay) if config.ema_decay else None
+    return Prepared(config, device, data, *parts, tuple(notes), tracker, average=average)

@@ -117,6 +117,8 @@ class Recorder:
     def after_epoch(self, state: TrainingState, trained: Tensor, spent: tuple[float, float]) -> TrainingState:
         """Write the epoch's rows and the checkpoints, and print a line. Returns the new state.
 
+        The model and the guide have the weights that are to be measured: see :meth:`Prepared.measured`.
+
         Args:
             state: before the epoch.
             trained: the mean log-likelihood and KL (nats per image) and gradient norm of its steps, ``(3,)``.
@@ -126,6 +128,7 @@ class Recorder:
             InputError: if a held-out ELBO is no longer finite.
         """
         config, model, guide = self.prepared.config, self.prepared.model, self.prepared.guide
+        average = self.prepared.average
         state = state.after_epoch(self.steps, *spent)
         self.bar.phase("measuring")
         model.eval(), guide.eval()
@@ -159,6 +162,8 @@ class Recorder:
         state = replace(state, trace=trace_digest(self.log.rows[-len(terms) :], state.trace))
         kept["state"] = state.to_dict()
         # Last, so that a run killed before this line repeats the epoch and writes the same.
+        if average is not None:
+            kept["trained"] = average.weights
         self.folder.save("last", {**kept, "optimizer": self.prepared.optimizer.state_dict()})
         self.bar.epoch(state.epoch, {split: self.log.elbo(split) for split in ("train", "test")}, rate)
         return state

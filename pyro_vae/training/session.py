@@ -208,6 +208,8 @@ def _restore(folder: RunFolder, prepared: Prepared) -> tuple[list[TraceRow], Tra
     if prepared.model.labels != "ignored":
         _same_classes(saved, prepared.data, folder)
     set_weights(prepared.model, prepared.guide, saved, folder.checkpoint("last"))
+    if prepared.average is not None:
+        prepared.average.restore(saved.get("trained", {}), state.step, folder.checkpoint("last"))
     try:
         restore_optimizer(prepared.optimizer, saved["optimizer"])
     except InputError as error:

@@ -17,9 +17,10 @@ class Stop(Exception):
     """What stands for a machine that goes away."""
 
 
-@pytest.mark.parametrize("objective", ["Trace_ELBO", "TraceMeanField_ELBO"])
-def test_a_resumed_run_has_the_trace_of_one_never_interrupted(train, tmp_path, monkeypatch, objective):
+@pytest.mark.parametrize(("objective", "ema"), [("Trace_ELBO", "0"), ("TraceMeanField_ELBO", "0.95")])
+def test_a_resumed_run_has_the_trace_of_one_never_interrupted(train, tmp_path, monkeypatch, objective, ema):
     flags = ("--epochs", "6", "--objective", objective, "--lr-schedule", "cosine", "--beta", "Linear")
+    flags += ("--ema-decay", ema)
     whole = train("whole", *flags)
     save, saved = RunFolder.save, []
 
