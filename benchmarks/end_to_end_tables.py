@@ -174,8 +174,9 @@ def section(records: list[dict[str, Any]]) -> str:
 def in_words(records: list[dict[str, Any]]) -> str:
     """What the jobs are, and what the tables do not show."""
     arms = dict.fromkeys(r["arm"] for r in records if r["round"])
-    presets = [f"{key} {value}" for key, value in preset(FAST).items()] if any("fast" in arm for arm in arms) else []
-    fast = f" (*fast*: {', '.join(presets)})" if presets else ""
+    presets = [f"{key} {value}" for key, value in preset(FAST).items()] if FAST in arms else []
+    took = " and ".join(sorted({r["precision"] for r in records if r["arm"] == FAST and r["round"]}))
+    fast = f" (*fast*: {', '.join(presets)}, which took {took})" if presets else ""
     trainer = " (pythae's trainer writes its model)" if "pythae" in arms else ""
     one = records[-1]["one_thread"]
     kind = "processor seconds of whole processes with one thread each" if one else "seconds of whole processes"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,9 +49,9 @@ class Job:
         """One more epoch is done."""
         self.elbos.append((self.seconds(), test_elbo))
 
-    def finish(self, test_elbo: float) -> None:
+    def finish(self, test_elbo: float, **more: Any) -> None:
         """Print what was found, as the last line."""
-        print(json.dumps({"test_elbo": test_elbo, "elbos": self.elbos, "parts": self.parts}), flush=True)
+        print(json.dumps({"test_elbo": test_elbo, "elbos": self.elbos, "parts": self.parts, **more}), flush=True)
 
 
 def gray_images() -> tuple[np.ndarray, np.ndarray]:

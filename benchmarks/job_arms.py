@@ -10,7 +10,6 @@ ARMS: dict[str, list[str]] = {
     "ours": [OURS],
     "ours, bf16": [OURS, "--precision=bf16"],
     FAST: [OURS, "--preset=fast"],
-    "ours, fast, bf16": [OURS, "--preset=fast", "--precision=bf16"],
     COSINE: [OURS, "--lr=2e-3", "--lr-schedule=cosine"],
     "Pyro": ["benchmarks.job_torch", "Pyro"],
     "PyTorch": ["benchmarks.job_torch", "PyTorch"],

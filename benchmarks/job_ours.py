@@ -68,8 +68,9 @@ def main(epochs: int, more: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         svi.main([*words(more), "--epochs", str(epochs), "--out", str(out)])
-        metrics = load(out, trust=True).folder.read_metrics()
-    job.finish(metrics["test_elbo"]["value"])
+        run = load(out, trust=True)
+        elbo = run.folder.read_metrics()["test_elbo"]["value"]
+    job.finish(elbo, precision=run.config.precision)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def record(arm, epochs, number=1, seconds=10.0, elbos=([5.0, -105.0],), **other)
     known = {"arm": arm, "epochs": epochs, "round": number, "seconds": seconds, "processor": 2 * seconds, "load": 1.0}
     known |= {"options": job_arms.options(arm), "one_thread": False, "machine": "M", "date": "2026-01-01"}
     known |= {"command": "python -m benchmarks.end_to_end --data-root DIR", "parts": {"start": 1.0}}
+    known |= {"precision": "bf16"}
     return {**known, "test_elbo": -100.0, "elbos": list(elbos), **other}
 
 
@@ -124,7 +125,7 @@ def test_the_words_are_those_of_the_jobs_that_were_run():
     assert "fast" not in few
     assert "pythae" not in few
     both = tables.section([record("NumPyro", 8), record("pythae", 8), record(FAST, 8, command="python -m another")])
-    assert "(*fast*: batch_size 200, lr 0.006, lr_schedule one_cycle)" in both
+    assert "(*fast*: batch_size 200, lr 0.003, ema_decay 0.999, precision auto, which took bf16)" in both
     assert "pythae's trainer writes its model" in both
     assert "`python -m benchmarks.end_to_end --data-root DIR`, then `python -m another` on M; 2026-01-01." in both
     assert "README" not in few + both

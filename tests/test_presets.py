@@ -29,10 +29,10 @@ def test_what_is_given_goes_before_it(tmp_path):
     for words in (["--lr", "0.5", "--preset=fast"], ["--preset", "fast", "--config", str(tmp_path / "a.yaml")]):
         found = parsed(*words).config
         assert found.lr == 0.5
-        assert found.lr_schedule == PRESETS["fast"]["lr_schedule"]
+        assert found.batch_size == PRESETS["fast"]["batch_size"]
     assert settings_of({"preset": "fast", "lr": 0.5}).config.lr == 0.5
     found = settings_of({"preset": "fast", "config": str(tmp_path / "a.yaml")}).config
-    assert (found.lr, found.lr_schedule) == (0.5, parsed("--preset", "fast").config.lr_schedule)
+    assert (found.lr, found.batch_size) == (0.5, parsed("--preset", "fast").config.batch_size)
 
 
 def test_an_unknown_one_is_one_line():

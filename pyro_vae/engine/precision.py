@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 Precision = Literal["fp32", "tf32", "bf16"]
 #: what a run may ask for: ``auto`` takes bf16 where a product of its size is at least BF16_GAIN times as fast
 AskedPrecision = Literal["auto", "fp32", "tf32", "bf16"]
-BF16_GAIN = 1.5
+BF16_GAIN = 1.25
 
 _LAYERS = {
     F.linear,
