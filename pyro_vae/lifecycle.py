@@ -1,6 +1,6 @@
 """Train, resume, or both: a run from Python, in one call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -8,6 +8,7 @@ from pyro_vae.build import needs_likelihood
 from pyro_vae.data import MEMORY, InMemory, is_in_memory
 from pyro_vae.errors import InputError, speaking_python
 from pyro_vae.options import Settings, settings_from, settings_of
+from pyro_vae.origin import differences, shown
 from pyro_vae.plain import plain
 from pyro_vae.run_options import RunOptions
 from pyro_vae.runs import Run, RunFolder, load
@@ -142,28 +143,9 @@ def require_same(folder: Path, settings: Settings, trust: bool = False, likeliho
     if needs_likelihood(settings.config):
         wanted["likelihood"] = likelihood or read_table(text, where).get("likelihood")
     asked = settings_from(settings.text, trust=True, **wanted)
-    if differing := list(_differences(read_table(there.text, where), read_table(asked.text, where))):
+    found = differences(read_table(there.text, where), read_table(asked.text, where))
+    if differing := [f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in found]:
         raise InputError(f"{folder} was trained with other options ({'; '.join(differing)}): choose another folder")
-
-
-def _differences(there: dict[str, Any], wanted: dict[str, Any], within: str = "") -> Iterator[str]:
-    """The options that differ, in words; of one class its own options."""
-    for key in sorted({*there, *wanted}):
-        one, other = there.get(key), wanted.get(key)
-        name = within if key == "init_args" else f"{within}.{key}".lstrip(".")
-        if _class_in(one) is not None and _class_in(one) == _class_in(other):
-            yield from _differences(there[key], wanted[key], name)
-        elif one != other:
-            yield f"{name} is {_shown(one)}, not {_shown(other)}"
-
-
-def _class_in(value: Any) -> str | None:
-    return value.get("class_path", "") if isinstance(value, dict) else None
-
-
-def _shown(value: Any) -> str:
-    path = _class_in(value)
-    return path.rpartition(".")[2] if path else f"{value}"
 
 
 def _trained(settings: Settings, quiet: bool, given: InMemory | None = None) -> Run:

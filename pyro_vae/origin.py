@@ -1,6 +1,7 @@
 """Checks that a checkpoint, the configuration, the trace and the data are of one run."""
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,44 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
     """
     if saved is None:
         return
-    now = options_of(text)
-    for name in sorted({*saved, *now} & set(Config.__dataclass_fields__)):  # the other options are of another version
-        default = Config.__dataclass_fields__[name].default
-        if difference := _difference(saved.get(name, default), now.get(name, default), name):
-            raise InputError(
-                f"the weights in {checkpoint} do not fit its config.yaml: {difference}; put the value of training back"
-            )
+    now, options = options_of(text), Config.__dataclass_fields__
+    # An option that this version does not know is of another one; an option that one side lacks has its default.
+    known = {*saved, *now} & {*options}
+    was, there = ({name: side.get(name, options[name].default) for name in known} for side in (saved, now))
+    for name, before, after in differences(was, there):
+        raise InputError(
+            f"the weights in {checkpoint} do not fit its config.yaml: {name} is {shown(after)} there and was"
+            f" {shown(before)} in training; put the value of training back"
+        )
 
 
-def _difference(saved: Any, now: Any, name: str) -> str | None:
-    """The first value that differs."""
-    if callable(saved) or callable(now):
-        return None
-    if isinstance(saved, dict) and isinstance(now, dict) and saved.get("class_path") == now.get("class_path"):
-        for key in sorted({*saved, *now}):
-            pair = saved.get(key), now.get(key)
-            if key == "init_args" and "class_path" in now:
-                pair = _completed(pair[0] or {}, pair[1] or {}, now["class_path"])
-            if found := _difference(*pair, f"{name}.{key}"):
-                return found
-        return None
-    return None if saved == now else f"{name} is {_shown(now)} there and was {_shown(saved)} in training"
+def differences(one: dict[str, Any], other: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The options that differ, by name, and both values; of one class its own options.
+
+    Args:
+        one, other: tables as in ``config.yaml``. Where a class's option is in one alone, the other has its default.
+    """
+    for key in sorted({*one, *other}):
+        pair: tuple[Any, Any] = one.get(key), other.get(key)
+        name = within if key == "init_args" else f"{within}.{key}".lstrip(".")
+        if key == "init_args" and "class_path" in one:
+            pair = _completed(pair[0] or {}, pair[1] or {}, one["class_path"])
+        if any(map(callable, pair)):
+            continue  # the default of an option that names a class, which an older version did not have
+        if _class_in(pair[0]) is not None and _class_in(pair[0]) == _class_in(pair[1]):
+            yield from differences(*pair, name)
+        elif pair[0] != pair[1]:
+            yield name, *pair
+
+
+def _class_in(value: Any) -> str | None:
+    return value.get("class_path", "") if isinstance(value, dict) else None
+
+
+def shown(value: Any) -> str:
+    """A value of an option in words; a class by its name."""
+    path = _class_in(value)
+    return path.rpartition(".")[2] if path else f"{value}"
 
 
 def _completed(saved: dict[str, Any], now: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,10 +104,6 @@ def _completed(saved: dict[str, Any], now: dict[str, Any], path: str) -> tuple[d
         if known is inspect.Parameter.empty:
             del saved[key], now[key]
     return saved, now
-
-
-def _shown(value: Any) -> str:
-    return str(value.get("class_path") if isinstance(value, dict) else value)
 
 
 def check_trace(rows: list[TraceRow], state: dict[str, Any], which: str, checkpoint: Path) -> None:

@@ -59,7 +59,7 @@ OTHERS = {
     "guide": ["--guide", "FullRank"],
     "lr": ["--lr", "0.002"],
     "weight_decay": ["--weight-decay", "0.1"],
-    "beta.init_args.beta": ["--beta.beta", "0.5"],
+    "beta.beta": ["--beta.beta", "0.5"],
 }
 
 
@@ -103,7 +103,7 @@ def test_options_that_another_version_has_do_not_matter(tmp_path):
     del saved["decoder"]["init_args"]["activation"], saved["weight_decay"]
     check_options(saved, text, tmp_path)
     saved["encoder"]["init_args"]["activation"] = "tanh"
-    with pytest.raises(InputError, match=r"encoder\.init_args\.activation is elu there and was tanh"):
+    with pytest.raises(InputError, match=r"encoder\.activation is elu there and was tanh"):
         check_options(saved, text, tmp_path)
 
 
@@ -209,12 +209,12 @@ def test_a_run_that_was_killed_in_its_first_epoch_begins_again(train):
 @pytest.mark.parametrize(
     ("options", "edit", "named"),
     [
-        (["--encoder.hidden_dims", "[8]"], ("hidden_dims:\n    - 8\n", "", 1), "encoder.init_args.hidden_dims is None"),
-        (["--objective.free_bits", "0.5"], ("    free_bits: 0.5\n", "", 1), "objective.init_args.free_bits is 0.0"),
+        (["--encoder.hidden_dims", "[8]"], ("hidden_dims:\n    - 8\n", "", 1), "encoder.hidden_dims is None"),
+        (["--objective.free_bits", "0.5"], ("    free_bits: 0.5\n", "", 1), "objective.free_bits is 0.0"),
         (
             ["--guide", "SemiAmortized", "--guide.family", "IAF", "--guide.family_options", "{context_dim: 3}"],
             ("context_dim: 3", "{}", 1),
-            "guide.init_args.family_options.context_dim is None",
+            "guide.family_options.context_dim is None",
         ),
     ],
 )
