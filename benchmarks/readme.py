@@ -77,6 +77,11 @@ NUMBERS = (
         2,
     ),
     Number(
+        rf"soon:\s+{VALUE}\s+s\s+after[^.]*takes\s+{VALUE}\s+s",
+        RESULTS,
+        rf"^- To a test ELBO of -100: .*? takes {VALUE} .*? epochs {VALUE} ",
+    ),
+    Number(
         rf"VAE\s+{VALUE}\s+nats\s+where\s+the\s+paper\s+has\s+{VALUE}",
         EXAMPLES / "iwae" / "results.md",
         rf"^\| VAE-1 \| {VALUE} \+- [\d.]+ \| {VALUE}",

@@ -65,7 +65,7 @@ class Log:
         return next(row.elbo for row in reversed(self.rows) if row.split == split)
 
     def write(self, model: Model, guide: Guide, last: bool = False) -> None:
-        """Write everything after an epoch; pictures if they take less than a twentieth of the time since the last ones.
+        """Write everything after an epoch; pictures if they take less than a fortieth of the time since the last ones.
 
         Args:
             last: this was the last epoch, after which the best weights are drawn.
@@ -79,7 +79,7 @@ class Log:
         self.new = []
         if self.events is not None:
             self.events.flush()
-        if not last and time.monotonic() - self.pictured > 20 * self.picture_cost:
+        if not last and time.monotonic() - self.pictured > 40 * self.picture_cost:
             self.pictures(model, guide)
 
     def pictures(self, model: Model, guide: Guide, last: bool = False) -> None:
