@@ -143,6 +143,11 @@ def test_equal_steps_have_equal_costs_and_no_run_is_the_soonest_where_none_arriv
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "run" in line[:40]]
     assert [row[3:] for row in rows if row[0].startswith("100")] == [["3", "15", "5.0"], ["4", "20", "5.0"]]
     assert text.endswith("The soonest is 100, 0.001, run 0, 4 epochs.")
+    near = (200, [-99.0, -97.9, -97.0], 7.8), (300, [-99.0, -97.9, -96.5], 8.0), (400, [-97.9, -97.9, -96.0], 20.0)
+    assert search(-98.0, (100, [-99.0, -97.9, -97.5], 7.7), *near).endswith(
+        "The soonest is 100, 0.001, run 0, 3 epochs. Of those within 5% of its seconds, 300, 0.001, run 2, 3 epochs"
+        " ends highest."
+    )
     text = search(-98.0, (100, [-99.0], 9.0), (200, [-98.5], 1.0))
     assert text.endswith("No run reaches the goal.")
     assert "soonest" not in text
