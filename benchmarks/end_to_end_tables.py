@@ -129,8 +129,8 @@ def goals_in_words(records: list[dict[str, Any]]) -> str:
             said.append(
                 f"- To a test ELBO of {goal:g}: `--preset fast` with {fast_epochs} epochs takes"
                 f" {spread(list(fast.values()))} s, lr 2e-3 and cosine with {before_epochs} epochs"
-                f" {spread(list(before.values()))} s: {spread(found, 2)} times as long (at most 0.50 was aimed at:"
-                f" {verdict(found, 0.5)})."
+                f" {spread(list(before.values()))} s: {spread(found, 2)} times as long (at most 0.50 was aimed at, in"
+                f" every round: {verdict(found, 0.5)})."
             )
     return "\n".join(said)
 

@@ -67,8 +67,8 @@ class Config:
             ... parts, from lr down to a tenth of it. Another package declares its own (:mod:`pyro_vae.lr_schedules`).
         weight_decay: the optimizer's. AEVB's prior N(0, I) on the weights is 1 / (number of training images).
         clip_norm: gradients are scaled down to this norm.
-        ema_decay: a moving average of the weights is measured and kept. It is exponential: at each step it keeps this
-            part of itself; 0: no average. Training rows are of the weights that are trained.
+        ema_decay: a moving average of the weights is measured and kept. It is exponential: step t keeps this part of
+            it, or t / (t + 9) of it where that is less. 0: no average. Training rows are of the weights under training.
         patience: stop if the validation ELBO has not risen for so many epochs.
         eval_samples: samples of z for each image in the test and validation rows of the trace. Validation rows choose
             the best weights, so with few validation images they take more: 2,500 samples in all.
@@ -79,7 +79,7 @@ class Config:
             compiled if the run is long enough to repay the compilation (which an earlier run like it has in the cache),
             captured if it is shorter, and eager below about 500 cheap steps.
         precision: of the networks' matrix products; everything else is float32. auto measures a product of the run's
-            size, and takes bf16 where that is much faster; config.yaml then has what it took.
+            size, and takes bf16 where that is faster; config.yaml then has what it took.
         tracker: tell the run's numbers to it as well. Another package declares its own (:mod:`pyro_vae.trackers`).
         out: the run folder, runs/DATA-GUIDE-NUMBER if none is given. NUMBER is the first free one. The name also has
             the model, the prior and the objective, if they are not the defaults: runs/digits-IAF-IWAE5-1.

@@ -14,6 +14,7 @@ from pyro_vae.run_options import RunOptions
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.svi import fit
 from pyro_vae.training.session import begin, places, reopen
+from pyro_vae.training.settled import with_levels
 from pyro_vae.yaml_table import read_table
 
 
@@ -127,6 +128,8 @@ def complete(
 def require_same(folder: Path, settings: Settings, trust: bool = False, likelihood: str | None = None) -> None:
     """Check that the run in a folder has these options. Device, tracker and the folder of the data may be others.
 
+    What the options leave to the data or to the machine (the likelihood, its levels, the precision) is the run's own.
+
     Args:
         folder: of a run.
         settings: the options that are wanted.
@@ -139,12 +142,17 @@ def require_same(folder: Path, settings: Settings, trust: bool = False, likeliho
     text, where = RunFolder(folder).config_text(), str(folder / "config.yaml")
     ignored: dict[str, Any] = {"device": "auto", "tracker": None, "data_root": None}
     there = settings_from(text, trust, where, **ignored)
-    wanted = {**places(settings.config), **ignored}
+    wanted, saved = {**places(settings.config), **ignored}, read_table(text, where)
+    its_own = saved.get("likelihood")
     if needs_likelihood(settings.config):
-        wanted["likelihood"] = likelihood or read_table(text, where).get("likelihood")
+        wanted["likelihood"] = likelihood or its_own
+    elif isinstance(its_own, dict) and "levels" in (its_own.get("init_args") or {}):
+        wanted |= with_levels(settings, lambda: its_own["init_args"]["levels"])
+    if settings.config.precision == "auto":
+        wanted["precision"] = saved.get("precision", "fp32")
     asked = settings_from(settings.text, trust=True, **wanted)
     found = differences(read_table(there.text, where), read_table(asked.text, where))
-    if differing := [f"{name} is {shown(one)}, not {shown(other)}" for name, one, other in found]:
+    if differing := [f"{name} is {', not '.join(shown(*pair))}" for name, *pair in found]:
         raise InputError(f"{folder} was trained with other options ({'; '.join(differing)}): choose another folder")
 
 

@@ -56,9 +56,10 @@ def check_options(saved: dict[str, Any] | None, text: str, checkpoint: Path) -> 
     known = {*saved, *now} & {*options}
     was, there = ({name: side.get(name, options[name].default) for name in known} for side in (saved, now))
     for name, before, after in differences(was, there):
+        earlier, later = shown(before, after)
         raise InputError(
-            f"the weights in {checkpoint} do not fit its config.yaml: {name} is {shown(after)} there and was"
-            f" {shown(before)} in training; put the value of training back"
+            f"the weights in {checkpoint} do not fit its config.yaml: {name} is {later} there and was {earlier} in"
+            " training; put the value of training back"
         )
 
 
@@ -85,10 +86,12 @@ def _class_in(value: Any) -> str | None:
     return value.get("class_path", "") if isinstance(value, dict) else None
 
 
-def shown(value: Any) -> str:
-    """A value of an option in words; a class by its name."""
-    path = _class_in(value)
-    return path.rpartition(".")[2] if path else f"{value}"
+def shown(one: Any, other: Any) -> tuple[str, str]:
+    """Two values of an option in words; a class by its name, or by its import path where the names are one."""
+    paths = [_class_in(value) or f"{value}" for value in (one, other)]
+    names = [path.rpartition(".")[2] if _class_in(v) else path for path, v in zip(paths, (one, other), strict=True)]
+    first, second = names if names[0] != names[1] else paths
+    return first, second
 
 
 def _completed(saved: dict[str, Any], now: dict[str, Any], path: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -107,10 +107,10 @@ def jobs_to_a_goal(fast, cosine, epochs=30):
 def test_the_preset_is_judged_by_the_worst_of_enough_rounds_and_by_lengths_that_both_have():
     met = tables.goals_in_words(jobs_to_a_goal([40.0, 45.0, 49.0], [100.0] * 3))
     assert "30 epochs takes 45.0 (40.0 to 49.0) s" in met
-    assert met.endswith("0.45 (0.40 to 0.49) times as long (at most 0.50 was aimed at: met).")
-    assert "aimed at: not met)" in tables.goals_in_words(jobs_to_a_goal([40.0, 45.0, 51.0], [100.0] * 3))
+    assert met.endswith("0.45 (0.40 to 0.49) times as long (at most 0.50 was aimed at, in every round: met).")
+    assert "in every round: not met)" in tables.goals_in_words(jobs_to_a_goal([40.0, 45.0, 51.0], [100.0] * 3))
     few = jobs_to_a_goal([40.0], [100.0])
-    assert "aimed at: met in 1: too few to decide)" in tables.goals_in_words(few)
+    assert "in every round: met in 1: too few to decide)" in tables.goals_in_words(few)
     shorter = [record(FAST, 8, elbos=[(5.0, -99.0)])]
     assert tables.goals_in_words(few + shorter) == tables.goals_in_words(few)
     assert tables.goals_in_words(few[:1]) == ""

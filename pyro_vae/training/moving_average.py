@@ -13,10 +13,11 @@ from pyro_vae.models import Model
 
 
 class MovingAverage:
-    """The exponential moving average of the weights of a model and a guide (Polyak & Juditsky 1992).
+    """The exponential moving average of the weights of a model and a guide; after Polyak & Juditsky 1992.
 
-    After step t, average <- d average + (1 - d) weights, where d = min(decay, t / (t + 9)), so that the first weights
-    are soon forgotten. Buffers, such as the statistics of BatchNorm, have no average. In place of
+    After step t, average <- d average + (1 - d) weights, where d = min(decay, t / (t + 9)): the average reaches back
+    over the last ninth of the run at first, and later over 1 / (1 - decay) steps. Buffers, such as the statistics of
+    BatchNorm, have no average: they are those of the last step. In place of
     ``torch.optim.swa_utils.AveragedModel``: that one copies the modules, and a Pyro program can hold modules where no
     copy finds them; and it would wait for a CUDA device at every step.
 
@@ -31,7 +32,8 @@ class MovingAverage:
 
     def __init__(self, model: Model, guide: Guide, decay: float):
         parts = {"model": model, "guide": guide}
-        named = {f"{part}.{name}": p for part, of in parts.items() for name, p in of.named_parameters()}
+        all_named = ((f"{part}.{name}", p) for part, of in parts.items() for name, p in of.named_parameters())
+        named = dict({id(p): (name, p) for name, p in all_named}.values())  # each once: both parts may hold it
         self.decay, self.steps = decay, 0
         self._parameters = {name: p.detach() for name, p in named.items()}
         self.weights = {name: p.clone() for name, p in self._parameters.items()}
@@ -70,7 +72,7 @@ class MovingAverage:
         """
         shapes = {name: p.shape for name, p in self._parameters.items()}
         if shapes != {name: p.shape for name, p in trained.items()}:
-            raise InputError(f"{source} has not the weights that a run with --ema-decay trains on")
+            raise InputError(f"{source} lacks the weights on which a run with --ema-decay trains")
         if not all(weight.isfinite().all() for weight in trained.values()):
             raise InputError(f"the weights in {source} are not finite numbers, and no run writes such")
         for name, weight in trained.items():

@@ -116,7 +116,7 @@ class Prepared:
 
 
 def measured_precision(config: Config, data: DataSet, workers: Workers = ALONE) -> tuple[Precision, str]:
-    """bf16 if a product of the run's size is much faster in it, else fp32; and words on the measurement."""
+    """bf16 if a product of the run's size is faster in it, else fp32; and words on the measurement."""
     rows = config.batch_size * config.objective().num_particles
     gain = bf16_gain(rows, math.prod(data.image_shape), choose_device(config.device, workers))
     return "bf16" if gain >= BF16_GAIN else "fp32", f"whose products take {1 / gain:.2f} of the time of fp32's here"

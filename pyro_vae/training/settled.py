@@ -1,5 +1,6 @@
 """Options that the data decide: the likelihood that suits them, and its number of levels."""
 
+from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
@@ -19,6 +20,11 @@ def settled_by(data: DataSet, settings: Settings) -> dict[str, Any]:
     """
     if needs_likelihood(settings.config):
         return {"likelihood": data.likelihood}
+    return with_levels(settings, lambda: levels_of(data))
+
+
+def with_levels(settings: Settings, levels: Callable[[], int]) -> dict[str, Any]:
+    """The likelihood with its number of levels, where the options leave that open; else nothing."""
     found = settings.config.likelihood
     parameter = None if found is None else signature(class_of(found)).parameters.get("levels")
     if parameter is None or parameter.default is not None:
@@ -26,4 +32,4 @@ def settled_by(data: DataSet, settings: Settings) -> dict[str, Any]:
     named: Any = read_table(settings.text, "the options")["likelihood"]
     named = {"class_path": named} if isinstance(named, str) else named
     options = named.get("init_args") or {}
-    return {} if "levels" in options else {"likelihood": {**named, "init_args": {**options, "levels": levels_of(data)}}}
+    return {} if "levels" in options else {"likelihood": {**named, "init_args": {**options, "levels": levels()}}}

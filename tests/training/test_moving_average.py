@@ -55,6 +55,18 @@ def test_the_average_is_the_sum_of_all_weights_by_their_share():
     assert not torch.equal(found[0], history[-1][0])
 
 
+def test_a_weight_that_both_parts_hold_is_swapped_once():
+    model, guide = pair()
+    guide.tied = model.decoder
+    average = MovingAverage(model, guide, 0.3)
+    moved(average, model, guide)
+    moved(average, model)
+    before = weights(model, guide)
+    with average.swapped():
+        assert not any(torch.equal(a, b) for a, b in zip(before, weights(model, guide), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(model, guide), strict=True))
+
+
 def test_an_error_within_leaves_the_weights_that_are_trained():
     model, guide = pair()
     average = MovingAverage(model, guide, 0.9)
@@ -77,7 +89,7 @@ def test_a_run_measures_and_keeps_the_average_and_trains_without_it(train, monke
     words = ("--guide", guide, "--engine", engine, "--epochs", "2")
     plain = train("plain", *words)
     monkeypatch.setattr(MovingAverage, "update", kept)
-    folder = train("averaged", "--ema-decay", "0.9", *words)
+    folder = train("averaged", "--ema-decay", "0.3", *words)
     rows, of_plain = trace(folder), trace(plain)
     assert [r for r in rows if r["split"] == "train"] == [r for r in of_plain if r["split"] == "train"]
     assert [r["elbo"] for r in rows] != [r["elbo"] for r in of_plain]
@@ -86,7 +98,7 @@ def test_a_run_measures_and_keeps_the_average_and_trains_without_it(train, monke
     run = load(folder.path, "last")
     average = raw[0]  # the weights before the first step keep a share of less than 1e-4
     for t, now in enumerate(raw, start=1):
-        d = min(0.9, t / (t + 9))
+        d = min(0.3, t / (t + 9))
         average = [d * a + (1 - d) * b for a, b in zip(average, now, strict=True)]
     for mine, its in zip(average, weights(run.model, run.guide), strict=True):
         torch.testing.assert_close(mine, its, atol=2e-4, rtol=1e-3)
@@ -100,7 +112,7 @@ def test_a_folder_without_the_weights_that_are_trained_is_not_resumed(train):
     folder = train("averaged", "--ema-decay", "0.9")
     saved = folder.restore("last")
     for wrong, said in (
-        ({}, "has not the weights that a run with --ema-decay trains on"),
+        ({}, "lacks the weights on which a run with --ema-decay trains"),
         ({name: w * torch.nan for name, w in saved["trained"].items()}, "not finite"),
     ):
         folder.save("last", {**saved, "trained": wrong})

@@ -17,7 +17,7 @@ class Stop(Exception):
     """What stands for a machine that goes away."""
 
 
-@pytest.mark.parametrize(("objective", "ema"), [("Trace_ELBO", "0"), ("TraceMeanField_ELBO", "0.95")])
+@pytest.mark.parametrize(("objective", "ema"), [("Trace_ELBO", "0"), ("TraceMeanField_ELBO", "0.3")])
 def test_a_resumed_run_has_the_trace_of_one_never_interrupted(train, tmp_path, monkeypatch, objective, ema):
     flags = ("--epochs", "6", "--objective", objective, "--lr-schedule", "cosine", "--beta", "Linear")
     flags += ("--ema-decay", ema)
@@ -51,6 +51,16 @@ def test_resume_can_go_on_for_longer_and_changes_nothing_else(train):
     assert yaml.safe_load(folder.config_text())["epochs"] == 4
     with pytest.raises(InputError, match="only --epochs and --device"):
         svi.main(["--resume", str(folder.path), "--lr", "0.1"])
+
+
+@pytest.mark.parametrize("options", [{"preset": "fast"}, {"precision": "auto"}, {"likelihood": "Categorical"}])
+def test_what_options_leave_to_the_data_or_the_machine_is_the_runs_own_the_next_time(tmp_path, options):
+    small = {"epochs": 1, "latent_dim": 2, "final_samples": 2, "engine": "eager", "quiet": True}
+    first = pyro_vae.train_or_resume(tmp_path / "a", **small, **options)
+    again = pyro_vae.train_or_resume(tmp_path / "a", **small, **options)
+    assert first.folder.path == again.folder.path
+    with pytest.raises(InputError, match=r"lr is [0-9.]+, not 0\.5"):
+        pyro_vae.train_or_resume(tmp_path / "a", **small, **{**options, "lr": 0.5})
 
 
 def test_train_or_resume_begins_a_run_goes_on_with_it_and_leaves_it_when_it_is_finished(tmp_path, monkeypatch):
