@@ -89,7 +89,7 @@ def _correlation_and_shape(values: Mapping[str, Values], baseline: str) -> list[
         ]
         sentences.append(
             f"{figure}: a Gaussian with all correlations ({CORRELATED}) has {control.value:+.2f} over {baseline}"
-            f" ({control.verdict}). They do not explain what flows have beyond {CORRELATED}: {', '.join(parts)}."
+            f" ({control.verdict}). Beyond it, which correlations do not explain, flows have: {', '.join(parts)}."
         )
     return sentences
 
