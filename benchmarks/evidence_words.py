@@ -89,7 +89,8 @@ def _correlation_and_shape(values: Mapping[str, Values], baseline: str) -> list[
         ]
         sentences.append(
             f"{figure}: a Gaussian with all correlations ({CORRELATED}) has {control.value:+.2f} over {baseline}"
-            f" ({control.verdict}). Beyond it, which correlations do not explain, flows have: {', '.join(parts)}."
+            f" ({control.verdict}). Flows beside {CORRELATED} (correlations do not explain what is beyond it):"
+            f" {', '.join(parts)}."
         )
     return sentences
 
