@@ -117,14 +117,22 @@ def set_weights(model: nn.Module, guide: nn.Module, state: dict[str, Any], sourc
         InputError: if they are of other shapes or other names, or not finite.
     """
     for part in ("model", "guide"):
-        if not all(weight.isfinite().all() for weight in state[part].values()):
-            raise InputError(f"the weights in {source} are not finite numbers, and no run writes such")
+        require_finite(state[part], source)
     try:
         model.load_state_dict(state["model"])
         guide.load_state_dict(state["guide"])
     except (KeyError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise InputError(f"the weights in {source} do not fit its config.yaml: {said[:300]}") from error
+
+
+def require_finite(weights: dict[str, Tensor], source: Path) -> None:
+    """
+    Raises:
+        InputError: if a weight of a checkpoint is not finite.
+    """
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise InputError(f"the weights in {source} are not finite numbers, and no run writes such")
 
 
 def restore_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The moving average of a run's weights, which is measured and kept in their place."""
+"""The moving average of the weights. A run measures and keeps this average."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from torch import Tensor
 from guides import Guide
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
+from pyro_vae.saved_state import require_finite
 
 
 class MovingAverage:
@@ -73,8 +74,7 @@ class MovingAverage:
         shapes = {name: p.shape for name, p in self._parameters.items()}
         if shapes != {name: p.shape for name, p in trained.items()}:
             raise InputError(f"{source} lacks the weights on which a run with --ema-decay trains")
-        if not all(weight.isfinite().all() for weight in trained.values()):
-            raise InputError(f"the weights in {source} are not finite numbers, and no run writes such")
+        require_finite(trained, source)
         for name, weight in trained.items():
             self.weights[name].copy_(weight)
         self._swap()
