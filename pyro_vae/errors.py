@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+from pyro_vae.interrupts import guard
+
 
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """The known names most like this one, the most alike first; at most three."""
@@ -63,14 +65,17 @@ def speaking_python(words: Callable[[str], str] = in_python) -> Iterator[None]:
 
 @contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """A Ctrl-C is always a KeyboardInterrupt.
+    """A Ctrl-C is always a KeyboardInterrupt, whatever a library makes of it.
 
-    While a class is made, as in a library's import, Python 3.11 turns every error in a ``__set_name__`` into a
-    RuntimeError.
+    Python 3.11 turns an error in a ``__set_name__`` into a RuntimeError, an extension that imports NumPy turns it into
+    an ImportError, and others go on without what was interrupted. An :class:`InputError` and an error of the system
+    have words of their own and stay.
     """
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise error.__cause__ from None
+    except (InputError, OSError):
+        raise
+    except Exception as error:
+        if guard.interrupted or isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         raise

@@ -53,6 +53,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.waiting: Timer | None = None
+        self.interrupted = False  # a KeyboardInterrupt was raised, whatever a library has made of it
 
     def begin(self) -> None:
         """Guard the imports. Only the main thread can."""
@@ -79,6 +80,7 @@ class Guard:
 
 def _raise_once(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGINT, end_at_once)
+    guard.interrupted = True
     raise KeyboardInterrupt
 
 

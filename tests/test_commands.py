@@ -199,22 +199,28 @@ def interrupted_after(seconds, *words):
 )
 def test_ctrl_c_is_one_line_while_the_libraries_are_imported(words, seconds, tmp_path):
     code, err = interrupted_after(seconds, *words, "--out", str(tmp_path / "run"))
-    assert code == 130
+    assert code == 130, err
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 1
     assert "interrupted" in err or "stopped" in err or not err  # compare says it on the standard output
 
 
-def test_ctrl_c_within_code_made_from_a_string_keeps_the_exit_code(tmp_path):
-    """CPython would end a ``-m`` process by SIGINT then; dataclasses and torch make code from strings."""
-    (tmp_path / "stopped.py").write_text(
-        "from pyro_vae.cli import run_command\n"
-        "def main(argv):\n"
-        "    exec('import os, time; os.kill(os.getpid(), 2); time.sleep(9)')\n"
-        "run_command(main)\n"
+@pytest.mark.parametrize(
+    "body",
+    [
+        "exec('import os, time; os.kill(os.getpid(), 2); time.sleep(9)')",
+        "try: os.kill(os.getpid(), 2); time.sleep(9)\n    except BaseException: raise ImportError('numpy')",
+        "try: os.kill(os.getpid(), 2); time.sleep(9)\n    except BaseException: pass\n    None.lacking",
+    ],
+    ids=["code made from a string", "another error in its place", "an error that follows from it"],
+)
+def test_ctrl_c_keeps_its_exit_code_in_what_libraries_do(tmp_path, body):
+    """CPython would end a ``-m`` process by SIGINT for an ``exec``; libraries replace or swallow the interrupt."""
+    (tmp_path / "pyro-vae.py").write_text(
+        f"import os, time\nfrom pyro_vae.cli import run_command\ndef main(argv):\n    {body}\nrun_command(main)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "stopped"],
+        [sys.executable, "-m", "pyro-vae"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
