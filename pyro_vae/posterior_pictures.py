@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
+import scipy  # its stats, which take a second to import, come when they are used
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from pyro_vae.plots import COLOURS, MARKERS
 
@@ -70,7 +70,7 @@ def kernel_density(draws: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, lis
     """A kernel density of draws ``(S, 2)`` on the grid, and the heights above which 90 and 50 % of its mass lie."""
     if np.linalg.matrix_rank(np.cov(draws.T)) < 2:  # a point has no density: a small one stands for it
         draws = draws + 1e-3 * np.random.default_rng(0).normal(size=draws.shape)
-    density = stats.gaussian_kde(draws.T, bw_method=lambda kde: 1.3 * kde.scotts_factor())
+    density = scipy.stats.gaussian_kde(draws.T, bw_method=lambda kde: 1.3 * kde.scotts_factor())
     edges = np.quantile(density(draws.T), [1 - level for level in LEVELS])
     return density(grid.T).reshape(SIDE, SIDE), [float(edge) for edge in edges]
 

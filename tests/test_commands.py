@@ -229,6 +229,15 @@ def test_ctrl_c_keeps_its_exit_code_in_what_libraries_do(tmp_path, body):
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_a_command_looks_for_garbage_only_after_its_imports(tmp_path):
+    (tmp_path / "pyro-vae.py").write_text(
+        "import gc\nfrom pyro_vae.cli import run_command\nprint(gc.isenabled())\n"
+        "run_command(lambda argv: print(gc.isenabled(), gc.get_freeze_count() > 1000))\n"
+    )
+    done = subprocess.run([sys.executable, str(tmp_path / "pyro-vae.py")], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True", "True"], done.stderr
+
+
 def test_a_second_ctrl_c_ends_at_once():
     """However often it is pressed while a command ends, there is no traceback."""
     code = (

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy  # its parts come when they are used
 from PIL import Image
-from scipy import ndimage
 
 from pyro_vae.compare.analysis import ArmReport
 from pyro_vae.metrics import all_metrics
@@ -65,8 +65,8 @@ def blocks(pixels: np.ndarray) -> list[tuple[slice, slice]]:
 
     The lines between images reach from edge to edge of a block, so each block is one piece, whatever its images.
     """
-    labels, _ = ndimage.label((pixels < 250).any(-1))
-    found = ndimage.find_objects(labels)
+    labels, _ = scipy.ndimage.label((pixels < 250).any(-1))
+    found = scipy.ndimage.find_objects(labels)
     least = LEAST * pixels.shape[0] * pixels.shape[1]
     return [(y, x) for y, x in found if (y.stop - y.start) * (x.stop - x.start) >= least]
 

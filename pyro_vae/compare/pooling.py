@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy  # its parts come when they are used
 
 LEAST_ARMS = 4  #: with fewer arms, a pair's own differences tell as much
 EXCESS_POWER, EXCESS_DIVISOR = 1.75, 6.0
@@ -127,7 +127,7 @@ class Claim(NamedTuple):
 
     def bonferroni(self) -> float:
         """Bonferroni's critical value of Student's t; it holds for any dependence of the comparisons."""
-        return float(special.stdtrit(self.freedom, 1 - (1 - self.confidence) / (2 * self.comparisons)))
+        return float(scipy.special.stdtrit(self.freedom, 1 - (1 - self.confidence) / (2 * self.comparisons)))
 
 
 def detectable(reach: float, error: float, freedom: int) -> float:
@@ -138,7 +138,7 @@ def detectable(reach: float, error: float, freedom: int) -> float:
         error: the standard error of the difference, nats.
         freedom: the degrees of freedom of the standard error.
     """
-    return reach + error * float(special.stdtrit(freedom, POWER))
+    return reach + error * float(scipy.special.stdtrit(freedom, POWER))
 
 
 def seeds_needed(

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+import scipy  # its stats, which take a second to import, come when they are used
 
 from pyro_vae.compare.pooling import Claim, Pool, critical_value, detectable, pool, seeds_needed
 
@@ -134,7 +134,7 @@ def difference(
         variance = 2 * shared.pool.variance
         widened = shared.pool.widened(shared.arm, shared.baseline)
         error = (float(np.sqrt(widened / claim.seeds)), claim.freedom)
-    found = interval(values, 1 - 2 * special.stdtr(claim.freedom, -critical), pooled=error)
+    found = interval(values, 1 - 2 * scipy.special.stdtr(claim.freedom, -critical), pooled=error)
     reach = critical * np.hypot(found.seed_error or 0.0, found.image_error)
     of_both = np.hypot(np.sqrt(variance / claim.seeds), found.image_error)
     smallest, more = float(detectable(reach, of_both, claim.freedom)), None
@@ -182,7 +182,7 @@ def _shared(values: Values, base: str) -> dict[str, Shared]:
 def _bootstrap_of_mean(x: np.ndarray, resamples: int) -> np.ndarray:
     """Means of resampled ``x``, ``(resamples,)``."""
     batch = max(1, 5_000_000 // len(x))
-    found = stats.bootstrap((x,), np.mean, n_resamples=resamples, batch=batch, method="percentile", rng=0)
+    found = scipy.stats.bootstrap((x,), np.mean, n_resamples=resamples, batch=batch, method="percentile", rng=0)
     return found.bootstrap_distribution
 
 
@@ -190,11 +190,11 @@ def _quantile(centres: np.ndarray, scale: float, freedom: int, p: float) -> floa
     """The p-quantile of the mixture of Student t distributions of this scale around the centres."""
     if scale == 0:
         return float(np.quantile(centres, p))
-    reach = scale * special.stdtrit(freedom, p)
+    reach = scale * scipy.special.stdtrit(freedom, p)
     ends = (centres.min() + reach, centres.max() + reach)
     if ends[0] == ends[1]:
         return float(ends[0])
-    return optimize.brentq(lambda x: special.stdtr(freedom, (x - centres) / scale).mean() - p, *ends)
+    return scipy.optimize.brentq(lambda x: scipy.special.stdtr(freedom, (x - centres) / scale).mean() - p, *ends)
 
 
 def ranks(means: np.ndarray) -> np.ndarray:
@@ -204,4 +204,4 @@ def ranks(means: np.ndarray) -> np.ndarray:
     array([[2., 1.],
            [1., 2.]])
     """
-    return stats.rankdata(-means, axis=0)
+    return scipy.stats.rankdata(-means, axis=0)

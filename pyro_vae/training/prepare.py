@@ -15,7 +15,6 @@ from pyro_vae.data import Batches, Binarizer, DataSet, hide_labels
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
 from pyro_vae.distributed import ALONE, Workers
-from pyro_vae.engine.choice import fastest
 from pyro_vae.engine.precision import BF16_GAIN, Precision, bf16_gain
 from pyro_vae.errors import InputError
 from pyro_vae.limits import in_one_line
@@ -99,15 +98,6 @@ class Prepared:
         if self.config.precision == "auto":
             raise ValueError("precision auto is settled before a run is prepared: see measured_precision")
         return self.config.precision
-
-    @property
-    def compiles(self) -> bool:
-        """Whether the run's code is compiled on a CPU: it was asked for, or repays."""
-        config, rows = self.config, self.config.batch_size * self.objective.num_particles
-        if config.engine != "auto" or self.device.type != "cpu":
-            return config.engine == "compiled"
-        parameters = sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
-        return fastest(config.epochs * len(self.batches), rows, parameters) == "compiled"
 
     def course(self, step: int, steps: int) -> tuple[float, float]:
         """Beta and the learning rate at a step out of ``steps`` in the run; the first is step 0."""

@@ -225,8 +225,8 @@ def measured_splits(run: Prepared) -> dict[str, tuple[Images, int]]:
 
 
 def decoded(run: Prepared, splits: Iterable[tuple[Images, int]]) -> float:
-    """The pixels that one measurement decodes; 0 if the run's steps do not compile, and neither shall this."""
-    if not run.compiles:
+    """The pixels that one measurement decodes; 0 if the run asked for an engine that does not compile."""
+    if run.config.engine not in ("auto", "compiled"):
         return 0.0
     return float(sum(len(images) * samples * math.prod(images.image_shape) for images, samples in splits))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import pyro_vae
 from guides import GUIDES, MLPEncoder
 from guides.fed import Fed
 from pyro_vae.data import Binarizer, Images
@@ -91,3 +92,13 @@ def test_missing_pixels_stay_missing_also_where_images_are_kept(pair, images, ag
     measured = HeldOut(model, guide, binarizer, again=again)
     for _ in range(2):
         torch.testing.assert_close(measured.terms(images, 1).log_likelihood, expected)
+
+
+@pytest.mark.parametrize(("engine", "compiles"), [("auto", True), ("eager", False)])
+def test_a_run_too_short_to_compile_its_steps_compiles_its_last_measurement(tmp_path, monkeypatch, engine, compiles):
+    made = []
+    monkeypatch.setattr(held_out, "REPAYS", 1e6)  # a hundred draws for each of the test images decode more
+    begin = HeldOut.__init__
+    monkeypatch.setattr(HeldOut, "__init__", lambda self, *a, **k: begin(self, *a, **k) or made.append(self))
+    pyro_vae.train(data="digits", epochs=1, engine=engine, final_samples=100, quiet=True, out=tmp_path / "run")
+    assert [measured.compiles for measured in made] == [False, compiles]
