@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
+from pyro_vae.engine.fast_log1p import decompositions
 from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.seeds import seeded
@@ -84,7 +85,7 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     # On a machine with CUDA's tools but no CUDA device, this import warns about the missing device.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     use_cache_folder()
-    from torch._inductor import compile as inductor  # a second's import, paid by those who compile
+    from torch._inductor.compile_fx import compile_fx  # a second's import, paid by those who compile
 
     inputs: list[Any] = graph.inputs(arguments)
     if all(t.device.type == "cpu" for t in inputs):
@@ -96,7 +97,8 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # from Inductor, about PyTorch's own functions
-            compiled = inductor(graph.module, inputs, options=OPTIONS)
+            rules = decompositions()
+            compiled: Any = compile_fx(graph.module, inputs, config_patches=OPTIONS, decompositions=rules)
             _check_same(graph, compiled, inputs)
         graph.run = compiled
     except Exception as error:  # the graph runs without the compiler too
