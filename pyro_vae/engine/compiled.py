@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
-from pyro_vae.engine.fast_log1p import decompositions
+from pyro_vae.engine.fast_log1p import RULES, decompositions
 from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.seeds import seeded
@@ -27,10 +27,11 @@ OPTIONS = {"fallback_random": True}
 def cache_folder() -> Path:
     """The folder of Inductor's compiled code, private to this user.
 
-    Each version of torch, instruction set and number of threads has its own folder, so that none runs another's code.
+    Each version of torch, instruction set, number of threads and name of our own rules has its own folder, so that none
+    runs another's code. Inductor's cache does not look at rules.
     """
     isa = torch.backends.cpu.get_cpu_capability().replace(" ", "-")
-    kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads"
+    kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads_{RULES}"
     return user_cache.cache_folder() / "inductor" / kind
 
 

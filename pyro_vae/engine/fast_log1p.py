@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+RULES = "log1p-1"  #: names these rules where compiled code is kept: change it with them
+
 
 def log1p(x: Tensor) -> Tensor:
     """log(1 + x) to two units in the last place, also near 0, at -1 and at infinity.
