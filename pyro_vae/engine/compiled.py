@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
-from pyro_vae.engine.fast_log1p import RULES, decompositions
+from pyro_vae.engine.fast_log1p import with_fast_log1p
 from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.seeds import seeded
@@ -27,11 +27,10 @@ OPTIONS = {"fallback_random": True}
 def cache_folder() -> Path:
     """The folder of Inductor's compiled code, private to this user.
 
-    Each version of torch, instruction set, number of threads and name of our own rules has its own folder, so that none
-    runs another's code. Inductor's cache does not look at rules.
+    Each version of torch, instruction set and number of threads has its own folder, so that none runs another's code.
     """
     isa = torch.backends.cpu.get_cpu_capability().replace(" ", "-")
-    kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads_{RULES}"
+    kind = f"torch-{torch.__version__}_{platform.machine()}-{isa}_{torch.get_num_threads()}-threads"
     return user_cache.cache_folder() / "inductor" / kind
 
 
@@ -86,11 +85,13 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     # On a machine with CUDA's tools but no CUDA device, this import warns about the missing device.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     use_cache_folder()
-    from torch._inductor.compile_fx import compile_fx  # a second's import, paid by those who compile
+    from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
     inputs: list[Any] = graph.inputs(arguments)
+    module = graph.module
     if all(t.device.type == "cpu" for t in inputs):
         keep_pages()
+        module = with_fast_log1p(module)
     try:
         from torch.fx.experimental.symbolic_shapes import ShapeEnv  # it imports sympy, which --help does not need
 
@@ -98,8 +99,7 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # from Inductor, about PyTorch's own functions
-            rules = decompositions()
-            compiled: Any = compile_fx(graph.module, inputs, config_patches=OPTIONS, decompositions=rules)
+            compiled = inductor(module, inputs, options=OPTIONS)
             _check_same(graph, compiled, inputs)
         graph.run = compiled
     except Exception as error:  # the graph runs without the compiler too

@@ -3,29 +3,63 @@
 A Bernoulli likelihood takes a log1p for each pixel and a softplus one for each unit, so it is half of their step there.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import fx
 
-RULES = "log1p-1"  #: names these rules where compiled code is kept: change it with them
+aten = torch.ops.aten
+map_arg: Any = fx.map_arg  # torch types it for functions that give nodes
 
 
-def log1p(x: Tensor) -> Tensor:
-    """log(1 + x) to two units in the last place, also near 0, at -1 and at infinity.
+def log1p(x: Any) -> Any:
+    """log(1 + x) to two units in the last place, also near 0, at -1 and at infinity; of a tensor or a graph's node.
 
     1 + x is rounded to u; the first-order term of log((1 + x) / u) adds what was lost.
     """
-    if x.dtype != torch.float32 or x.device.type != "cpu":
-        return NotImplemented
-    u = 1 + x
-    kept = u - 1
-    return torch.where(kept == x, u.log(), u.log() + (x - kept) / u)
+    u = aten.add.Scalar(x, 1)
+    kept = aten.sub.Scalar(u, 1)
+    log = aten.log.default(u)
+    lost = aten.div.Tensor(aten.sub.Tensor(x, kept), u)
+    return aten.where.self(aten.eq.Tensor(kept, x), log, aten.add.Tensor(log, lost))
 
 
-def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Inductor's rules for taking operations apart, with this one."""
-    from torch._inductor.decomposition import decompositions as table  # a second's import, paid by those who compile
+def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
+    """log(1 + exp(beta x)) / beta, and x where beta x is above the threshold, as in PyTorch."""
+    scaled = aten.mul.Scalar(x, beta)
+    soft = aten.div.Scalar(log1p(aten.exp.default(scaled)), beta)
+    return aten.where.self(aten.gt.Scalar(scaled, threshold), x, soft)
 
-    return {**table, torch.ops.aten.log1p.default: log1p}
+
+def binary_cross_entropy_with_logits(
+    x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = 1
+) -> Any:
+    """x - x target + log(1 + exp(-x)), element by element, as in PyTorch; other forms are left to it."""
+    if reduction or weight is not None or pos_weight is not None:
+        return None
+    small = log1p(aten.exp.default(aten.neg.default(aten.abs.default(x))))
+    above = aten.sub.Tensor(aten.clamp_min.default(x, 0), aten.mul.Tensor(x, target))
+    return aten.add.Tensor(above, small)
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    aten.log1p.default: log1p,
+    aten.softplus.default: softplus,
+    aten.binary_cross_entropy_with_logits.default: binary_cross_entropy_with_logits,
+}
+
+
+def with_fast_log1p(module: fx.GraphModule) -> fx.GraphModule:
+    """The graph with these forms of its operations; they hold in every precision."""
+    graph = copy.deepcopy(module.graph)
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    for node in [node for node in graph.nodes if node.target in RULES]:
+        with graph.inserting_before(node):
+            args, kwargs = map_arg((node.args, node.kwargs), tracer.proxy)
+            found = RULES[node.target](*args, **kwargs)
+        if found is not None:
+            node.replace_all_uses_with(found.node)
+            graph.erase_node(node)
+    return fx.GraphModule(module, graph)

@@ -127,12 +127,12 @@ def test_many_kinds_of_batches_run_eagerly_after_the_last_graph(monkeypatch):
 
 
 def test_without_a_compiler_the_graph_runs_by_itself(monkeypatch):
-    from torch._inductor import compile_fx
+    import torch._inductor
 
     def broken(*args, **kwargs):
         raise RuntimeError("no g++ here")
 
-    monkeypatch.setattr(compile_fx, "compile_fx", broken)
+    monkeypatch.setattr(torch._inductor, "compile", broken)
     svi = vae(engine="compiled")
     with pytest.warns(UserWarning, match="operation by operation: RuntimeError: no g\\+\\+ here"):
         found = run(svi, 5)
