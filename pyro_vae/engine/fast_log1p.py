@@ -1,6 +1,7 @@
-"""log1p by log, in compiled code on a CPU: PyTorch's own takes seventeen times as long as its log on some processors.
+"""log1p by log, in compiled code on a CPU: it takes as long as a log.
 
-A Bernoulli likelihood takes a log1p for each pixel and a softplus one for each unit, so it is half of their step there.
+PyTorch's own was seen to take seventeen times as long on an AMD processor, in some processes and not in others. A
+Bernoulli likelihood takes a log1p for each pixel and a softplus one for each unit: half of their step there.
 """
 
 import copy
