@@ -28,6 +28,9 @@ class Case:
     particles: int = 1
     device: str = "cpu"
 
+    def __str__(self) -> str:
+        return f"{self.guide}/{self.batch_size}/{self.particles}"
+
 
 def gray_images(count: int) -> tuple[Tensor, str]:
     """Gray images ``(count, 1, 28, 28)`` and their source."""

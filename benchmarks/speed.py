@@ -18,9 +18,7 @@ import datetime
 import json
 import multiprocessing
 import os
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from dataclasses import asdict, replace
@@ -32,7 +30,7 @@ from typing import Any
 import torch
 
 from benchmarks import memory
-from benchmarks.results import machine, write_section
+from benchmarks.results import command, machine, write_section
 from benchmarks.row import Case, Row, gray_images
 from benchmarks.rows import ROWS
 from benchmarks.speed_tables import (
@@ -190,7 +188,7 @@ def section(report: dict[str, Any], command: str, clock: str) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    said = " ".join(f"{case.guide}/{case.batch_size}/{case.particles}" for case in CASES)
+    said = " ".join(map(str, CASES))
     parser.add_argument("--cases", nargs="+", type=case_of, metavar="GUIDE/BATCH/PARTICLES", help=f"by default {said}")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), metavar="ROW", help="some of: " + "; ".join(ROWS))
     parser.add_argument("--rounds", type=int, default=9)
@@ -232,7 +230,7 @@ def main() -> None:
             torch.set_num_threads(options.threads)
             report["growth"] = growth.measure(options.threads)
             write_atomic(options.json, json.dumps(report, indent=1))
-    body = section(report, shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]]), options.clock)
+    body = section(report, command("speed", parser, options), options.clock)
     print("\n" + targets(report["cases"]))
     if options.write or not options.cases:
         cuda = options.device.startswith("cuda")  # which has a section of its own
