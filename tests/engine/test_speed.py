@@ -36,10 +36,16 @@ def verdicts(*cases):
 def test_targets_are_ratios_to_the_right_rows():
     measured = case(pyro=20.0, numpyro=10.0, compiled=5.0, binarising=6.5, bf16=6.0, onednn=4.0, mkl=5.0)
     assert [line[1:] for line in verdicts(measured)] == [
+        ["1.25", "1.25", "met"],
         ["0.30", "0.25", "met"],
         ["0.70", "0.65", "met"],
-        ["1.50", "1.25", "met"],
         ["0.50", "0.60", "not met"],
+    ]
+    small = case(1, 100, numpyro=10.0, compiled=6.0, binarising=9.0, bf16=8.0, onednn=4.0)
+    assert [line[1:] for line in verdicts(small)] == [
+        ["1.40", "1.50", "not met"],
+        ["0.95", "0.90", "met"],
+        ["0.75", "0.80", "not met"],
     ]
 
 
@@ -47,8 +53,10 @@ def test_a_target_below_the_products_own_time_says_so():
     measured = case(pyro=10.0, numpyro=6.0, compiled=5.0, binarising=5.0, onednn=4.0)
     assert targets([case(100, compiled=1.0)]) == ""
     found = {line[0]: line[3] for line in verdicts(measured)}
-    assert found["MeanField: float32 beside plain Pyro, neither binarising"] == "not met: the products alone take 0.40"
-    assert found["MeanField: float32 beside NumPyro, both binarising"] == "not met"
+    assert found["MeanField, batch 256: float32 beside plain Pyro, neither binarising"] == (
+        "not met: the products alone take 0.40"
+    )
+    assert found["MeanField, batch 256: float32 beside NumPyro, both binarising"] == "not met"
 
 
 def test_fifty_particles_are_judged_in_their_own_case():
