@@ -88,11 +88,11 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
     inputs: list[Any] = graph.inputs(arguments)
-    module = graph.module
-    if all(t.device.type == "cpu" for t in inputs):
+    module, on_cpu = graph.module, all(t.device.type == "cpu" for t in inputs)
+    if on_cpu:
         keep_pages()
-        module = with_fast_log1p(module)
     try:
+        module = with_fast_log1p(module) if on_cpu else module
         from torch.fx.experimental.symbolic_shapes import ShapeEnv  # it imports sympy, which --help does not need
 
         # Inductor asks the tracing context for an environment of shapes before it looks into its cache.

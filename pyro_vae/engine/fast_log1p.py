@@ -20,6 +20,7 @@ def log1p(x: Any) -> Any:
 
     1 + x is rounded to u; the first-order term of log((1 + x) / u) adds what was lost.
     """
+    x = aten.mul.Scalar(x, 1.0)  # whole numbers become float32, as in PyTorch: 255 + 1 is 0 in uint8
     u = aten.add.Scalar(x, 1)
     kept = aten.sub.Scalar(u, 1)
     log = aten.log.default(u)

@@ -45,6 +45,13 @@ def test_softplus_and_the_bernoulli_likelihood_are_as_torch_has_them(dtype):
     assert fast_log1p.binary_cross_entropy_with_logits(x, x) is None  # a mean is left to torch
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.bool])
+def test_whole_numbers_become_float32_first(dtype):
+    largest = 1 if dtype is torch.bool else torch.iinfo(dtype).max
+    x = torch.tensor([0, 1, largest], dtype=dtype)
+    torch.testing.assert_close(fast_log1p.log1p(x), torch.log1p(x))
+
+
 def model(x):
     with pyro.plate("data", len(x)):
         z = pyro.sample("z", dist.Normal(0.0, 1.0))
