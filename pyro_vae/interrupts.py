@@ -65,6 +65,8 @@ class Guard:
             _replace(signal.default_int_handler, end_at_once)
         except ValueError:  # not the main thread
             return
+        if "--multiprocessing-fork" in sys.orig_argv or "-c" in sys.orig_argv[1:2]:
+            return  # a process that a command has started
         gc.disable()
         atexit.register(gc.freeze)
         if sys.stderr is not None and sys.stderr.isatty():
