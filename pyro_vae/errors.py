@@ -65,17 +65,18 @@ def speaking_python(words: Callable[[str], str] = in_python) -> Iterator[None]:
 
 @contextmanager
 def plain_interrupts() -> Iterator[None]:
-    """A Ctrl-C is always a KeyboardInterrupt, whatever a library makes of it.
+    """A Ctrl-C is a KeyboardInterrupt, also where a library raises another error in its place or after it.
 
     Python 3.11 turns an error in a ``__set_name__`` into a RuntimeError, an extension that imports NumPy turns it into
-    an ImportError, and others go on without what was interrupted. An :class:`InputError` and an error of the system
-    have words of their own and stay.
+    an ImportError, which may become an :class:`InputError` of ours. An InputError of another cause and an error of the
+    system have words of their own and stay.
     """
     try:
         yield
-    except (InputError, OSError):
+    except OSError:
         raise
     except Exception as error:
-        if guard.interrupted or isinstance(error.__cause__, KeyboardInterrupt):
+        own_words = isinstance(error, InputError) and not isinstance(error.__cause__, ImportError | RuntimeError)
+        if not own_words and (guard.interrupted or isinstance(error.__cause__, KeyboardInterrupt)):
             raise KeyboardInterrupt from error
         raise

@@ -57,6 +57,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.waiting: Timer | None = None
+        self.paused = False  # no garbage is looked for
         self.interrupted = False  # a KeyboardInterrupt was raised, whatever a library has made of it
 
     def begin(self) -> None:
@@ -67,7 +68,9 @@ class Guard:
             return
         if "--multiprocessing-fork" in sys.orig_argv or "-c" in sys.orig_argv[1:2]:
             return  # a process that a command has started
-        gc.disable()
+        if gc.isenabled():
+            gc.disable()
+            self.paused = True
         atexit.register(gc.freeze)
         if sys.stderr is not None and sys.stderr.isatty():
             from threading import Timer
@@ -80,9 +83,10 @@ class Guard:
         """From here the first Ctrl-C is a KeyboardInterrupt; each later one ends the process at once."""
         if self.waiting is not None:
             self.waiting.cancel()
-        if not gc.isenabled():
+        if self.paused:
             gc.freeze()  # what is imported stays
             gc.enable()
+            self.paused = False
         _replace(end_at_once, _raise_once)
 
     def __exit__(self, *exception: object) -> None:

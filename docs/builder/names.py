@@ -47,7 +47,6 @@ MENTIONED = {
     "pyro_vae.command_line": ("CommandParser",),
     "pyro_vae.data.folder": ("folder_images",),
     "pyro_vae.data.memory": ("Frame",),
-    "pyro_vae.data.sources": ("default_root",),
     "pyro_vae.distributed": ("Workers",),
     "pyro_vae.encoding": ("Source",),
     "pyro_vae.estimators.aggregate": ("CEILING",),

@@ -24,8 +24,10 @@ from pyro_vae.errors import InputError, nearest_names
 from pyro_vae.user_cache import cache_folder
 
 
-def default_root() -> Path:
-    """The folder of downloads: PYRO_VAE_DATA, or a folder in the user's cache."""
+def root_of_data(given: Path | str | None) -> Path:
+    """The folder of downloads: the one that is given, or PYRO_VAE_DATA, or a folder in the user's cache."""
+    if given is not None:
+        return Path(given)
     if "PYRO_VAE_DATA" in os.environ:
         return Path(os.environ["PYRO_VAE_DATA"])
     return cache_folder()
@@ -34,7 +36,7 @@ def default_root() -> Path:
 @torch_defaults()
 def load_data(
     name: str,
-    root: Path | None = None,
+    root: Path | str | None = None,
     validation: int | None = None,
     layout: Layout = "auto",
     say: Callable[[str], None] | None = None,
@@ -47,7 +49,7 @@ def load_data(
     Args:
         name: of :func:`~pyro_vae.data.sets.data_sets`, or the path of a ``.npy``, ``.npz`` or ``.csv`` file or of
             a folder of pictures.
-        root: the folder of downloaded files; by default :func:`default_root`.
+        root: the folder of downloaded files; by default PYRO_VAE_DATA or the user's cache.
         validation: the number of validation images that stay out of training. None keeps all out; 0 trains on all of
             them, as some published protocols do (they are then no longer unseen).
         layout: of an array file with four axes: N x C x H x W is channels_first, N x H x W x C channels_last; auto
@@ -61,7 +63,7 @@ def load_data(
         InputError: if there is no such data, or they were in memory and are not given, the download fails, or its
             images are not fit to train on.
     """
-    root = default_root() if root is None else root
+    root = root_of_data(root)
     array = is_array_file(name)
     if name == MEMORY and given is None:
         raise InputError("these data were in memory: give them again from Python, by data=")
@@ -99,7 +101,7 @@ def load_data(
 @torch_defaults()
 def read_rows(
     name: str,
-    root: Path | None = None,
+    root: Path | str | None = None,
     layout: Layout = "auto",
     say: Callable[[str], None] | None = None,
     image_size: Size | None = None,
@@ -119,7 +121,7 @@ def read_rows(
         raise InputError(f"--layout says which axis of an array file holds the channels, and {name} is no such file")
     _check_size(name, image_size)
     if name in data_sets():
-        return data_sets()[name].read(default_root() if root is None else root)[2]
+        return data_sets()[name].read(root_of_data(root))[2]
     if Path(name).is_dir():
         return read_folder(Path(name), say, image_size)[0]
     if not array and not is_table_file(name):

@@ -104,4 +104,4 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         graph.run = compiled
     except Exception as error:  # the graph runs without the compiler too
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        warnings.warn(f"Inductor did not compile the step, which runs operation by operation: {reason}", stacklevel=2)
+        warnings.warn(f"Inductor did not compile, and operations run one by one: {reason}", stacklevel=2)

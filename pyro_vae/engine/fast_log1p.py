@@ -1,4 +1,4 @@
-"""log1p by log, in compiled code on a CPU: it takes as long as a log.
+"""In code compiled for a CPU, log1p is computed from log and costs about as much.
 
 PyTorch's own was seen to take seventeen times as long on an AMD processor, in some processes and not in others. A
 Bernoulli likelihood takes a log1p for each pixel and a softplus one for each unit: half of their step there.
@@ -38,12 +38,12 @@ def softplus(x: Any, beta: float = 1, threshold: float = 20) -> Any:
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = 1
 ) -> Any:
-    """x - x target + log(1 + exp(-x)), element by element, as in PyTorch; other forms are left to it."""
+    """max(x, 0) - x target + log(1 + exp(-abs(x))) of each element; other reductions are left to PyTorch."""
     if reduction or weight is not None or pos_weight is not None:
         return None
     small = log1p(aten.exp.default(aten.neg.default(aten.abs.default(x))))
-    above = aten.sub.Tensor(aten.clamp_min.default(x, 0), aten.mul.Tensor(x, target))
-    return aten.add.Tensor(above, small)
+    share = aten.where.self(aten.gt.Scalar(x, 0), aten.rsub.Scalar(target, 1), aten.neg.default(target))
+    return aten.add.Tensor(aten.mul.Tensor(x, share), small)
 
 
 RULES: dict[Any, Callable[..., Any]] = {
@@ -54,7 +54,7 @@ RULES: dict[Any, Callable[..., Any]] = {
 
 
 def with_fast_log1p(module: fx.GraphModule) -> fx.GraphModule:
-    """The graph with these forms of its operations; they hold in every precision."""
+    """A copy of the graph in which each operation of :data:`RULES` is replaced."""
     graph = copy.deepcopy(module.graph)
     tracer = fx.proxy.GraphAppendingTracer(graph)
     for node in [node for node in graph.nodes if node.target in RULES]:

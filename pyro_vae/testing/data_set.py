@@ -7,13 +7,13 @@ import torch
 from pyro_vae.data.images import Images
 from pyro_vae.data.looking import described
 from pyro_vae.data.sets import NamedData
-from pyro_vae.data.sources import default_root
+from pyro_vae.data.sources import root_of_data
 from pyro_vae.models import LIKELIHOODS
 from pyro_vae.plugs import installed
 from pyro_vae.testing.context import looking_at, require, require_shape
 
 
-def check_data_set(source: NamedData, root: Path | None = None) -> None:
+def check_data_set(source: NamedData, root: Path | str | None = None) -> None:
     """Raise an error that says what is wrong with a data set; return None where nothing is.
 
     It is read twice. Looked at: its name and likelihood, the number and shape of the images of each split against the
@@ -32,7 +32,7 @@ def check_data_set(source: NamedData, root: Path | None = None) -> None:
         >>> from pyro_vae.data.sets.digits import DIGITS
         >>> check_data_set(DIGITS)
     """
-    root = default_root() if root is None else root
+    root = root_of_data(root)
     with looking_at(source.name):
         require(source.name.isidentifier(), "its name must be letters, digits and underscores")
         known = {*LIKELIHOODS, *(one.__name__ for one in installed("likelihood"))}

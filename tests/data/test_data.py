@@ -33,7 +33,7 @@ def test_mnist_keeps_its_own_test_images_and_the_last_training_images_for_valida
     assert [len(part) for part in (data.train, data.validation, data.test)] == [55_000, 5_000, 10_000]
     assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert data.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    whole = load_data("mnist", mnist_root, validation=0)
+    whole = load_data("mnist", str(mnist_root), validation=0)
     assert len(whole.train) == 60_000
     torch.testing.assert_close(whole.train.batch(slice(55_000, 55_010)), data.validation.batch(slice(0, 10)))
     # The mean binary entropy of the gray test images, in nats (45.53), which no ELBO on dynamic data can pass.

@@ -22,6 +22,20 @@ def test_it_is_exact_to_two_units_in_the_last_place_over_all_magnitudes():
         assert ((fast_log1p.log1p(x).double() - expected) / expected).abs().max() <= ROUNDING
 
 
+def test_compiled_code_keeps_its_digits():
+    """A compiler that took (1 + x) - 1 for x would lose them all near 0."""
+    from torch._inductor import compile as inductor
+
+    graph = torch.fx.Graph()
+    graph.output((graph.call_function(torch.ops.aten.log1p.default, (graph.placeholder("x"),)),))
+    x = torch.logspace(-30, 2, 4001)
+    x = torch.cat([x, -x[x < 0.999]])
+    with torch.no_grad():
+        found = inductor(fast_log1p.with_fast_log1p(torch.fx.GraphModule({}, graph)), [x])(x)[0].double()
+    expected = torch.log1p(x.double())
+    assert ((found - expected) / expected).abs().max() <= ROUNDING
+
+
 def test_at_the_ends_it_is_as_torch_has_it():
     x = torch.tensor([0.0, -1.0, float("inf"), float("nan"), -2.0, 3.4e38])
     torch.testing.assert_close(fast_log1p.log1p(x), torch.log1p(x), equal_nan=True)
@@ -43,6 +57,8 @@ def test_softplus_and_the_bernoulli_likelihood_are_as_torch_has_them(dtype):
         size = exact if target in (0.0, 1.0) else exact + x.abs()  # a sum's digits are those of its largest part
         assert ((found - exact).abs() <= rounding * size + 1e-37).all()
     assert fast_log1p.binary_cross_entropy_with_logits(x, x) is None  # a mean is left to torch
+    ends, target = torch.tensor([float("inf"), float("-inf")]), torch.tensor([0.0, 1.0])
+    assert fast_log1p.binary_cross_entropy_with_logits(ends, target, reduction=0).tolist() == [float("inf")] * 2
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.bool])
