@@ -5,6 +5,8 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from pyro_vae import resident as resident  # for its effect, before anything is computed
+
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:

@@ -15,7 +15,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyro_vae import user_cache
 from pyro_vae.engine.arguments import Arguments
-from pyro_vae.engine.fast_log1p import with_fast_log1p
 from pyro_vae.engine.graph import Graph, same
 from pyro_vae.engine.precision import keep_pages
 from pyro_vae.seeds import seeded
@@ -88,11 +87,10 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
     inputs: list[Any] = graph.inputs(arguments)
-    module, on_cpu = graph.module, all(t.device.type == "cpu" for t in inputs)
-    if on_cpu:
+    module = graph.module
+    if all(t.device.type == "cpu" for t in inputs):
         keep_pages()
     try:
-        module = with_fast_log1p(module) if on_cpu else module
         from torch.fx.experimental.symbolic_shapes import ShapeEnv  # it imports sympy, which --help does not need
 
         # Inductor asks the tracing context for an environment of shapes before it looks into its cache.
