@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pyro_vae.engine.blame import CaptureError
+
 _PLAIN = (str, bytes, bool, type(None), complex)
 
 
@@ -49,11 +51,18 @@ class Arguments(NamedTuple):
 
 
 def take_apart(args: tuple, kwargs: dict[str, Any]) -> Arguments:
-    """The arguments of a call as an :class:`Arguments`."""
+    """The arguments of a call as an :class:`Arguments`.
+
+    Raises:
+        CaptureError: if an argument refers to itself.
+    """
     found = Arguments(None, [], [], [])
-    kind: Hashable = tuple([_kind(a, found) for a in args])
-    if kwargs:
-        kind = kind, _kind(kwargs, found)
+    try:
+        kind: Hashable = tuple([_kind(a, found) for a in args])
+        if kwargs:
+            kind = kind, _kind(kwargs, found)
+    except RecursionError:
+        raise CaptureError("no static graph: an argument of the step refers to itself: give its tensors") from None
     return found._replace(kind=kind)
 
 
@@ -61,7 +70,8 @@ def _kind(value: Any, found: Arguments) -> Hashable:
     if isinstance(value, Tensor):
         found.tensors.append(value)
         strides = value.stride() if value.layout is torch.strided else None
-        return value.shape, strides, value.dtype, value.device
+        lazy = value.is_neg() or value.is_conj()  # the memory holds other numbers
+        return value.shape, strides, value.dtype, value.device, value.requires_grad, lazy
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, (int, float, np.generic)):

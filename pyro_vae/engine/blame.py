@@ -16,6 +16,7 @@ _LIBRARIES = [_TORCH, _PYRO, str(Path(__file__).parent)]
 #: what to write instead of an operation that has no static graph
 ADVICE = {
     "_local_scalar_dense": "choose with torch.where, or give the number as an argument of the step",
+    "tolist": "keep to operations of torch (torch.stack instead of torch.tensor of a list)",
     "is_nonzero": "choose with torch.where, or give the number as an argument of the step",
     "equal": "compare the shapes, or choose with torch.where",
     "index": "write torch.where(mask, x, 0), or poutine.mask(mask=...) around the site",
@@ -43,10 +44,15 @@ class NotStatic(RuntimeError):
         self.advice = ADVICE.get(name, "")
 
 
+def is_users(file: str) -> bool:
+    """Whether a file of code is the user's: none of PyTorch's, Pyro's or the engine's."""
+    return not any(file.startswith(library) for library in _LIBRARIES)
+
+
 def blame(stack: traceback.StackSummary) -> str:
     """The innermost line of a stack in the user's code; if there is none, in Pyro's; else in any code."""
     frames = [f for f in stack if not f.filename.startswith("<")]
-    own = [f for f in frames if not any(f.filename.startswith(library) for library in _LIBRARIES)]
+    own = [f for f in frames if is_users(f.filename)]
     pyros = [f for f in frames if f.filename.startswith(_PYRO)]
     if not frames:
         return "an unknown line"

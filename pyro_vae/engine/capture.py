@@ -152,7 +152,7 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
         now = numbers.of(call.arguments.numbers, scalars)
         args, kwargs = put_together(call.args, call.kwargs, iter(given), iter(now))
         around = now[len(now) - len(call.handlers) :]
-        with origins, answered() as asked, numbers.live(scalars), placed(call.handlers, around), recorder:
+        with origins, answered(origins) as asked, numbers.live(scalars), placed(call.handlers, around), recorder:
             done = call.program(args, kwargs, validate=call.guarded and call.validated)
         if call.guarded:
             done, sound = _checked(done, [t for t in asked if origins.origin(t) != ()])

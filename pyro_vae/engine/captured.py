@@ -4,24 +4,28 @@ import math
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Protocol
 
 import torch
+from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.engine.arguments import Arguments, Same, take_apart
-from pyro_vae.engine.blame import CaptureError
+from pyro_vae.engine.blame import CaptureError, refusal
 from pyro_vae.engine.capture import Call, Rehearsal, rehearse, trace
 from pyro_vae.engine.graph import AuditError, Graph
-from pyro_vae.engine.numbers import Numbers
+from pyro_vae.engine.numbers import Numbers, exact
 from pyro_vae.engine.owner import Bound, NotBound
 from pyro_vae.engine.program import Pass, Program
 from pyro_vae.engine.surroundings import Slot, Walk, Watch, walk
 
 #: the number of graphs that one engine keeps; other kinds of calls run eagerly
 MAX_GRAPHS = 8
+#: the number of kinds of calls that one engine remembers; others run eagerly
+MAX_KINDS = 64
 
 
 class Owner(Protocol):
@@ -67,7 +71,7 @@ class Entry:
             new = given[i]
             if new is not value and (new != value or type(new) is not type(value)):
                 return False
-        return self.graph.holds()
+        return self.graph.numbers.fit(given) and self.graph.holds()
 
 
 @dataclass
@@ -77,6 +81,7 @@ class Seen:
     numbers: list[Any]
     watch: Watch
     fixed: set[Any] = field(default_factory=set)  #: places and indices of numbers that must stay constants
+    failed: bool = False  #: whether the last pass that was to be captured raised an error
 
 
 class Captured:
@@ -105,7 +110,7 @@ class Captured:
         self.entries: dict[Hashable, list[Entry]] = {}
         self.seen: dict[Hashable, Seen] = {}
         self.steps = 0
-        self._full = False
+        self._said: set[str] = set()
 
     @property
     def graphs(self) -> list[Graph]:
@@ -120,11 +125,21 @@ class Captured:
             AuditError: if the graph no longer computes the program's numbers.
         """
         arguments = take_apart(args, kwargs)
+        if self.owner.guarded and not torch.is_grad_enabled():
+            return None  # nothing is learned, as in Pyro
+        if self.owner.guarded and any(t.requires_grad for t in arguments.tensors):
+            self._say("an argument of the step takes a gradient, which only an eager step gives")
+            return None
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            types = torch.get_autocast_dtype("cpu"), torch.get_autocast_dtype("cuda")
+            arguments = arguments._replace(kind=(arguments.kind, "autocast", types))
         handlers = _with_handlers(arguments) if _PYRO_STACK else None
         if handlers is not None:
             arguments = handlers[0]
         entry = next((e for e in self.entries.get(arguments.kind, ()) if e.fits(arguments)), None)
         due = self.audit and self.steps > 0 and self.steps + 1 & self.steps == 0
+        if entry is not None and self.owner.guarded and entry.graph.owed():
+            return None  # Pyro adds its gradient to the one that is there
         if entry is not None and not due and self._ready(entry):
             return self._take(entry, arguments)
         places = handlers[1] if handlers else []
@@ -157,7 +172,16 @@ class Captured:
             if entry.graph.bound is not None:
                 entry.graph.bound.untick()
             return None
-        return done if entry.moves else self.owner.step(done)
+        if not entry.moves:
+            done = self.owner.step(done)
+            entry.graph.paid()
+        return done
+
+    def _say(self, reason: str) -> None:
+        """Warn that steps run eagerly; once for each reason."""
+        if reason not in self._said:
+            warnings.warn(f"{reason}: such steps run eagerly", stacklevel=5)
+            self._said.add(reason)
 
     def _rooted(self, arguments: Arguments) -> dict[str, Any]:
         return {**self.roots, **{f"argument {i}": each for i, each in enumerate(arguments.objects)}}
@@ -165,13 +189,14 @@ class Captured:
     def _new(self, call: Call) -> Pass | None:
         """A step of a kind that no graph fits."""
         kind, last = call.arguments.kind, self.seen.get(call.arguments.kind)
+        if last is None and len(self.seen) >= MAX_KINDS:
+            self._say(f"calls of {MAX_KINDS} kinds were seen; vary tensors and numbers alone, not other objects")
+            return None
         if last is None and self.owner.first_by_itself:
             self._remember(call, walk(call.roots), None)
             return None
         if len(self.graphs) >= MAX_GRAPHS:
-            if not self._full:
-                warnings.warn(f"graphs exist for {MAX_GRAPHS} kinds of calls; others run eagerly", stacklevel=5)
-            self._full = True
+            self._say(f"graphs exist for {MAX_GRAPHS} other kinds of calls")
             return None
         try:
             entry = self._capture(call, last)
@@ -187,12 +212,21 @@ class Captured:
 
     def _remember(self, call: Call, found: Walk, last: Seen | None) -> None:
         fixed = last.fixed if last else set()
-        numbers = [(s, v) for s, v in found.slots if isinstance(v, (int, float)) and not isinstance(v, bool)]
+        numbers = [(s, v) for s, v in found.slots if _is_number(v)]
         self.seen[call.arguments.kind] = Seen(list(call.arguments.numbers), Watch(numbers), fixed)
 
     def _capture(self, call: Call, last: Seen | None) -> Entry | None:
-        """A graph for this call; None if the program must make its parameters first."""
-        rehearsal = rehearse(call)
+        """A graph for this call; None if the program must make its parameters first, or raises an error of its own."""
+        try:
+            rehearsal = rehearse(call)
+        except CaptureError:
+            raise
+        except Exception as error:
+            if last is not None and last.failed:  # and Pyro's step was fine
+                raise refusal(error, None) from error
+            self._remember(call, walk(call.roots), last)
+            self.seen[call.arguments.kind].failed = True
+            return None
         if rehearsal.changes.created:
             return None
         if rehearsal.changes.reasons:
@@ -236,11 +270,11 @@ def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[S
     if last is None:
         return [], []
     pairs = enumerate(zip(arguments.numbers, last.numbers, strict=True))
-    indices = [i for i, (new, old) in pairs if new != old and i not in last.fixed]
+    indices = [i for i, (new, old) in pairs if new != old and exact(new) and i not in last.fixed]
     slots = [
         slot
         for slot, _, new in last.watch.changed()
-        if isinstance(new, (int, float)) and not isinstance(new, bool) and (id(slot.owner), slot.key) not in last.fixed
+        if _is_number(new) and exact(new) and (id(slot.owner), slot.key) not in last.fixed
     ]
     return indices, slots
 
@@ -248,8 +282,8 @@ def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[S
 def _with_handlers(arguments: Arguments) -> tuple[Arguments, list[Slot]]:
     """The arguments, followed by the numbers of Pyro's handlers around the step; and the places of these numbers."""
     found = walk({f"handler {i}": handler for i, handler in enumerate(_PYRO_STACK)})
-    numbers = [(s, v) for s, v in found.slots if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    others = [(s.path, v if not isinstance(v, Tensor) else Same(v)) for s, v in found.slots if _is_plain(v)]
+    numbers = [(s, v) for s, v in found.slots if _is_number(v)]
+    others = [(s.path, _key(v)) for s, v in found.slots if not _is_number(v)]
     kinds = tuple(type(handler) for handler in _PYRO_STACK)
     kind = arguments.kind, kinds, tuple(s.path for s, _ in numbers), tuple(others)
     return arguments._replace(kind=kind, numbers=[*arguments.numbers, *(v for _, v in numbers)]), [
@@ -257,5 +291,16 @@ def _with_handlers(arguments: Arguments) -> tuple[Arguments, list[Slot]]:
     ]
 
 
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (bool, str, type(None), Tensor))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _key(value: Any) -> Hashable:
+    """What two handlers must share: plain values, the code of functions, other objects that the walk does not enter."""
+    if isinstance(value, (bool, str, type(None))):
+        return value
+    if isinstance(value, (FunctionType, MethodType)):
+        return value.__code__
+    if isinstance(value, (Tensor, Trace, BuiltinFunctionType)):
+        return Same(value)
+    return type(value).__qualname__

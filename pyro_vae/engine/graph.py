@@ -18,6 +18,8 @@ from pyro_vae.engine.surroundings import Slot, Walk, Watch
 from pyro_vae.engine.untouched import untouched
 from pyro_vae.errors import InputError
 
+SMALL = 1024  #: elements
+
 
 class AuditError(InputError, RuntimeError):
     """The graph no longer computes the program's numbers. The message names the first sample site that differs."""
@@ -59,7 +61,9 @@ class Graph:
             t for t in self.constants if t.is_leaf and (t.requires_grad or isinstance(t, torch.nn.Parameter))
         ]
         self._states = self._of_leaves()
-        self._guards = traced.guards
+        # Writing to a tensor's data changes no version, so the values of small ones are compared.
+        self._guards = [(t, version, _value(t)) for t, version in traced.guards]
+        self._owed: list[tuple[Tensor, Tensor | None, int]] = [(p, None, 0) for p in traced.layout.parameters]
         names = pyro.get_param_store()._param_to_name
         stored = [(names[p], p) for p in traced.layout.parameters if p in names]
         self._stored = [name for name, _ in stored], [p for _, p in stored]
@@ -71,8 +75,8 @@ class Graph:
         """Whether the graph still fits its surroundings; it accepts a new tensor of the same kind as the old one."""
         if self._of_leaves() != self._states:
             return False
-        for tensor, version in self._guards:
-            if tensor._version != version:
+        for tensor, version, value in self._guards:
+            if tensor._version != version or (value is not None and not torch.equal(tensor, value)):
                 return False
         names, tensors = self._stored
         if not all(map(is_, map(pyro.get_param_store()._params.get, names), tensors)):
@@ -81,10 +85,32 @@ class Graph:
             return False
         return self.watch.holds() or self._rebound()
 
+    def owed(self) -> bool:
+        """Whether a parameter has a gradient already, to which Pyro would add its own."""
+        for i, (parameter, seen, version) in enumerate(self._owed):
+            gradient = parameter.grad
+            if gradient is None or (gradient is seen and gradient._version == version):
+                continue
+            if gradient.is_sparse or gradient.count_nonzero():
+                return True
+            self._owed[i] = parameter, gradient, gradient._version
+        return False
+
+    def paid(self) -> None:
+        """Note that the gradients of now count for nothing: Pyro's step has set them to 0."""
+        self._owed = [(p, p.grad, 0 if p.grad is None else p.grad._version) for p, _, _ in self._owed]
+
     def _of_leaves(self) -> list[tuple[Any, ...]]:
-        """Whether each leaf is trained, and the hooks on its gradient."""
+        """Whether each leaf is trained, its type and layout in memory, and the hooks on its gradient."""
         return [
-            (t.requires_grad, t._backward_hooks and tuple(t._backward_hooks), t._post_accumulate_grad_hooks)
+            (
+                t.requires_grad,
+                t.dtype,
+                t.shape,
+                t.stride() if t.layout is torch.strided else None,
+                t._backward_hooks and tuple(t._backward_hooks),
+                t._post_accumulate_grad_hooks,
+            )
             for t in self._leaves
         ]
 
@@ -93,7 +119,7 @@ class Graph:
         changes = self.watch.changed()
         if not changes or not self.watch.modes_hold():
             return False
-        guarded = {id(t) for t, _ in self._guards}
+        guarded = {id(t) for t, _, _ in self._guards}
         places = {id(t): i for i, t in enumerate(self.constants)}
         new_of: dict[int, Tensor] = {}
         for _, old, new in changes:
@@ -174,6 +200,12 @@ def same(a: Tensor, b: Tensor, rtol: float) -> bool:
     """Whether two numbers are equal up to rounding; two NaNs are equal."""
     a, b = a.double().cpu(), b.double().cpu()
     return bool(torch.allclose(a, b, rtol=rtol, atol=rtol * 1e-2, equal_nan=True))
+
+
+def _value(tensor: Tensor) -> Tensor | None:
+    """A copy of a small tensor on the CPU, to compare it; None of others, and of one that has a NaN."""
+    small = tensor.device.type == "cpu" and tensor.numel() <= SMALL and not tensor.isnan().any()
+    return tensor.detach().clone() if small else None
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

@@ -1,13 +1,20 @@
 """Numbers that change between steps and are inputs of a graph: arguments, and attributes of model, guide or ELBO."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyro_vae.engine.blame import NotStatic, is_users
 from pyro_vae.engine.surroundings import Slot
+
+
+def exact(value: Any) -> bool:
+    """Whether a scalar of a graph can hold this number: whole ones are kept to 2 ** 24."""
+    return isinstance(value, float) or abs(value) <= 2**24
 
 
 class Numbers:
@@ -31,12 +38,18 @@ class Numbers:
 
     def read(self, numbers: Sequence[Any]) -> None:
         """Copy the current values to the scalars."""
-        values = [numbers[i] for i in self.indices]
-        values += [slot.read() for slot in self.slots]
+        values = self._values(numbers)
         for i, value in enumerate(values):
             if value is not self._last[i] or isinstance(value, Tensor):
                 self.tensors[i].copy_(value) if isinstance(value, Tensor) else self.tensors[i].fill_(value)
                 self._last[i] = value
+
+    def _values(self, numbers: Sequence[Any]) -> list[Any]:
+        return [*(numbers[i] for i in self.indices), *(slot.read() for slot in self.slots)]
+
+    def fit(self, numbers: Sequence[Any]) -> bool:
+        """Whether the scalars can hold the current values."""
+        return all(isinstance(v, Tensor) or exact(v) for v in self._values(numbers))
 
     def of(self, numbers: Sequence[Any], scalars: Sequence[Tensor]) -> list[Any]:
         """The arguments' numbers, with a scalar instead of each number that is an input."""
@@ -45,9 +58,28 @@ class Numbers:
             found[i] = scalar
         return found
 
-    def live(self, scalars: Sequence[Tensor]) -> AbstractContextManager[None]:
-        """In this context, the places hold the scalars."""
-        return placed(self.slots, scalars[len(self.indices) :])
+    @contextmanager
+    def live(self, scalars: Sequence[Tensor]) -> Iterator[None]:
+        """In this context, the places hold the scalars, and the program's own lines look none up in a table."""
+        with placed(self.slots, scalars[len(self.indices) :]), _not_looked_up(scalars):
+            yield
+
+
+@contextmanager
+def _not_looked_up(scalars: Sequence[Tensor]) -> Iterator[None]:
+    """In this context, a set or a dictionary that is asked for a scalar raises an error: tensors hash by identity."""
+    own, ids = Tensor.__hash__, set(map(id, scalars))
+
+    def hashed(tensor: Tensor) -> int:
+        if id(tensor) in ids and is_users(sys._getframe(1).f_code.co_filename):
+            raise NotStatic("a number that changes from step to step is looked up in a set or a dictionary")
+        return own(tensor)
+
+    Tensor.__hash__ = hashed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Tensor.__hash__ = own  # type: ignore[method-assign]
 
 
 @contextmanager

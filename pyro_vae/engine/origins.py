@@ -118,6 +118,17 @@ class Origins(TorchDispatchMode):
         with disable_proxy_modes_tracing():
             return func(*args, **kwargs)
 
+    def refuse_reading(self, tensor: Tensor, name: str) -> None:
+        """Refuse a function that reads the values of a tensor that changes; another one becomes a guard.
+
+        Raises:
+            NotStatic: if the tensor changes from step to step.
+        """
+        origin = self.origin(tensor)
+        if origin is None:
+            raise NotStatic(f"numbers are read from a tensor that changes from step to step ({name})", "tolist")
+        self._guard(origin)
+
     def _indices_of_masks(self, func: Any, args: Any) -> Any:
         """The arguments, with constant masks as integer indices; a mask that changes must not select."""
         at = _INDEXING[func]

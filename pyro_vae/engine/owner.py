@@ -1,7 +1,7 @@
 """Pyro's optimizer as part of a graph. It keeps its own state, rates and schedules."""
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ class Entry(NamedTuple):
     """One parameter's own optimizer.
 
     Attributes:
+        own: the optimizer, or the scheduler around it, as Pyro's optimizer holds it.
         group: the parameter's hyperparameters.
         table: the optimizer's states by parameter; ``state`` is this parameter's.
         rule: the optimizer's step.
@@ -32,6 +33,7 @@ class Entry(NamedTuple):
 
     parameter: Tensor
     optimizer: Optimizer
+    own: Any
     group: dict[str, Any]
     table: Any
     state: Any
@@ -57,7 +59,9 @@ class Bound:
     """
 
     def __init__(self, optim: PyroOptim, parameters: Sequence[Tensor]):
+        self.optim = optim
         self.entries = [_entry(optim, parameter) for parameter in parameters]
+        self._held = [entry.tensors() for entry in self.entries]
         self._checks = []
         for entry in self.entries:
             names = [name for name in entry.group if name != "params"]
@@ -95,7 +99,7 @@ class Bound:
         """Whether the graph still fits the optimizer. If so, copy its rates to :attr:`values`; call it once a step."""
         moved = bool(self._ticks)
         for i, (entry, get, expected, names) in enumerate(self._checks):
-            if entry.optimizer.state is not entry.table or entry.table.get(entry.parameter) is not entry.state:
+            if not self._same_optimizer(entry) or not all(map(is_, entry.tensors(), self._held[i])):
                 return False
             found = get(entry.group)
             if found != expected:
@@ -111,6 +115,14 @@ class Bound:
             self.values.copy_(torch.tensor(self._numbers(), dtype=torch.float64))
         return True
 
+    def _same_optimizer(self, entry: Entry) -> bool:
+        return (
+            self.optim.optim_objs.get(entry.parameter) is entry.own
+            and entry.optimizer.state is entry.table
+            and entry.table.get(entry.parameter) is entry.state
+            and not _hooked(entry.optimizer)
+        )
+
     def untick(self) -> None:
         """Restore the optimizer's Python numbers that :meth:`ready` has moved."""
         for (_, group, state), (own, its) in zip(self._ticks, self._before, strict=True):
@@ -118,19 +130,34 @@ class Bound:
             state.update(its)
 
 
-def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
+def _optimizer(optim: PyroOptim, parameter: Tensor) -> Optimizer:
+    """A parameter's own optimizer, without the scheduler around it.
+
+    Raises:
+        NotBound: if there is none yet.
+    """
     own = optim.optim_objs.get(parameter)
     if own is None:
         raise NotBound
-    optimizer = own.optimizer if is_scheduler(own) else own
+    return own.optimizer if is_scheduler(own) else own
+
+
+def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
+    optimizer = _optimizer(optim, parameter)
     (group,) = optimizer.param_groups
     state = optimizer.state.get(parameter)  # None if the optimizer keeps no state
     rule = RULES[type(optimizer)]
     clip = optim._get_grad_clip_args(parameter)  # type: ignore[arg-type]
-    entry = Entry(parameter, optimizer, group, optimizer.state, state, rule, dict(clip or {}))
+    entry = Entry(
+        parameter, optimizer, optim.optim_objs[parameter], group, optimizer.state, state, rule, dict(clip or {})
+    )
     if any(not isinstance((state or {}).get(name), Tensor) for name in rule.state(group)):
         raise NotBound
     return entry
+
+
+def _hooked(optimizer: Optimizer) -> bool:
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
 def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
@@ -140,14 +167,11 @@ def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
         NotBound: if a parameter has no optimizer yet.
     """
     for parameter in parameters:
-        own = optim.optim_objs.get(parameter)
-        optimizer = own.optimizer if own is not None and is_scheduler(own) else own
-        if optimizer is None:
-            raise NotBound
-        hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+        optimizer = _optimizer(optim, parameter)
         (group, *more) = optimizer.param_groups
         numbers = isinstance(group.get("lr"), (int, float))
-        odd = more or hooked or not numbers or group.get("differentiable") or parameter.device.type != "cpu"
+        odd = more or _hooked(optimizer) or not numbers or group.get("differentiable") or parameter.is_complex()
+        odd = odd or parameter.device.type != "cpu"
         if type(optimizer) not in RULES or odd or type(optim).__call__ not in _OWN_CALLS:
             return False
     return True
@@ -179,12 +203,18 @@ class PyroOwner:
         self.optim = optim
 
     def bind(self, done: Pass) -> Bound | None:
-        """The optimizers of the parameters with a gradient; None if one has no rule, or a parameter is subsampled.
+        """The optimizers of the parameters with a gradient; None if the step stays Pyro's own.
+
+        It does if an optimizer has no rule, if a parameter is subsampled, or if the optimizer of a parameter without a
+        gradient counts its steps.
 
         Raises:
             NotBound: if an optimizer has not stepped yet.
         """
         if not can_be_bound(self.optim, done.parameters) or any(done.subsamples):
+            return None
+        idle = [p for p, g in zip(done.parameters, done.gradients, strict=True) if g is None]
+        if any(RULES[type(_optimizer(self.optim, p))].tick for p in idle):
             return None
         moved = [p for p, g in zip(done.parameters, done.gradients, strict=True) if g is not None]
         return Bound(self.optim, moved)

@@ -48,15 +48,15 @@ def lift(module: fx.GraphModule, after: int) -> list[Tensor]:
     graph = module.graph
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     next_input = inputs[after] if after < len(inputs) else next(n for n in graph.nodes if n.op != "placeholder")
+    attributes = [node for node in graph.nodes if node.op == "get_attr"]
     lifted: dict[str, fx.Node] = {}
-    for node in list(graph.nodes):
-        if node.op == "get_attr":
-            if node.target not in lifted:
-                with graph.inserting_before(next_input):
-                    lifted[node.target] = graph.placeholder(node.target)
-                lifted[node.target].meta["val"] = getattr(module, node.target)
-            node.replace_all_uses_with(lifted[node.target])
-            graph.erase_node(node)
+    with graph.inserting_before(next_input):  # which may itself be an attribute
+        for name in dict.fromkeys(node.target for node in attributes):
+            lifted[name] = graph.placeholder(name)
+            lifted[name].meta["val"] = getattr(module, name)
+    for node in attributes:
+        node.replace_all_uses_with(lifted[node.target])
+        graph.erase_node(node)
     tensors = [getattr(module, name) for name in lifted]
     for name in lifted:
         delattr(module, name)

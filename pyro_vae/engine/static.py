@@ -8,9 +8,14 @@ from typing import Any
 
 import pyro
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from pyro_vae.engine.blame import NotStatic
+from pyro_vae.engine.origins import Origins
 
 _PYRO = str(Path(pyro.__file__).parent)
 _INFER, _SPLINE = f"{_PYRO}/infer/", f"{_PYRO}/distributions/transforms/spline.py"
@@ -27,14 +32,52 @@ class PyroAnswers(TorchFunctionMode):
     - ``Dice.compute_expectation`` puts zeros at the entries that its mask excludes, instead of dropping them;
     - a spline keeps the values outside its interval with ``torch.where``.
 
-    :class:`~pyro_vae.engine.origins.Origins` refuses the same questions from other code.
+    :class:`~pyro_vae.engine.origins.Origins` refuses the same questions from other code. What reads values without its
+    notice (``tolist``, NumPy, ``torch.tensor`` of a list with tensors) is refused here.
+
+    Args:
+        origins: of the tensors.
+        asked: takes a scalar tensor that is true where the labels of ``one_hot`` are such.
     """
 
+    def __init__(self, origins: Origins, asked: list[Tensor]):
+        super().__init__()
+        self.origins, self.asked = origins, asked
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _READERS:
+            for tensor in _READERS[func](args, kwargs or {}):
+                self.origins.refuse_reading(tensor, func.__name__)
+        if func is F.one_hot:
+            return self._one_hot(*args, **(kwargs or {}))
         answer = _ANSWERS.get(func)
         if answer is not None and (found := answer(sys._getframe(1).f_code.co_filename, args)) is not None:
             return found
         return func(*args, **(kwargs or {}))
+
+    def _one_hot(self, labels: Tensor, num_classes: int = -1) -> Tensor:
+        if num_classes <= 0:
+            return F.one_hot(labels, num_classes)  # it reads the largest label
+        if labels.numel():
+            self.asked += [labels.amin() >= 0, labels.amax() < num_classes]
+        return (labels[..., None] == torch.arange(num_classes, device=labels.device)).long()
+
+
+def _listed(data: Any) -> list[Tensor]:
+    """The tensors in a list of numbers."""
+    return [] if isinstance(data, Tensor) else [t for t in pytree.tree_leaves(data) if isinstance(t, Tensor)]
+
+
+#: what reads the values of tensors out of the dispatcher's sight: from the arguments to these tensors
+_READERS: dict[Any, Callable[[Any, Any], list[Tensor]]] = {
+    **dict.fromkeys((Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__dlpack__), lambda args, _: [args[0]]),
+    **dict.fromkeys((torch.tensor, torch.as_tensor), lambda args, named: _listed(args[0] if args else named["data"])),
+    Tensor.new_tensor: lambda args, named: _listed(args[1] if args[1:] else named["data"]),
+    **dict.fromkeys(
+        (torch.tensor_split, Tensor.tensor_split),
+        lambda args, named: [t for t in (*args[1:2], *named.values()) if isinstance(t, Tensor)],
+    ),
+}
 
 
 def _item(file: str, args: Any) -> Any:
@@ -98,9 +141,16 @@ def supported(distribution: Distribution, value: Any) -> Tensor | None:
     return inside.to(torch.float32).amin() > 0 if inside.numel() else None
 
 
+def _seeded(*_: Any, **__: Any) -> None:
+    raise NotStatic("the pass sets the random state: seed outside of model and guide; no activation checkpoints")
+
+
 @contextmanager
-def answered() -> Iterator[list[Tensor]]:
+def answered(origins: Origins) -> Iterator[list[Tensor]]:
     """In this context, Pyro reads no number from a tensor, and recurrent layers run as traceable operations.
+
+    Args:
+        origins: of the tensors of the pass, whose mode is on.
 
     Yields:
         a list, filled during the pass: for each sample that a distribution would validate, a scalar that is true if
@@ -113,12 +163,14 @@ def answered() -> Iterator[list[Tensor]]:
         if inside is not None:
             asked.append(inside)
 
-    old = Distribution._validate_sample
+    old, seeds = Distribution._validate_sample, (torch.set_rng_state, torch.manual_seed)
     Distribution._validate_sample = note  # type: ignore[method-assign]
+    torch.set_rng_state = torch.manual_seed = _seeded  # type: ignore[assignment]
     try:
         with ExitStack() as stack:
             stack.enter_context(torch.backends.mkldnn.flags(enabled=False))  # its LSTM keeps no workspace for a graph
-            stack.enter_context(PyroAnswers())
+            stack.enter_context(PyroAnswers(origins, asked))
             yield asked
     finally:
         Distribution._validate_sample = old  # type: ignore[method-assign]
+        torch.set_rng_state, torch.manual_seed = seeds
