@@ -66,7 +66,19 @@ def rehearse(call: Call, validate: bool = True) -> Rehearsal:
     """Run the program eagerly, with the user's validation if ``validate``, and undo all side effects."""
     origins = Origins(refuse=False)
     with untouched(call.roots, origins) as (walk, changes), SiteRecorder() as recorder, origins:
+        if walk.iterators:
+            raise CaptureError(
+                f"no static graph: {walk.iterators[0]} is an iterator, and each pass takes its next items"
+            )
+        before = [(path, t, t.grad, t.grad is not None and t.grad._version) for path, t in walk.leaves()]
         done = call.program(call.args, call.kwargs, validate=validate)
+        named = {id(p) for p in done.parameters}
+        for path, t, grad, version in before:
+            if id(t) not in named and (t.grad is not grad or (grad is not None and grad._version != version)):
+                changes.reasons.append(
+                    f"{path} takes a gradient, but no pyro.param or pyro.module names it: register it, or set its"
+                    " requires_grad to False"
+                )
     return Rehearsal(done, recorder.sums, walk, changes)
 
 

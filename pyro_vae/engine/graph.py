@@ -14,7 +14,7 @@ from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.capture import Call, Rehearsal, Traced, without_sites
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.program import Pass
-from pyro_vae.engine.surroundings import Slot, Walk, Watch
+from pyro_vae.engine.surroundings import Slot, Walk, Watch, alike
 from pyro_vae.engine.untouched import untouched
 from pyro_vae.errors import InputError
 
@@ -52,11 +52,11 @@ class Graph:
         slots = [
             (slot, value)
             for slot, value in walk.slots
-            if (id(slot.owner), slot.key) not in skip
-            and not (isinstance(value, Tensor) and id(value) not in places)
-            and slot.key != "max_plate_nesting"
+            if (id(slot.owner), slot.key) not in skip and slot.key != "max_plate_nesting"
         ]
-        self.watch = Watch(slots, walk.modules)
+        read = {*places, *(id(t) for t, _ in traced.guards)}
+        loose = {id(slot) for slot, value in slots if isinstance(value, Tensor) and id(value) not in read}
+        self.watch = Watch(slots, walk, loose)
         self._leaves = [
             t for t in self.constants if t.is_leaf and (t.requires_grad or isinstance(t, torch.nn.Parameter))
         ]
@@ -117,13 +117,13 @@ class Graph:
     def _rebound(self) -> bool:
         """Use the tensors that have replaced constants; False if anything else changed."""
         changes = self.watch.changed()
-        if not changes or not self.watch.modes_hold():
+        if not changes or not self.watch.modes_hold() or not self.watch.sizes_hold():
             return False
         guarded = {id(t) for t, _, _ in self._guards}
         places = {id(t): i for i, t in enumerate(self.constants)}
         new_of: dict[int, Tensor] = {}
         for _, old, new in changes:
-            if not isinstance(old, Tensor) or not isinstance(new, Tensor) or not _alike(old, new):
+            if not isinstance(old, Tensor) or not isinstance(new, Tensor) or not alike(old, new):
                 return False
             if id(old) in guarded or old.requires_grad or new_of.setdefault(id(old), new) is not new:
                 return False
@@ -133,7 +133,7 @@ class Graph:
         for old, new in new_of.items():
             self.constants[places[old]] = new
         self.traced.constants[:] = self.constants
-        self.watch = Watch([(slot, slot.read()) for slot, _ in self.watch.slots], self.watch._modules)
+        self.watch.renew()
         return True
 
     def inputs(self, arguments: Arguments) -> list[Tensor]:
@@ -206,15 +206,3 @@ def _value(tensor: Tensor) -> Tensor | None:
     """A copy of a small tensor on the CPU, to compare it; None of others, and of one that has a NaN."""
     small = tensor.device.type == "cpu" and tensor.numel() <= SMALL and not tensor.isnan().any()
     return tensor.detach().clone() if small else None
-
-
-def _alike(a: Tensor, b: Tensor) -> bool:
-    """Whether a graph made for one tensor fits the other."""
-    return (
-        a.shape == b.shape
-        and a.dtype == b.dtype
-        and a.device == b.device
-        and a.requires_grad == b.requires_grad
-        and a.layout == b.layout
-        and a.stride() == b.stride()
-    )

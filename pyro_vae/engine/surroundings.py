@@ -1,13 +1,17 @@
 """The values that a program depends on besides its arguments: one walk finds them, and each step checks them."""
 
 import functools
+import re
 import sys
-from collections.abc import Iterable
+from argparse import Namespace
+from collections import deque
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import is_, itemgetter
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 from pyro import poutine
@@ -16,11 +20,13 @@ from torch import Tensor, nn
 
 #: the walk stops at this many places; the audit alone covers the others
 MAX_SLOTS = 20_000
+MAX_ARRAY = 2**16  #: bytes; the audit alone covers NumPy's larger arrays
 
 _CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
 _NUMBERS = (int, float, str, bytes, bool, complex, type(None))
 _HOOKS = {name for name in vars(nn.Module()) if "hook" in name} | {"_parameters", "_buffers", "_modules"}
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  #: by a module in a pass
+_IMPLICIT = {"forward", "__call__", "__getitem__", "__len__", "__iter__", "__getattr__", "__enter__", "__exit__"}
 _OPAQUE = (poutine.Trace, ParamStoreDict, pyro.optim.PyroOptim, torch.optim.Optimizer, type(torch.Size()))
 
 
@@ -62,12 +68,24 @@ class Walk:
         slots: the places, with the value of each.
         modules: all modules; a graph holds their training modes.
         generators: generators of the program's own, besides torch's default ones.
+        containers: what the program's code can read of its own lists, dictionaries, sets and NumPy arrays, by path.
+        tables: the attributes of its objects.
+        parts: the parameters, buffers and modules of modules.
+        iterators: the paths of the program's own iterators; each pass takes the next items.
+        names: what the program's code looks up.
     """
 
     slots: list[tuple[Slot, Any]] = field(default_factory=list)
     modules: list[nn.Module] = field(default_factory=list)
     generators: list[torch.Generator] = field(default_factory=list)
+    containers: list[tuple[Any, str]] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    iterators: list[str] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    _classes: dict[type, None] = field(default_factory=dict)
     _seen: dict[int, Any] = field(default_factory=dict)
+    _own: bool = True  # whether what is visited now belongs to the program, not to a library
 
     def visit(self, value: Any, path: str) -> None:
         """Follow one object."""
@@ -85,16 +103,37 @@ class Walk:
             for part in (value.func, value.args, value.keywords):
                 self.visit(part, path)
         elif isinstance(value, dict):
+            self._held(value, path)
             self._entries(value, [k for k in value if isinstance(k, (str, int, tuple))], lambda k: f"{path}[{k!r}]")
-        elif isinstance(value, list):
+        elif isinstance(value, (list, deque)):
+            self._held(value, path)
             self._entries(value, range(len(value)), lambda k: f"{path}[{k}]")
         elif isinstance(value, (tuple, set, frozenset)):
+            if isinstance(value, set):
+                self._held(value, path)
             for i, item in enumerate(value):
                 self.visit(item, f"{path}[{i}]")
+        elif isinstance(value, np.ndarray):
+            self._held(value, path)
         elif isinstance(value, torch.Generator):
             self.generators.append(value)
+        elif isinstance(value, Iterator) and type(value).__module__ in ("builtins", "itertools"):
+            if self._own:
+                self.iterators.append(path)
         elif not isinstance(value, (*_OPAQUE, BuiltinFunctionType, ModuleType, CodeType)):
             self._object(value, path)
+
+    def _held(self, container: Any, path: str) -> None:
+        if self._own:
+            self.containers.append((container, path))
+
+    def _belonging(self, own: bool, owner: Any, keys: Iterable[Any], path: str) -> None:
+        """The attributes of an object of the program's own or of a library's."""
+        outer, self._own = self._own, own
+        if own:
+            self.tables.append(owner)
+        self._entries(owner, keys, lambda k: f"{path}.{k}")
+        self._own = outer
 
     def _entries(self, owner: Any, keys: Iterable[Any], path: Any) -> None:
         for key in list(keys):
@@ -110,26 +149,73 @@ class Walk:
         if isinstance(module, torch.jit.ScriptModule):  # its attributes are TorchScript's
             return
         own = vars(module)
-        foreign = type(module).__module__.startswith("torch.")
-        names = [k for k in own if k not in _HOOKS and not (foreign and k not in ("p", "momentum"))]
-        self._entries(own, names, lambda k: f"{path}.{k}")
+        names = [name for name in own if name not in _HOOKS]
+        if type(module).__module__.startswith("torch."):
+            names = [name for name in names if name[0] != "_" and isinstance(own[name], _NUMBERS)]
+        self._belonging(_is_users(type(module).__module__), own, names, path)
         for held in (own["_parameters"], own["_buffers"], own["_modules"]):
+            self.parts.append(held)
             self._entries(held, held, lambda k: f"{path}.{k}")
+        self._class(type(module))
 
     def _object(self, value: Any, path: str) -> None:
         if isinstance(value, type):
-            if _is_users(value.__module__):
-                names = [k for k, v in vars(value).items() if isinstance(v, (*_NUMBERS, Tensor)) and k[:2] != "__"]
-                self.slots += [(_ClassSlot(value, k, f"{path}.{k}"), vars(value)[k]) for k in names]
+            self._class(value)
             return
         kind = type(value)
-        if not hasattr(value, "__dict__") or not (_is_users(kind.__module__) or _is_pyros(kind.__module__)):
+        own = _is_users(kind.__module__) or isinstance(value, (Namespace, SimpleNamespace))
+        if not hasattr(value, "__dict__") or not (own or _is_pyros(kind.__module__)):
             return
-        self._entries(vars(value), list(vars(value)), lambda k: f"{path}.{k}")
-        self.visit(kind, kind.__name__)
+        self._belonging(own, vars(value), list(vars(value)), path)
+        self._class(kind)
+
+    def _class(self, kind: type) -> None:
+        """The attributes of the user's classes; their methods are visited when all names are known."""
+        for each in kind.__mro__:
+            if each in self._classes or not _is_users(each.__module__) or _is_ours(each.__module__):
+                continue
+            self._classes[each] = None
+            for name, value in list(vars(each).items()):
+                if name[:2] == "__":
+                    continue
+                if isinstance(value, (*_NUMBERS, Tensor)):
+                    self.slots.append((_ClassSlot(each, name, f"{each.__name__}.{name}"), value))
+                elif isinstance(value, (list, dict, set, deque)):
+                    self.visit(value, f"{each.__name__}.{name}")
+
+    def leaves(self) -> list[tuple[str, Tensor]]:
+        """The tensors that a backward pass leaves gradients on, by path."""
+        return [(s.path, v) for s, v in self.slots if isinstance(v, Tensor) and v.requires_grad and v.is_leaf]
+
+    def close(self) -> None:
+        """Visit the methods that the code visited so far can call, and what they call."""
+        done: set[tuple[type, str]] = set()
+        while True:
+            called = self.names | _IMPLICIT
+            new = [(c, n) for c in self._classes for n in vars(c) if n in called and (c, n) not in done]
+            if not new:
+                break
+            done.update(new)
+            for kind, name in new:
+                if (function := _function_of(vars(kind)[name])) is not None:
+                    self.visit(function, f"{kind.__name__}.{name}")
+        self.containers = [(c, path) for c, path in self.containers if self._is_read(path)]
+        self.iterators = [path for path in self.iterators if self._is_read(path)]
+
+    def _is_read(self, path: str) -> bool:
+        """Whether the code names the last attribute of a path; a path without one begins at a name in the code."""
+        attributes = re.findall(r"\.([A-Za-z_]\w*)", path)
+        return not attributes or attributes[-1] in self.names
 
     def _function(self, function: FunctionType, path: str) -> None:
+        outer, self._own = self._own, _is_users(function.__module__ or "")
+        self._surroundings_of(function, path)
+        self._own = outer
+
+    def _surroundings_of(self, function: FunctionType, path: str) -> None:
         code = function.__code__
+        if self._own:
+            self.names |= _names(code)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._slot(Slot(cell, None, name))
         if function.__defaults__:
@@ -143,11 +229,20 @@ class Walk:
             for name in sorted(_names(code) & space.keys()):
                 value = space[name]
                 if isinstance(value, ModuleType):
-                    if _is_users(value.__name__):
-                        inner = vars(value)
-                        self._entries(inner, sorted(_names(code) & inner.keys()), lambda k, n=name: f"{n}.{k}")
+                    self._in_file(value, _names(code), name)
                 else:
                     self._slot(Slot(space, name, name))
+
+    def _in_file(self, module: ModuleType, names: set[str], path: str) -> None:
+        """The global variables of another file that the code names, and of those that it reaches through this one."""
+        if not _is_users(module.__name__):
+            return
+        inner = vars(module)
+        for name in sorted(names & inner.keys()):
+            if isinstance(inner[name], ModuleType):
+                self._in_file(inner[name], names - {name}, f"{path}.{name}")
+            else:
+                self._slot(Slot(inner, name, f"{path}.{name}"))
 
 
 class _ClassSlot(Slot):
@@ -174,6 +269,21 @@ def _is_users(module: str) -> bool:
     return root == "__main__" or (root not in _CLOSED and root != "pyro")
 
 
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in ("pyro_vae", "guides")
+
+
+def _function_of(attribute: Any) -> Any:
+    """The function of a method, a property or a class method; None for any other attribute of a class."""
+    if isinstance(attribute, FunctionType):
+        return attribute
+    if isinstance(attribute, property):
+        return attribute.fget
+    if isinstance(attribute, functools.cached_property):
+        return attribute.func
+    return getattr(attribute, "__func__", None)
+
+
 def _is_pyros(module: str) -> bool:
     return module.startswith(("pyro.", "torch.distributions"))
 
@@ -183,6 +293,7 @@ def walk(roots: dict[str, Any]) -> Walk:
     found = Walk()
     for name, root in roots.items():
         found.visit(root, name)
+    found.close()
     return found
 
 
@@ -191,12 +302,22 @@ class Watch:
 
     Args:
         slots: with the expected value of each. Numbers and strings are compared by value, other objects by identity.
-        modules: their training modes and their hooks are compared too.
+        found: the walk, of which the training modes and hooks of modules, the sizes of containers and the contents of
+            arrays are compared too.
+        loose: slots whose tensor may be replaced by one of the same kind, by their ids.
     """
 
-    def __init__(self, slots: Iterable[tuple[Slot, Any]], modules: Iterable[nn.Module] = ()):
-        self.slots = list(slots)
-        self._modules = list(modules)
+    def __init__(
+        self, slots: Iterable[tuple[Slot, Any]], found: Walk | None = None, loose: Container[int] = frozenset()
+    ):
+        found = found or Walk()
+        self.slots, self._loose = list(slots), loose
+        self._modules, self._names = found.modules, found.names
+        self._arrays = [(c, c.tobytes()) for c, _ in found.containers if is_small_array(c)]
+        self._sized = [*found.parts, *(c for c, _ in found.containers if not isinstance(c, np.ndarray))]
+        self._sizes = [*map(len, self._sized)]
+        self._tables_of, self._lengths = found.tables, [*map(len, found.tables)]
+        self._keys = [set(table) for table in found.tables]
         self._modes = [m.training for m in self._modules]
         self._tables = [vars(m)[name] for m in self._modules for name in _CALLED if name in vars(m)]
         self._hooks = self._hooked()
@@ -222,7 +343,7 @@ class Watch:
 
     def holds(self) -> bool:
         """Whether nothing changed."""
-        if not self.modes_hold():
+        if not self.modes_hold() or not self.sizes_hold():
             return False
         try:
             for owner, get, values in self._groups:
@@ -239,8 +360,24 @@ class Watch:
         """Whether all changed objects are equal numbers; if so, expect the new objects from now on."""
         if self.changed():
             return False
+        self.renew()
+        return True
+
+    def renew(self) -> None:
+        """Expect the values of now in the slots."""
         self.slots = [(slot, slot.read()) for slot, _ in self.slots]
         self._group()
+
+    def sizes_hold(self) -> bool:
+        """Whether nothing came or went in containers, no array changed, and no object has a new attribute to read."""
+        if [*map(len, self._sized)] != self._sizes or any(a.tobytes() != old for a, old in self._arrays):
+            return False
+        lengths = [*map(len, self._tables_of)]
+        if lengths == self._lengths:
+            return True
+        if any((set(table) ^ keys) & self._names for table, keys in zip(self._tables_of, self._keys, strict=True)):
+            return False
+        self._lengths, self._keys = lengths, [set(table) for table in self._tables_of]
         return True
 
     def changed(self) -> list[tuple[Slot, Any, Any]]:
@@ -248,7 +385,9 @@ class Watch:
         found = []
         for slot, value in self.slots:
             new = slot.read()
-            if new is not value and not _same_number(new, value):
+            if new is value or _same_number(new, value):
+                continue
+            if not (id(slot) in self._loose and isinstance(new, Tensor) and alike(value, new)):
                 found.append((slot, value, new))
         return found
 
@@ -258,6 +397,23 @@ class Watch:
 
     def _hooked(self) -> list[tuple[int, ...]]:
         return [*map(tuple, filter(None, self._tables))]
+
+
+def alike(a: Tensor, b: Tensor) -> bool:
+    """Whether a graph made for one tensor fits the other."""
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and a.device == b.device
+        and a.requires_grad == b.requires_grad
+        and a.layout == b.layout
+        and a.stride() == b.stride()
+    )
+
+
+def is_small_array(value: Any) -> bool:
+    """Whether a value is an array of NumPy's whose contents are compared."""
+    return isinstance(value, np.ndarray) and value.nbytes <= MAX_ARRAY and not value.dtype.hasobject
 
 
 def _same_number(a: Any, b: Any) -> bool:

@@ -11,7 +11,7 @@ import pyro
 import torch
 
 from pyro_vae.engine.origins import Origins
-from pyro_vae.engine.surroundings import Slot, Walk, walk
+from pyro_vae.engine.surroundings import Slot, Walk, is_small_array, walk
 from pyro_vae.seeds import forked
 
 
@@ -46,6 +46,7 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
     tables: list[dict[Any, Any]] = [store._params, store._param_to_name, store._constraints]
     kept = [dict(table) for table in tables]
     gradients = [(p, p.grad) for p in _parameters(before, kept[0])]
+    contents = [(c, path, _contents(c)) for c, path in before.containers if _is_kept(c)]
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (programs use it)
     own = [g.get_state() for g in before.generators]
     with forked():
@@ -65,6 +66,10 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
                         "numbers are drawn from a generator of the program's own: use torch's default generator"
                     )
                     generator.set_state(state)
+            for container, path, old in contents:
+                if _differs(container, old):
+                    changes.reasons.append(f"{path} changes its contents in each pass: change it outside of the pass")
+                    _refill(container, old)
             for slot, old in changes.moved:
                 slot.write(old)
             tables = [store._params, store._param_to_name, store._constraints]  # a pass may have cleared the store
@@ -79,6 +84,7 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
 
 def _parameters(before: Walk, params: dict[str, Any]) -> list[torch.Tensor]:
     found = [*params.values(), *(p for m in before.modules for p in m._parameters.values() if p is not None)]
+    found += [v for _, v in before.slots if isinstance(v, torch.Tensor) and v.requires_grad and v.is_leaf]
     return list({id(p): p for p in found}.values())
 
 
@@ -89,13 +95,41 @@ def _compare(before: Walk, changes: Changes, params: dict[str, Any], store: Any)
         if new is old or slot.key == "max_plate_nesting":  # an ELBO guesses it once
             continue
         changes.moved.append((slot, old))
-        counts = isinstance(old, (int, float)) and isinstance(new, (int, float)) and not isinstance(old, bool)
-        if counts and new != old and not (new != new and old != old):
-            changes.reasons.append(f"{slot.path} changes from {old} to {new} in each pass: pass it as an argument")
+        if _is_plain(old) and _is_plain(new) and new != old and not (new != new and old != old):
+            changes.reasons.append(f"{slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument")
     changes.created += [name for name in store._params if name not in params]
     for name, value in params.items():
         if store._params.get(name) is not value:
             changes.reasons.append(f"the pass assigns {name!r} in the param store, which a graph would do once")
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value decides how a program goes on by being equal to another or not."""
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, (int, float, complex, str, bytes, np.generic))
+
+
+def _is_kept(container: Any) -> bool:
+    return not isinstance(container, np.ndarray) or is_small_array(container)
+
+
+def _contents(container: Any) -> Any:
+    return container.copy() if isinstance(container, (np.ndarray, dict)) else list(container)
+
+
+def _differs(container: Any, old: Any) -> bool:
+    if isinstance(container, np.ndarray):
+        return container.tobytes() != old.tobytes()
+    return len(container) != len(old) or (isinstance(container, set) and any(each not in container for each in old))
+
+
+def _refill(container: Any, old: Any) -> None:
+    if isinstance(container, np.ndarray):
+        container[...] = old
+        return
+    container.clear()
+    container.update(old) if isinstance(container, (dict, set)) else container.extend(old)
 
 
 def _same_state(a: Any, b: Any) -> bool:

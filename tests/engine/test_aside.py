@@ -33,7 +33,7 @@ def draws_until_it_is_positive(x):
     pyro.sample("x", dist.Normal(mean, 1.0).expand([40]).to_event(1), obs=x)
 
 
-LAYER = nn.GRU(1, 1, batch_first=True)
+LAYER = nn.GRU(1, 1, batch_first=True).requires_grad_(False)
 
 
 def packs_its_sequences(x):
