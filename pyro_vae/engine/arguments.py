@@ -68,10 +68,11 @@ def take_apart(args: tuple, kwargs: dict[str, Any]) -> Arguments:
 
 def _kind(value: Any, found: Arguments) -> Hashable:
     if isinstance(value, Tensor):
+        if value.is_neg() or value.is_conj():  # its memory holds other numbers
+            value = value.resolve_neg().resolve_conj()
         found.tensors.append(value)
         strides = value.stride() if value.layout is torch.strided else None
-        lazy = value.is_neg() or value.is_conj()  # the memory holds other numbers
-        return value.shape, strides, value.dtype, value.device, value.requires_grad, lazy
+        return value.shape, strides, value.dtype, value.device, value.requires_grad
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, (int, float, np.generic)):

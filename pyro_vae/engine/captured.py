@@ -138,8 +138,8 @@ class Captured:
             arguments = handlers[0]
         entry = next((e for e in self.entries.get(arguments.kind, ()) if e.fits(arguments)), None)
         due = self.audit and self.steps > 0 and self.steps + 1 & self.steps == 0
-        if entry is not None and self.owner.guarded and entry.graph.owed():
-            return None  # Pyro adds its gradient to the one that is there
+        if entry is not None and self._owed(entry):
+            return None
         if entry is not None and not due and self._ready(entry):
             return self._take(entry, arguments)
         places = handlers[1] if handlers else []
@@ -152,6 +152,10 @@ class Captured:
         if entry is not None:
             self.entries[arguments.kind].remove(entry)
         return self._new(call)
+
+    def _owed(self, entry: Entry) -> bool:
+        """Whether the next step is Pyro's, which adds its gradient to one that is there."""
+        return self.owner.guarded and entry.graph.owed()
 
     @staticmethod
     def _ready(entry: Entry) -> bool:
@@ -206,7 +210,7 @@ class Captured:
             self._remember(call, walk(call.roots), last)
             return None
         self.entries.setdefault(kind, []).insert(0, entry)
-        if not self._ready(entry):
+        if self._owed(entry) or not self._ready(entry):
             return None
         return self._take(entry, call.arguments)
 

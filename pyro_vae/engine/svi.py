@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Any, Literal, get_args
 
 import pyro.infer
@@ -131,32 +132,42 @@ class SVI(pyro.infer.SVI):
         super().__init__(model, guide, pyros, loss, loss_and_grads, **kwargs)
         self.engine: str = engine
         self.audit, self.options = audit, options
+        self.elbo = loss
+        self.fallback: str | None = None
+        self._automatic = engine == "auto"
+        self._steps = 0
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make the program of the attributes of now: a caller may give others."""
+        self._of = self._given()
+        self._captured: Captured | None = None
         self.average: Average | None = None
         self.owner: TorchOwner | PyroOwner
-        if isinstance(optim, torch.optim.Optimizer):
+        options = self.options
+        if isinstance(self.optim, OneOptimizer):
             if options.workers.size > 1:
                 self.average = Average(options.workers, options.clip_norm)
-            self.owner = TorchOwner(optim, self.average)
+            self.owner = TorchOwner(self.optim.optimizer, self.average)
         elif replace(options, num_steps=None) != StepOptions():
             raise ValueError(
                 "clip_norm, per_image, precision and workers are for torch optimizers; Pyro's clip by their clip_args"
             )
         else:
-            self.owner = PyroOwner(optim)
+            self.owner = PyroOwner(self.optim)
         self.program = Program(
-            model,
-            guide,
-            loss,
+            self.model,
+            self.guide,
+            self.elbo,
             self.loss_and_grads,
             self.owner.parameters if isinstance(self.owner, TorchOwner) else None,
             None if self.average else options.clip_norm,
             options.per_image,
             options.precision,
         )
-        self.fallback: str | None = None
-        self._automatic = engine == "auto"
-        self._captured: Captured | None = None
-        self._steps = 0
+
+    def _given(self) -> tuple[Any, ...]:
+        return self.model, self.guide, self.optim, self.loss_and_grads
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """One step, as in Pyro; returns the loss, a float (a tuple of floats if the loss is a tuple)."""
@@ -218,6 +229,8 @@ class SVI(pyro.infer.SVI):
 
     def _step(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
         """A step by the engine; None if Pyro must take it."""
+        if not all(map(is_, self._given(), self._of)):
+            self._bind()
         if isinstance(self.owner, TorchOwner) and self.owner.grown():
             self.owner = TorchOwner(self.owner.optimizer, self.average)
             self.program.parameters, self._captured = self.owner.parameters, None
