@@ -4,23 +4,22 @@ import math
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Protocol
 
 import torch
-from pyro.poutine import Trace
 from pyro.poutine.runtime import _PYRO_STACK
-from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_vae.engine.arguments import Arguments, Same, take_apart
+from pyro_vae.engine.arguments import Arguments, take_apart
 from pyro_vae.engine.blame import CaptureError, refusal
 from pyro_vae.engine.capture import Call, Rehearsal, rehearse, trace
 from pyro_vae.engine.graph import AuditError, Graph
+from pyro_vae.engine.handlers import is_number, with_handlers
 from pyro_vae.engine.numbers import Numbers, exact
 from pyro_vae.engine.owner import Bound, NotBound
 from pyro_vae.engine.program import Pass, Program
-from pyro_vae.engine.surroundings import Slot, Walk, Watch, walk
+from pyro_vae.engine.surroundings import Slot, Walk, walk
+from pyro_vae.engine.watch import Watch
 
 #: the number of graphs that one engine keeps; other kinds of calls run eagerly
 MAX_GRAPHS = 8
@@ -133,7 +132,7 @@ class Captured:
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
             types = torch.get_autocast_dtype("cpu"), torch.get_autocast_dtype("cuda")
             arguments = arguments._replace(kind=(arguments.kind, "autocast", types))
-        handlers = _with_handlers(arguments) if _PYRO_STACK else None
+        handlers = with_handlers(arguments) if _PYRO_STACK else None
         if handlers is not None:
             arguments = handlers[0]
         entry = next((e for e in self.entries.get(arguments.kind, ()) if e.fits(arguments)), None)
@@ -216,7 +215,7 @@ class Captured:
 
     def _remember(self, call: Call, found: Walk, last: Seen | None) -> None:
         fixed = last.fixed if last else set()
-        numbers = [(s, v) for s, v in found.slots if _is_number(v)]
+        numbers = [(s, v) for s, v in found.slots if is_number(v)]
         self.seen[call.arguments.kind] = Seen(list(call.arguments.numbers), Watch(numbers), fixed)
 
     def _capture(self, call: Call, last: Seen | None) -> Entry | None:
@@ -278,33 +277,6 @@ def _changed(arguments: Arguments, last: Seen | None) -> tuple[list[int], list[S
     slots = [
         slot
         for slot, _, new in last.watch.changed()
-        if _is_number(new) and exact(new) and (id(slot.owner), slot.key) not in last.fixed
+        if is_number(new) and exact(new) and (id(slot.owner), slot.key) not in last.fixed
     ]
     return indices, slots
-
-
-def _with_handlers(arguments: Arguments) -> tuple[Arguments, list[Slot]]:
-    """The arguments, followed by the numbers of Pyro's handlers around the step; and the places of these numbers."""
-    found = walk({f"handler {i}": handler for i, handler in enumerate(_PYRO_STACK)})
-    numbers = [(s, v) for s, v in found.slots if _is_number(v)]
-    others = [(s.path, _key(v)) for s, v in found.slots if not _is_number(v)]
-    kinds = tuple(type(handler) for handler in _PYRO_STACK)
-    kind = arguments.kind, kinds, tuple(s.path for s, _ in numbers), tuple(others)
-    return arguments._replace(kind=kind, numbers=[*arguments.numbers, *(v for _, v in numbers)]), [
-        s for s, _ in numbers
-    ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _key(value: Any) -> Hashable:
-    """What two handlers must share: plain values, the code of functions, other objects that the walk does not enter."""
-    if isinstance(value, (bool, str, type(None))):
-        return value
-    if isinstance(value, (FunctionType, MethodType)):
-        return value.__code__
-    if isinstance(value, (Tensor, Trace, BuiltinFunctionType)):
-        return Same(value)
-    return type(value).__qualname__

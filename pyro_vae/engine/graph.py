@@ -14,8 +14,9 @@ from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.capture import Call, Rehearsal, Traced, without_sites
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.program import Pass
-from pyro_vae.engine.surroundings import Slot, Walk, Watch, alike
+from pyro_vae.engine.surroundings import Slot, Walk
 from pyro_vae.engine.untouched import untouched
+from pyro_vae.engine.watch import Watch, alike
 from pyro_vae.errors import InputError
 
 SMALL = 1024  #: elements

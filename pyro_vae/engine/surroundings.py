@@ -1,13 +1,12 @@
-"""The values that a program depends on besides its arguments: one walk finds them, and each step checks them."""
+"""The values that a program depends on besides its arguments: one walk finds them."""
 
 import functools
 import re
 import sys
 from argparse import Namespace
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from operator import is_, itemgetter
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -20,12 +19,11 @@ from torch import Tensor, nn
 
 #: the walk stops at this many places; the audit alone covers the others
 MAX_SLOTS = 20_000
-MAX_ARRAY = 2**16  #: bytes; the audit alone covers NumPy's larger arrays
 
 _CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
-_NUMBERS = (int, float, str, bytes, bool, complex, type(None))
+NUMBERS = (int, float, str, bytes, bool, complex, type(None))
 _HOOKS = {name for name in vars(nn.Module()) if "hook" in name} | {"_parameters", "_buffers", "_modules"}
-_CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  #: by a module in a pass
+CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  #: by a module in a pass
 _IMPLICIT = {"forward", "__call__", "__getitem__", "__len__", "__iter__", "__getattr__", "__enter__", "__exit__"}
 _OPAQUE = (poutine.Trace, ParamStoreDict, pyro.optim.PyroOptim, torch.optim.Optimizer, type(torch.Size()))
 
@@ -89,7 +87,7 @@ class Walk:
 
     def visit(self, value: Any, path: str) -> None:
         """Follow one object."""
-        if isinstance(value, (*_NUMBERS, Tensor)) or id(value) in self._seen or len(self.slots) > MAX_SLOTS:
+        if isinstance(value, (*NUMBERS, Tensor)) or id(value) in self._seen or len(self.slots) > MAX_SLOTS:
             return
         self._seen[id(value)] = value
         if isinstance(value, nn.Module):
@@ -151,7 +149,7 @@ class Walk:
         own = vars(module)
         names = [name for name in own if name not in _HOOKS]
         if type(module).__module__.startswith("torch."):
-            names = [name for name in names if name[0] != "_" and isinstance(own[name], _NUMBERS)]
+            names = [name for name in names if name[0] != "_" and isinstance(own[name], NUMBERS)]
         self._belonging(_is_users(type(module).__module__), own, names, path)
         for held in (own["_parameters"], own["_buffers"], own["_modules"]):
             self.parts.append(held)
@@ -178,8 +176,8 @@ class Walk:
             for name, value in list(vars(each).items()):
                 if name[:2] == "__":
                     continue
-                if isinstance(value, (*_NUMBERS, Tensor)):
-                    self.slots.append((_ClassSlot(each, name, f"{each.__name__}.{name}"), value))
+                if isinstance(value, (*NUMBERS, Tensor)):
+                    self.slots.append((ClassSlot(each, name, f"{each.__name__}.{name}"), value))
                 elif isinstance(value, (list, dict, set, deque)):
                     self.visit(value, f"{each.__name__}.{name}")
 
@@ -245,7 +243,7 @@ class Walk:
                 self._slot(Slot(inner, name, f"{path}.{name}"))
 
 
-class _ClassSlot(Slot):
+class ClassSlot(Slot):
     """An attribute of a class; only ``setattr`` can write it."""
 
     def read(self) -> Any:
@@ -295,126 +293,3 @@ def walk(roots: dict[str, Any]) -> Walk:
         found.visit(root, name)
     found.close()
     return found
-
-
-class Watch:
-    """Some of a walk's slots, and whether each still holds its value.
-
-    Args:
-        slots: with the expected value of each. Numbers and strings are compared by value, other objects by identity.
-        found: the walk, of which the training modes and hooks of modules, the sizes of containers and the contents of
-            arrays are compared too.
-        loose: slots whose tensor may be replaced by one of the same kind, by their ids.
-    """
-
-    def __init__(
-        self, slots: Iterable[tuple[Slot, Any]], found: Walk | None = None, loose: Container[int] = frozenset()
-    ):
-        found = found or Walk()
-        self.slots, self._loose = list(slots), loose
-        self._modules, self._names = found.modules, found.names
-        self._arrays = [(c, c.tobytes()) for c, _ in found.containers if is_small_array(c)]
-        self._sized = [*found.parts, *(c for c, _ in found.containers if not isinstance(c, np.ndarray))]
-        self._sizes = [*map(len, self._sized)]
-        self._tables_of, self._lengths = found.tables, [*map(len, found.tables)]
-        self._keys = [set(table) for table in found.tables]
-        self._modes = [m.training for m in self._modules]
-        self._tables = [vars(m)[name] for m in self._modules for name in _CALLED if name in vars(m)]
-        self._hooks = self._hooked()
-        self._group()
-
-    def _group(self) -> None:
-        """Group the slots by owner, so that one call reads all slots of an owner."""
-        owners: dict[int, list[tuple[Slot, Any]]] = {}
-        cells: list[tuple[Slot, Any]] = []
-        for slot, value in self.slots:
-            if slot.key is None or isinstance(slot, _ClassSlot):
-                cells.append((slot, value))
-            else:
-                owners.setdefault(id(slot.owner), []).append((slot, value))
-        self._groups = []
-        for held in owners.values():
-            keys = [slot.key for slot, _ in held]
-            values = [value for _, value in held]
-            if len(keys) == 1:  # with one key, the getter would return no tuple
-                keys, values = keys * 2, values * 2
-            self._groups.append((held[0][0].owner, itemgetter(*keys), values))
-        self._cells = cells
-
-    def holds(self) -> bool:
-        """Whether nothing changed."""
-        if not self.modes_hold() or not self.sizes_hold():
-            return False
-        try:
-            for owner, get, values in self._groups:
-                if not all(map(is_, get(owner), values)):
-                    return self._equal()
-        except (KeyError, IndexError):
-            return False
-        for slot, value in self._cells:
-            if slot.read() is not value:
-                return self._equal()
-        return True
-
-    def _equal(self) -> bool:
-        """Whether all changed objects are equal numbers; if so, expect the new objects from now on."""
-        if self.changed():
-            return False
-        self.renew()
-        return True
-
-    def renew(self) -> None:
-        """Expect the values of now in the slots."""
-        self.slots = [(slot, slot.read()) for slot, _ in self.slots]
-        self._group()
-
-    def sizes_hold(self) -> bool:
-        """Whether nothing came or went in containers, no array changed, and no object has a new attribute to read."""
-        if [*map(len, self._sized)] != self._sizes or any(a.tobytes() != old for a, old in self._arrays):
-            return False
-        lengths = [*map(len, self._tables_of)]
-        if lengths == self._lengths:
-            return True
-        if any((set(table) ^ keys) & self._names for table, keys in zip(self._tables_of, self._keys, strict=True)):
-            return False
-        self._lengths, self._keys = lengths, [set(table) for table in self._tables_of]
-        return True
-
-    def changed(self) -> list[tuple[Slot, Any, Any]]:
-        """The slots with another value now, each with its old and its new value."""
-        found = []
-        for slot, value in self.slots:
-            new = slot.read()
-            if new is value or _same_number(new, value):
-                continue
-            if not (id(slot) in self._loose and isinstance(new, Tensor) and alike(value, new)):
-                found.append((slot, value, new))
-        return found
-
-    def modes_hold(self) -> bool:
-        """Whether all modules still have the same training mode and the same hooks."""
-        return [m.training for m in self._modules] == self._modes and self._hooked() == self._hooks
-
-    def _hooked(self) -> list[tuple[int, ...]]:
-        return [*map(tuple, filter(None, self._tables))]
-
-
-def alike(a: Tensor, b: Tensor) -> bool:
-    """Whether a graph made for one tensor fits the other."""
-    return (
-        a.shape == b.shape
-        and a.dtype == b.dtype
-        and a.device == b.device
-        and a.requires_grad == b.requires_grad
-        and a.layout == b.layout
-        and a.stride() == b.stride()
-    )
-
-
-def is_small_array(value: Any) -> bool:
-    """Whether a value is an array of NumPy's whose contents are compared."""
-    return isinstance(value, np.ndarray) and value.nbytes <= MAX_ARRAY and not value.dtype.hasobject
-
-
-def _same_number(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and isinstance(a, _NUMBERS) and (a == b or (a != a and b != b))

@@ -24,25 +24,13 @@ from pyro_vae.engine.parallel import Average
 from pyro_vae.engine.precision import Precision, settings
 from pyro_vae.engine.program import Pass, Program, StepRecord
 from pyro_vae.engine.surroundings import Slot
-from pyro_vae.engine.update import TorchOwner
+from pyro_vae.engine.update import OneOptimizer, TorchOwner
 
 #: ``eager``: Pyro's own steps. ``captured``: the graph, operation by operation. ``compiled``: the graph, compiled by
 #: Inductor. ``cudagraph``: the graph, recorded on a CUDA device and replayed. ``auto``: the fastest that suits.
 EngineName = Literal["auto", "eager", "captured", "compiled", "cudagraph"]
 
 EAGER_STEPS = 100  #: ``auto`` compiles a run of unknown length after so many steps
-
-
-class OneOptimizer(pyro.optim.PyroOptim):
-    """A torch optimizer in the form of Pyro's optimizers, for Pyro's SVI. Pyro's own make one for each parameter."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer):
-        super().__init__(type(optimizer), {})
-        self.optimizer = optimizer
-        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
-
-    def __call__(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
-        self.optimizer.step()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pyro
 import torch
 
 from pyro_vae.engine.origins import Origins
-from pyro_vae.engine.surroundings import Slot, Walk, is_small_array, walk
+from pyro_vae.engine.surroundings import Slot, Walk, walk
+from pyro_vae.engine.watch import is_small_array
 from pyro_vae.seeds import forked
 
 

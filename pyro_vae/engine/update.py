@@ -2,7 +2,9 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+import pyro.optim
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -141,6 +143,18 @@ class Update:
     def _key(self, gradients: Sequence[Tensor | None]) -> Hashable:
         present = tuple(gradient is not None for gradient in gradients)
         return hyperparameters(self.optimizer), present, tuple(map(id, self.touched()))
+
+
+class OneOptimizer(pyro.optim.PyroOptim):
+    """A torch optimizer in the form of Pyro's optimizers, for Pyro's SVI. Pyro's own make one for each parameter."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer):
+        super().__init__(type(optimizer), {})
+        self.optimizer = optimizer
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
+        self.optimizer.step()
 
 
 class TorchOwner:
