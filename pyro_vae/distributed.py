@@ -6,6 +6,7 @@ Each process has the whole model and its own part of every minibatch; gradients 
 optimizer's step, which is then the same everywhere. No other module asks the environment for other processes.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -160,3 +161,4 @@ def join() -> Iterator[Workers]:
         # After any other error leave the group open: closing it would wait for processes that do not know of the error.
         if orderly and not joined_before:
             dist.destroy_process_group()
+            gc.collect()  # its threads end here: at the end of the process nothing is collected

@@ -219,7 +219,7 @@ class Captured:
         self.seen[call.arguments.kind] = Seen(list(call.arguments.numbers), Watch(numbers), fixed)
 
     def _capture(self, call: Call, last: Seen | None) -> Entry | None:
-        """A graph for this call; None if the program must make its parameters first, or raises an error of its own."""
+        """A graph for this call; None if an eager step must come first: it makes parameters, or raises an error."""
         try:
             rehearsal = rehearse(call)
         except CaptureError:
@@ -230,8 +230,8 @@ class Captured:
             self._remember(call, walk(call.roots), last)
             self.seen[call.arguments.kind].failed = True
             return None
-        if rehearsal.changes.created:
-            return None
+        if rehearsal.changes.created or (rehearsal.changes.reasons and last is None):
+            return None  # the first pass may prepare the program for all others
         if rehearsal.changes.reasons:
             raise CaptureError(f"no static graph: {rehearsal.changes.reasons[0]}")
         bound = self.owner.bind(rehearsal.done)

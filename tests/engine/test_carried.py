@@ -64,6 +64,29 @@ def test_a_state_that_each_pass_changes_is_refused_and_stays_as_it_was(state):
     assert str(held.state) == shown
 
 
+def test_what_only_the_first_pass_does_is_no_state():
+    class Prepared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Parameter(torch.tensor(0.0))
+            self.ready, self.seen = False, {}
+
+        def guide(self, x):
+            if not self.ready:
+                self.loc.data.copy_(x.mean())
+                self.seen["length"] = len(x)
+                self.ready = True
+            pyro.sample("mean", dist.Normal(self.loc, 1 / self.seen["length"]))
+
+    pyro.set_rng_seed(0)
+    held = Prepared()
+    svi = SVI(model, held.guide, torch.optim.SGD(held.parameters(), 1e-4), Trace_ELBO(), engine="captured")
+    for _ in range(4):
+        svi.step(X)
+    assert len(svi._captured.graphs) == 1
+    assert held.loc.item() == pytest.approx(X.mean().item(), abs=0.1)
+
+
 READS = {
     "a list of tensors": lambda x: torch.tensor([x.std(), 1.0])[0],
     "a new tensor": lambda x: x.new_tensor([x.std()])[0],
