@@ -189,8 +189,8 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
             raise
         except Exception as error:
             raise refusal(error, recorder.last) from error
-    if changes.reasons:
-        raise CaptureError(f"no static graph: {changes.reasons[0]}")
+    if changes.refusal is not None:
+        raise CaptureError(f"no static graph: {changes.refusal}")
     constants += lift(module, after=len(constants))
     sites = [name for name, _ in recorder.sums]
     guards = [(t, v) for t, v in origins.guards.values()]

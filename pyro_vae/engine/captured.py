@@ -230,10 +230,11 @@ class Captured:
             self._remember(call, walk(call.roots), last)
             self.seen[call.arguments.kind].failed = True
             return None
-        if rehearsal.changes.created or (rehearsal.changes.reasons and last is None):
+        changes = rehearsal.changes
+        if changes.created or (changes.carried and not changes.reasons and last is None):
             return None  # the first pass may prepare the program for all others
-        if rehearsal.changes.reasons:
-            raise CaptureError(f"no static graph: {rehearsal.changes.reasons[0]}")
+        if changes.refusal is not None:
+            raise CaptureError(f"no static graph: {changes.refusal}")
         bound = self.owner.bind(rehearsal.done)
         indices, slots = _changed(call.arguments, last)
         always = {(id(s.owner), s.key) for s in self.always}

@@ -23,12 +23,20 @@ class Changes:
     Attributes:
         moved: the places that hold another object after the pass, each with its old object.
         created: the names of the parameters that the pass has made.
-        reasons: why no graph can repeat the pass; each names a value that is kept between passes.
+        carried: why no graph can repeat the pass, if a later pass has such effects too: each names a value that is kept
+            between passes.
+        reasons: why no graph can repeat the pass, whatever later ones do.
     """
 
     moved: list[tuple[Slot, Any]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    carried: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+
+    @property
+    def refusal(self) -> str | None:
+        """The first of all reasons."""
+        return next(iter([*self.reasons, *self.carried]), None)
 
 
 @contextmanager
@@ -69,7 +77,7 @@ def untouched(roots: dict[str, Any], origins: Origins) -> Iterator[tuple[Walk, C
                     generator.set_state(state)
             for container, path, old in contents:
                 if _differs(container, old):
-                    changes.reasons.append(f"{path} changes its contents in each pass: change it outside of the pass")
+                    changes.carried.append(f"{path} changes its contents in each pass: change it outside of the pass")
                     _refill(container, old)
             for slot, old in changes.moved:
                 slot.write(old)
@@ -97,11 +105,11 @@ def _compare(before: Walk, changes: Changes, params: dict[str, Any], store: Any)
             continue
         changes.moved.append((slot, old))
         if _is_plain(old) and _is_plain(new) and new != old and not (new != new and old != old):
-            changes.reasons.append(f"{slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument")
+            changes.carried.append(f"{slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument")
     changes.created += [name for name in store._params if name not in params]
     for name, value in params.items():
         if store._params.get(name) is not value:
-            changes.reasons.append(f"the pass assigns {name!r} in the param store, which a graph would do once")
+            changes.carried.append(f"the pass assigns {name!r} in the param store, which a graph would do once")
 
 
 def _is_plain(value: Any) -> bool:
