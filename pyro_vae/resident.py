@@ -1,4 +1,4 @@
-"""Constants that PyTorch's vectorised log1p and expm1 hardly ever read, held in memory: both are then 20 times as fast.
+"""Constants that PyTorch's vectorised log1p and expm1 hardly ever read, held in memory: both are then far faster.
 
 With AVX-512, both end with a masked load: the result where x is -0. Until something reads the page of that constant, it
 is not in the process's memory. Each load then faults, and the processor suppresses the fault, for no element asks for

@@ -5,9 +5,12 @@ reaches the dispatcher. There are three stages: ``rehearse`` runs the program ea
 ``Graph`` of :mod:`pyro_vae.engine.graph` runs the recorded operations.
 """
 
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -17,7 +20,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.engine.arguments import Arguments, put_together
-from pyro_vae.engine.blame import CaptureError, SiteRecorder, refusal
+from pyro_vae.engine.blame import CaptureError, SiteRecorder, is_users, refusal
 from pyro_vae.engine.numbers import Numbers, placed
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.owner import Bound, NotBound
@@ -71,7 +74,8 @@ def rehearse(call: Call, validate: bool = True) -> Rehearsal:
                 f"no static graph: {walk.iterators[0]} is an iterator, and each pass takes its next items"
             )
         before = [(path, t, t.grad, t.grad is not None and t.grad._version) for path, t in walk.leaves()]
-        done = call.program(call.args, call.kwargs, validate=validate)
+        with ran() as code:
+            done = call.program(call.args, call.kwargs, validate=validate)
         named = {id(p) for p in done.parameters}
         for path, t, grad, version in before:
             if id(t) not in named and (t.grad is not grad or (grad is not None and grad._version != version)):
@@ -79,7 +83,45 @@ def rehearse(call: Call, validate: bool = True) -> Rehearsal:
                     f"{path} takes a gradient, but no pyro.param or pyro.module names it: register it, or set its"
                     " requires_grad to False"
                 )
+    walk.narrow(code)
     return Rehearsal(done, recorder.sums, walk, changes)
+
+
+def require_settled(call: Call, rehearsal: Rehearsal) -> None:
+    """Refuse plain values that the next pass reads: from the values that one pass leaves, it must do the same.
+
+    Raises:
+        CaptureError: if it assigns others or gives another loss.
+    """
+    places, _, values = zip(*rehearsal.changes.assigned, strict=True)
+    with placed(places, values):
+        again = rehearse(call)
+    mine, its = rehearsal.done.record[0], again.done.record[0]
+    if again.changes.assigned or not torch.allclose(mine, its, rtol=1e-5, equal_nan=True):
+        slot, old, new = rehearsal.changes.assigned[0]
+        raise CaptureError(
+            f"no static graph: {slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument"
+        )
+
+
+@contextmanager
+def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
+    """Yields the user's code that runs in this context, each with its global variables."""
+    found: dict[CodeType, dict[str, Any]] = {}
+    seen: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code not in seen:
+            seen.add(frame.f_code)
+            if is_users(frame.f_code.co_filename):
+                found[frame.f_code] = frame.f_globals
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
 
 
 @dataclass

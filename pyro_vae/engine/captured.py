@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import torch
 from pyro.poutine.runtime import _PYRO_STACK
+from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_vae.engine.arguments import Arguments, take_apart
 from pyro_vae.engine.blame import CaptureError, refusal
-from pyro_vae.engine.capture import Call, Rehearsal, rehearse, trace
+from pyro_vae.engine.capture import Call, Rehearsal, rehearse, require_settled, trace
 from pyro_vae.engine.graph import AuditError, Graph
 from pyro_vae.engine.handlers import is_number, with_handlers
 from pyro_vae.engine.numbers import Numbers, exact
@@ -110,6 +111,7 @@ class Captured:
         self.seen: dict[Hashable, Seen] = {}
         self.steps = 0
         self._said: set[str] = set()
+        self._gradients: dict[int, tuple[Tensor, int]] = {}  # those that hold only zeros, by their parameters
 
     @property
     def graphs(self) -> list[Graph]:
@@ -130,8 +132,8 @@ class Captured:
             self._say("an argument of the step takes a gradient, which only an eager step gives")
             return None
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-            types = torch.get_autocast_dtype("cpu"), torch.get_autocast_dtype("cuda")
-            arguments = arguments._replace(kind=(arguments.kind, "autocast", types))
+            modes = [(d, torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in ("cpu", "cuda")]
+            arguments = arguments._replace(kind=(arguments.kind, *modes))
         handlers = with_handlers(arguments) if _PYRO_STACK else None
         if handlers is not None:
             arguments = handlers[0]
@@ -154,7 +156,16 @@ class Captured:
 
     def _owed(self, entry: Entry) -> bool:
         """Whether the next step is Pyro's, which adds its gradient to one that is there."""
-        return self.owner.guarded and entry.graph.owed()
+        if not self.owner.guarded:
+            return False
+        for parameter in entry.graph.traced.layout.parameters:
+            gradient, (seen, version) = parameter.grad, self._gradients.get(id(parameter), (None, 0))
+            if gradient is None or (gradient is seen and gradient._version == version):
+                continue
+            if gradient.is_sparse or gradient.count_nonzero():
+                return True
+            self._gradients[id(parameter)] = gradient, gradient._version
+        return False
 
     @staticmethod
     def _ready(entry: Entry) -> bool:
@@ -177,7 +188,8 @@ class Captured:
             return None
         if not entry.moves:
             done = self.owner.step(done)
-            entry.graph.paid()
+            grads = [(p, p.grad) for p in done.parameters if p.grad is not None and self.owner.guarded]
+            self._gradients |= {id(p): (grad, grad._version) for p, grad in grads}  # Pyro's step has set them to 0
         return done
 
     def _say(self, reason: str) -> None:
@@ -231,10 +243,13 @@ class Captured:
             self.seen[call.arguments.kind].failed = True
             return None
         changes = rehearsal.changes
-        if changes.created or (changes.carried and not changes.reasons and last is None):
+        carried = changes.carried or changes.assigned
+        if changes.created or (carried and not changes.reasons and last is None):
             return None  # the first pass may prepare the program for all others
         if changes.refusal is not None:
             raise CaptureError(f"no static graph: {changes.refusal}")
+        if changes.assigned:
+            require_settled(call, rehearsal)
         bound = self.owner.bind(rehearsal.done)
         indices, slots = _changed(call.arguments, last)
         always = {(id(s.owner), s.key) for s in self.always}

@@ -64,7 +64,6 @@ class Graph:
         self._states = self._of_leaves()
         # Writing to a tensor's data changes no version, so the values of small ones are compared.
         self._guards = [(t, version, _value(t)) for t, version in traced.guards]
-        self._owed: list[tuple[Tensor, Tensor | None, int]] = [(p, None, 0) for p in traced.layout.parameters]
         names = pyro.get_param_store()._param_to_name
         stored = [(names[p], p) for p in traced.layout.parameters if p in names]
         self._stored = [name for name, _ in stored], [p for _, p in stored]
@@ -85,21 +84,6 @@ class Graph:
         if any(p.grad is not None for p in self._idle):
             return False
         return self.watch.holds() or self._rebound()
-
-    def owed(self) -> bool:
-        """Whether a parameter has a gradient already, to which Pyro would add its own."""
-        for i, (parameter, seen, version) in enumerate(self._owed):
-            gradient = parameter.grad
-            if gradient is None or (gradient is seen and gradient._version == version):
-                continue
-            if gradient.is_sparse or gradient.count_nonzero():
-                return True
-            self._owed[i] = parameter, gradient, gradient._version
-        return False
-
-    def paid(self) -> None:
-        """Note that the gradients of now count for nothing: Pyro's step has set them to 0."""
-        self._owed = [(p, p.grad, 0 if p.grad is None else p.grad._version) for p, _, _ in self._owed]
 
     def _of_leaves(self) -> list[tuple[Any, ...]]:
         """Whether each leaf is trained, its type and layout in memory, and the hooks on its gradient."""

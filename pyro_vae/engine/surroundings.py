@@ -1,8 +1,6 @@
 """The values that a program depends on besides its arguments: one walk finds them."""
 
 import functools
-import re
-import sys
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -17,10 +15,11 @@ from pyro import poutine
 from pyro.params.param_store import ParamStoreDict
 from torch import Tensor, nn
 
+from pyro_vae.engine.lookups import function_of, is_ours, is_pyros, is_read, is_users, names_of, of_libraries
+
 #: the walk stops at this many places; the audit alone covers the others
 MAX_SLOTS = 20_000
 
-_CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
 NUMBERS = (int, float, str, bytes, bool, complex, type(None))
 _HOOKS = {name for name in vars(nn.Module()) if "hook" in name} | {"_parameters", "_buffers", "_modules"}
 CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  #: by a module in a pass
@@ -150,7 +149,7 @@ class Walk:
         names = [name for name in own if name not in _HOOKS]
         if type(module).__module__.startswith("torch."):
             names = [name for name in names if name[0] != "_" and isinstance(own[name], NUMBERS)]
-        self._belonging(_is_users(type(module).__module__), own, names, path)
+        self._belonging(is_users(type(module).__module__), own, names, path)
         for held in (own["_parameters"], own["_buffers"], own["_modules"]):
             self.parts.append(held)
             self._entries(held, held, lambda k: f"{path}.{k}")
@@ -161,8 +160,8 @@ class Walk:
             self._class(value)
             return
         kind = type(value)
-        own = _is_users(kind.__module__) or isinstance(value, (Namespace, SimpleNamespace))
-        if not hasattr(value, "__dict__") or not (own or _is_pyros(kind.__module__)):
+        own = is_users(kind.__module__) or isinstance(value, (Namespace, SimpleNamespace))
+        if not hasattr(value, "__dict__") or not (own or is_pyros(kind.__module__)):
             return
         self._belonging(own, vars(value), list(vars(value)), path)
         self._class(kind)
@@ -170,7 +169,7 @@ class Walk:
     def _class(self, kind: type) -> None:
         """The attributes of the user's classes; their methods are visited when all names are known."""
         for each in kind.__mro__:
-            if each in self._classes or not _is_users(each.__module__) or _is_ours(each.__module__):
+            if each in self._classes or not is_users(each.__module__) or is_ours(each.__module__):
                 continue
             self._classes[each] = None
             for name, value in list(vars(each).items()):
@@ -195,25 +194,36 @@ class Walk:
                 break
             done.update(new)
             for kind, name in new:
-                if (function := _function_of(vars(kind)[name])) is not None:
+                if (function := function_of(vars(kind)[name])) is not None:
                     self.visit(function, f"{kind.__name__}.{name}")
-        self.containers = [(c, path) for c, path in self.containers if self._is_read(path)]
-        self.iterators = [path for path in self.iterators if self._is_read(path)]
+        self.iterators = [path for path in self.iterators if is_read(path, self.names)]
 
-    def _is_read(self, path: str) -> bool:
-        """Whether the code names the last attribute of a path; a path without one begins at a name in the code."""
-        attributes = re.findall(r"\.([A-Za-z_]\w*)", path)
-        return not attributes or attributes[-1] in self.names
+    def narrow(self, ran: dict[CodeType, dict[str, Any]]) -> None:
+        """Keep the containers that the code which ran can read, and add the global variables that it reads.
+
+        Args:
+            ran: the user's code, each with its global variables.
+        """
+        self.names = {name for code in ran for name in code.co_names}
+        unread = {id(c) for c, path in self.containers if not is_read(path, self.names)}
+        self.containers = [(c, path) for c, path in self.containers if id(c) not in unread]
+        self.slots = [(slot, value) for slot, value in self.slots if id(slot.owner) not in unread]
+        known = {(id(slot.owner), slot.key) for slot, _ in self.slots}
+        for code, space in ran.items():
+            for name in code.co_names:
+                if name in space and (id(space), name) not in known and not isinstance(space[name], ModuleType):
+                    known.add((id(space), name))
+                    self.slots.append((Slot(space, name, name), space[name]))
 
     def _function(self, function: FunctionType, path: str) -> None:
-        outer, self._own = self._own, _is_users(function.__module__ or "")
+        outer, self._own = self._own, is_users(function.__module__ or "")
         self._surroundings_of(function, path)
         self._own = outer
 
     def _surroundings_of(self, function: FunctionType, path: str) -> None:
         code = function.__code__
         if self._own:
-            self.names |= _names(code)
+            self.names |= names_of(code) - of_libraries(code, function.__globals__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._slot(Slot(cell, None, name))
         if function.__defaults__:
@@ -222,18 +232,18 @@ class Walk:
             self.visit(function.__kwdefaults__, path)
         if hasattr(function, "__wrapped__"):
             self.visit(function.__wrapped__, path)
-        if _is_users(function.__module__ or ""):
+        if is_users(function.__module__ or ""):
             space = function.__globals__
-            for name in sorted(_names(code) & space.keys()):
+            for name in sorted(names_of(code) & space.keys()):
                 value = space[name]
                 if isinstance(value, ModuleType):
-                    self._in_file(value, _names(code), name)
+                    self._in_file(value, names_of(code), name)
                 else:
                     self._slot(Slot(space, name, name))
 
     def _in_file(self, module: ModuleType, names: set[str], path: str) -> None:
         """The global variables of another file that the code names, and of those that it reaches through this one."""
-        if not _is_users(module.__name__):
+        if not is_users(module.__name__):
             return
         inner = vars(module)
         for name in sorted(names & inner.keys()):
@@ -251,39 +261,6 @@ class ClassSlot(Slot):
 
     def write(self, value: Any) -> None:
         setattr(self.owner, self.key, value)
-
-
-def _names(code: CodeType) -> set[str]:
-    """The names that a function and its inner functions look up."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
-
-
-def _is_users(module: str) -> bool:
-    root = module.partition(".")[0]
-    return root == "__main__" or (root not in _CLOSED and root != "pyro")
-
-
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] in ("pyro_vae", "guides")
-
-
-def _function_of(attribute: Any) -> Any:
-    """The function of a method, a property or a class method; None for any other attribute of a class."""
-    if isinstance(attribute, FunctionType):
-        return attribute
-    if isinstance(attribute, property):
-        return attribute.fget
-    if isinstance(attribute, functools.cached_property):
-        return attribute.func
-    return getattr(attribute, "__func__", None)
-
-
-def _is_pyros(module: str) -> bool:
-    return module.startswith(("pyro.", "torch.distributions"))
 
 
 def walk(roots: dict[str, Any]) -> Walk:

@@ -23,6 +23,7 @@ class Changes:
     Attributes:
         moved: the places that hold another object after the pass, each with its old object.
         created: the names of the parameters that the pass has made.
+        assigned: the places of plain values that hold another value after the pass, each with its old and its new one.
         carried: why no graph can repeat the pass, if a later pass has such effects too: each names a value that is kept
             between passes.
         reasons: why no graph can repeat the pass, whatever later ones do.
@@ -30,6 +31,7 @@ class Changes:
 
     moved: list[tuple[Slot, Any]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
+    assigned: list[tuple[Slot, Any, Any]] = field(default_factory=list)
     carried: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -105,7 +107,7 @@ def _compare(before: Walk, changes: Changes, params: dict[str, Any], store: Any)
             continue
         changes.moved.append((slot, old))
         if _is_plain(old) and _is_plain(new) and new != old and not (new != new and old != old):
-            changes.carried.append(f"{slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument")
+            changes.assigned.append((slot, old, new))
     changes.created += [name for name in store._params if name not in params]
     for name, value in params.items():
         if store._params.get(name) is not value:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyro_vae.engine.surroundings import CALLED, NUMBERS, ClassSlot, Slot, Walk
 
-MAX_ARRAY = 2**16  #: bytes; the audit alone covers NumPy's larger arrays
+#: bytes of one array and of all; the audit alone covers NumPy's larger ones
+MAX_ARRAY, MAX_ARRAYS = 2**16, 2**20
 
 
 class Watch:
@@ -28,7 +29,8 @@ class Watch:
         found = found or Walk()
         self.slots, self._loose = list(slots), loose
         self._modules, self._names = found.modules, found.names
-        self._arrays = [(c, c.tobytes()) for c, _ in found.containers if is_small_array(c)]
+        arrays = [c for c, _ in found.containers if is_small_array(c)]
+        self._arrays = [(a, a.tobytes()) for a in arrays] if sum(a.nbytes for a in arrays) <= MAX_ARRAYS else []
         self._sized = [*found.parts, *(c for c, _ in found.containers if not isinstance(c, np.ndarray))]
         self._sizes = [*map(len, self._sized)]
         self._tables_of, self._lengths = found.tables, [*map(len, found.tables)]
