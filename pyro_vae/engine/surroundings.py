@@ -210,7 +210,7 @@ class Walk:
         self.slots = [(slot, value) for slot, value in self.slots if id(slot.owner) not in unread]
         known = {(id(slot.owner), slot.key) for slot, _ in self.slots}
         for code, space in ran.items():
-            for name in code.co_names:
+            for name in () if is_ours(space.get("__name__", "")) else code.co_names:
                 if name in space and (id(space), name) not in known and not isinstance(space[name], ModuleType):
                     known.add((id(space), name))
                     self.slots.append((Slot(space, name, name), space[name]))
