@@ -44,7 +44,7 @@ class NotStatic(RuntimeError):
         self.advice = ADVICE.get(name, "")
 
 
-def is_users(file: str) -> bool:
+def is_users_file(file: str) -> bool:
     """Whether a file of code is the user's: none of PyTorch's, Pyro's or the engine's."""
     return not any(file.startswith(library) for library in _LIBRARIES)
 
@@ -52,7 +52,7 @@ def is_users(file: str) -> bool:
 def blame(stack: traceback.StackSummary) -> str:
     """The innermost line of a stack in the user's code; if there is none, in Pyro's; else in any code."""
     frames = [f for f in stack if not f.filename.startswith("<")]
-    own = [f for f in frames if is_users(f.filename)]
+    own = [f for f in frames if is_users_file(f.filename)]
     pyros = [f for f in frames if f.filename.startswith(_PYRO)]
     if not frames:
         return "an unknown line"

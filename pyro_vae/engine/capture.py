@@ -20,7 +20,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.engine.arguments import Arguments, put_together
-from pyro_vae.engine.blame import CaptureError, SiteRecorder, is_users, refusal
+from pyro_vae.engine.blame import CaptureError, SiteRecorder, is_users_file, refusal
 from pyro_vae.engine.numbers import Numbers, placed
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.owner import Bound, NotBound
@@ -113,7 +113,7 @@ def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
     def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code not in seen:
             seen.add(frame.f_code)
-            if is_users(frame.f_code.co_filename):
+            if is_users_file(frame.f_code.co_filename):
                 found[frame.f_code] = frame.f_globals
 
     before = sys.getprofile()

@@ -188,7 +188,7 @@ class Captured:
             return None
         if not entry.moves:
             done = self.owner.step(done)
-            grads = [(p, p.grad) for p in done.parameters if p.grad is not None and self.owner.guarded]
+            grads = [(p, p.grad) for p in done.parameters if p.grad is not None]
             self._gradients |= {id(p): (grad, grad._version) for p, grad in grads}  # Pyro's step has set them to 0
         return done
 

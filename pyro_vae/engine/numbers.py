@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_vae.engine.blame import NotStatic, is_users
+from pyro_vae.engine.blame import NotStatic, is_users_file
 from pyro_vae.engine.surroundings import Slot
 
 
@@ -71,7 +71,7 @@ def _not_looked_up(scalars: Sequence[Tensor]) -> Iterator[None]:
     own, ids = Tensor.__hash__, set(map(id, scalars))
 
     def hashed(tensor: Tensor) -> int:
-        if id(tensor) in ids and is_users(sys._getframe(1).f_code.co_filename):
+        if id(tensor) in ids and is_users_file(sys._getframe(1).f_code.co_filename):
             raise NotStatic("a number that changes from step to step is looked up in a set or a dictionary")
         return own(tensor)
 

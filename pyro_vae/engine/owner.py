@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from pyro_vae.engine.program import Pass
 from pyro_vae.engine.rules import RULES, Rule
+from pyro_vae.engine.update import hooked
 
 _VARYING = {"lr", "betas", "momentum"}  #: what schedulers move; any other change needs another graph
 
@@ -120,7 +121,7 @@ class Bound:
             self.optim.optim_objs.get(entry.parameter) is entry.own
             and entry.optimizer.state is entry.table
             and entry.table.get(entry.parameter) is entry.state
-            and not _hooked(entry.optimizer)
+            and not hooked(entry.optimizer)
         )
 
     def untick(self) -> None:
@@ -156,10 +157,6 @@ def _entry(optim: PyroOptim, parameter: Tensor) -> Entry:
     return entry
 
 
-def _hooked(optimizer: Optimizer) -> bool:
-    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
-
-
 def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
     """Whether a graph can hold the step: each optimizer has a rule, one group and no hooks, and runs on the CPU.
 
@@ -170,7 +167,7 @@ def can_be_bound(optim: PyroOptim, parameters: Sequence[Tensor]) -> bool:
         optimizer = _optimizer(optim, parameter)
         (group, *more) = optimizer.param_groups
         numbers = isinstance(group.get("lr"), (int, float))
-        odd = more or _hooked(optimizer) or not numbers or group.get("differentiable") or parameter.is_complex()
+        odd = more or hooked(optimizer) or not numbers or group.get("differentiable") or parameter.is_complex()
         odd = odd or parameter.device.type != "cpu"
         if type(optimizer) not in RULES or odd or type(optim).__call__ not in _OWN_CALLS:
             return False

@@ -127,7 +127,7 @@ class SVI(pyro.infer.SVI):
         self._bind()
 
     def _bind(self) -> None:
-        """Make the program of the attributes of now: a caller may give others."""
+        """Make the program from the attributes. It is made again when a caller has assigned others."""
         self._of = self._given()
         self._captured: Captured | None = None
         self.average: Average | None = None

@@ -39,6 +39,11 @@ def fuse(optimizer: Optimizer) -> None:
             group["fused"] = True
 
 
+def hooked(optimizer: Optimizer) -> bool:
+    """Whether a caller has put hooks on the optimizer's step."""
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
 def take_step(optimizer: Optimizer, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """The optimizer's own step with these gradients; afterwards the parameters have no gradients."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -136,9 +141,8 @@ class Update:
         return parameters + [value for value in state if isinstance(value, Tensor)]
 
     def _static(self) -> bool:
-        hooked = self.optimizer._optimizer_step_pre_hooks or self.optimizer._optimizer_step_post_hooks
         fused = all(group.get("fused") for group in self.optimizer.param_groups)
-        return type(self.optimizer) in FUSED and fused and not hooked
+        return type(self.optimizer) in FUSED and fused and not hooked(self.optimizer)
 
     def _key(self, gradients: Sequence[Tensor | None]) -> Hashable:
         present = tuple(gradient is not None for gradient in gradients)

@@ -81,7 +81,7 @@ class Watch:
         return True
 
     def renew(self) -> None:
-        """Expect the values of now in the slots."""
+        """From now on, expect the values that the slots hold at this moment."""
         self.slots = [(slot, slot.read()) for slot, _ in self.slots]
         self._group()
 

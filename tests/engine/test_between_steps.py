@@ -1,9 +1,7 @@
 """What changes between two steps changes the step, as in Pyro. There is no audit here that could find it instead."""
 
-import itertools
 import math
 from argparse import Namespace
-from collections import deque
 
 import numpy as np
 import pyro
@@ -262,67 +260,6 @@ def test_arguments_of_ever_new_kinds_are_not_kept(monkeypatch):
         svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), drive=drive)
     assert len(svi._captured.seen) == 3
     assert math.isfinite(svi.step(X))
-
-
-class Logging:
-    """A model beside its training loop's own: it logs, counts, keeps batches, and knows the kind of its call."""
-
-    def __init__(self):
-        self.scale = torch.tensor(1.0)
-        self.history, self.recent, self.best = [], deque(maxlen=3), {}
-        self.batches = itertools.cycle([40, 30])
-        self.steps, self.supervised, self.shape = 0, False, None
-
-    def log(self, loss):
-        self.history.append(loss)
-        self.recent.append(str(loss))
-        self.best[len(self.history)] = loss
-        self.steps += 1
-
-    def sample(self):
-        return next(self.batches)
-
-    def model(self, x, y=None):
-        self.supervised, self.shape = y is not None, x.shape
-        with poutine.scale(scale=self.scale.log().exp() * (0.5 if self.supervised else 1.0)):
-            model(x)
-
-    def step(self, svi, i):
-        loss = svi.step(X[: self.sample()], *([X] if i % 3 == 0 else []))
-        self.log(loss)
-        return loss
-
-
-def test_what_the_training_loop_alone_keeps_on_the_models_object_makes_no_graph():
-    """Two lengths, with labels and without: four graphs, however long the lists grow."""
-
-    def make():
-        held = Logging()
-        return held.model, lambda x, y=None: guide(x), adam(), Trace_ELBO(), held
-
-    svi = arms(make, steps=24, drive=lambda svi, context, i: context[0].step(svi, i))
-    assert len(svi._captured.graphs) == 4
-
-
-def test_a_table_whose_keys_have_points():
-    class Held:
-        def __init__(self):
-            self.table = {"layer.0": [1.0]}
-
-        def model(self, x):
-            with poutine.scale(scale=sum(self.table["layer.0"])):
-                model(x)
-
-    def make():
-        held = Held()
-        return held.model, guide, adam(), Trace_ELBO(), held
-
-    def drive(svi, context, i):
-        if i == AT:
-            context[0].table["layer.0"].append(1.0)
-        return svi.step(X)
-
-    arms(make, drive=drive, audit=False)
 
 
 class Halved(dist.Normal):
