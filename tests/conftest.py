@@ -21,6 +21,10 @@ collect_ignore_glob = ["*conftest.py"]  # they hold no doctests, and two modules
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests fork (``tests/fuzz``). PyTorch lets a child differentiate only if its parent had seen no device by its first
+# backward pass; a graph that is captured makes one up.
+torch.zeros((), requires_grad=True).backward()
+
 # What the tests name is not to be remembered as this user's own; each process of pytest has a cache for itself.
 _cache = tempfile.mkdtemp(prefix="pyro_vae-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)

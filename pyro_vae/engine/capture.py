@@ -5,6 +5,7 @@ reaches the dispatcher. There are three stages: ``rehearse`` runs the program ea
 ``Graph`` of :mod:`pyro_vae.engine.graph` runs the recorded operations.
 """
 
+import gc
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -106,7 +107,10 @@ def require_settled(call: Call, rehearsal: Rehearsal) -> None:
 
 @contextmanager
 def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
-    """Yields the user's code that runs in this context, each with its global variables."""
+    """Yields the user's code that runs in this context, each with its global variables.
+
+    No garbage is collected meanwhile: what runs then (callbacks, finalizers) is no code of the program.
+    """
     found: dict[CodeType, dict[str, Any]] = {}
     seen: set[CodeType] = set()
 
@@ -116,12 +120,15 @@ def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
             if is_users_file(frame.f_code.co_filename):
                 found[frame.f_code] = frame.f_globals
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()
     sys.setprofile(note)
     try:
         yield found
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
 
 
 @dataclass

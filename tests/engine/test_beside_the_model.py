@@ -1,5 +1,6 @@
 """What a training loop keeps beside its model: it makes no graph, unless the model reads it."""
 
+import gc
 import itertools
 from collections import deque
 
@@ -49,6 +50,27 @@ def test_what_the_training_loop_alone_keeps_on_the_models_object_makes_no_graph(
 
     svi = arms(make, steps=24, drive=lambda svi, context, i: context[0].step(svi, i))
     assert len(svi._captured.graphs) == 4
+
+
+COLLECTED = 0
+
+
+def count_collections(phase, info):
+    global COLLECTED
+    COLLECTED += 1
+
+
+def test_what_runs_when_garbage_is_collected_makes_no_graph():
+    threshold = gc.get_threshold()
+    gc.callbacks.append(count_collections)
+    gc.set_threshold(1)
+    try:
+        svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), steps=12)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(count_collections)
+    assert COLLECTED
+    assert len(svi._captured.graphs) == 1
 
 
 def test_a_table_whose_keys_have_points():
