@@ -5,13 +5,9 @@ reaches the dispatcher. There are three stages: ``rehearse`` runs the program ea
 ``Graph`` of :mod:`pyro_vae.engine.graph` runs the recorded operations.
 """
 
-import gc
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -21,7 +17,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyro_vae.engine.arguments import Arguments, put_together
-from pyro_vae.engine.blame import CaptureError, SiteRecorder, is_users_file, refusal
+from pyro_vae.engine.blame import CaptureError, SiteRecorder, refusal
+from pyro_vae.engine.lookups import ran
 from pyro_vae.engine.numbers import Numbers, placed
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.owner import Bound, NotBound
@@ -103,32 +100,6 @@ def require_settled(call: Call, rehearsal: Rehearsal) -> None:
         raise CaptureError(
             f"no static graph: {slot.path} changes from {old!r} to {new!r} in each pass: pass it as an argument"
         )
-
-
-@contextmanager
-def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
-    """Yields the user's code that runs in this context, each with its global variables.
-
-    No garbage is collected meanwhile: what runs then (callbacks, finalizers) is no code of the program.
-    """
-    found: dict[CodeType, dict[str, Any]] = {}
-    seen: set[CodeType] = set()
-
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code not in seen:
-            seen.add(frame.f_code)
-            if is_users_file(frame.f_code.co_filename):
-                found[frame.f_code] = frame.f_globals
-
-    before, collects = sys.getprofile(), gc.isenabled()
-    gc.disable()
-    sys.setprofile(note)
-    try:
-        yield found
-    finally:
-        sys.setprofile(before)
-        if collects:
-            gc.enable()
 
 
 @dataclass

@@ -1,13 +1,47 @@
-"""What code looks up, and whose it is."""
+"""What code ran, what it looks up, and whose it is."""
 
 import dis
 import functools
+import gc
 import re
 import sys
-from types import CodeType, FunctionType, ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+from pyro_vae.engine.blame import is_users_file
+
 _CLOSED = sys.stdlib_module_names | {"numpy", "torch", "pandas", "matplotlib", "networkx", "pytest", "_pytest", "tqdm"}
+
+
+@contextmanager
+def ran() -> Iterator[dict[CodeType, dict[str, Any]]]:
+    """Yields the user's code that runs in this context, each with its global variables.
+
+    No garbage is collected meanwhile: what runs then (callbacks, finalizers) is no code of the program.
+    """
+    found: dict[CodeType, dict[str, Any]] = {}
+    seen: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code not in seen:
+            seen.add(frame.f_code)
+            if is_users_file(frame.f_code.co_filename):
+                found[frame.f_code] = frame.f_globals
+
+    profiled = sys.getprofile() is not None  # a profiler written in C cannot be put back
+    install: Any = sys.settrace if profiled else sys.setprofile
+    before = sys.gettrace() if profiled else None
+    collects = gc.isenabled()
+    gc.disable()
+    install(note)
+    try:
+        yield found
+    finally:
+        install(before)
+        if collects:
+            gc.enable()
 
 
 def names_of(code: CodeType) -> set[str]:

@@ -1,9 +1,14 @@
 """What a training loop keeps beside its model: it makes no graph, unless the model reads it."""
 
+import cProfile
 import gc
 import itertools
+import pstats
+import sys
 from collections import deque
+from pathlib import Path
 
+import pytest
 import torch
 from engine_arms import X, adam, arms, guide, model
 from pyro import poutine
@@ -70,6 +75,40 @@ def test_what_runs_when_garbage_is_collected_makes_no_graph():
         gc.set_threshold(*threshold)
         gc.callbacks.remove(count_collections)
     assert COLLECTED
+    assert len(svi._captured.graphs) == 1
+
+
+def test_a_profiler_sees_all_steps_of_a_program_that_is_captured():
+    with cProfile.Profile() as profiler:
+        svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), steps=12)
+    assert len(svi._captured.graphs) == 1
+    calls = {(Path(file).name, name): count for (file, _, name), (_, count, *_) in pstats.Stats(profiler).stats.items()}
+    assert calls["svi.py", "step"] == 12
+
+
+@pytest.mark.parametrize("install", [sys.setprofile, sys.settrace])
+def test_a_debuggers_function_stays(install):
+    events = []
+
+    def note(frame, event, _):
+        events.append(event)
+
+    before = sys.getprofile(), sys.gettrace()
+    install(note)
+    try:
+        svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), steps=4)
+        assert note in (sys.getprofile(), sys.gettrace())
+    finally:
+        install(before[install is sys.settrace])
+    assert "call" in events
+    assert len(svi._captured.graphs) == 1
+
+
+def test_torchs_profiler_sees_all_steps():
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], with_stack=True):
+        before = sys.getprofile()
+        svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), steps=4)
+        assert sys.getprofile() is before
     assert len(svi._captured.graphs) == 1
 
 
