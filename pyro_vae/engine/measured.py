@@ -3,11 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from pyro_vae.engine.arguments import Arguments
 from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.captured import Captured
 from pyro_vae.engine.compiled import compile_graph
-from pyro_vae.engine.graph import Graph
 from pyro_vae.engine.precision import settings
 from pyro_vae.engine.program import Pass
 from pyro_vae.objectives import ElboTerms, elbo_terms
@@ -55,7 +53,7 @@ class Measured:
         self.program = _ElboPass(model, guide, num_particles)
         self.device = self.program.parameters[0].device if self.program.parameters else torch.device("cpu")
         roots = {"model": model, "guide": guide}
-        self.captured = Captured(self.program, roots, _NoOptimizer(), _compiled, audit=False) if compiled else None  # type: ignore[arg-type]
+        self.captured = Captured(self.program, roots, _NoOptimizer(), compile_graph, audit=False) if compiled else None  # type: ignore[arg-type]
 
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor | None = None, eagerly: bool = False) -> ElboTerms:
@@ -74,7 +72,3 @@ class Measured:
                 if done is not None:
                     return done.terms
             return self.program(args, {}).terms
-
-
-def _compiled(graph: Graph, arguments: Arguments) -> None:
-    compile_graph(graph, arguments)

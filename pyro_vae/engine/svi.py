@@ -30,6 +30,7 @@ from pyro_vae.engine.update import OneOptimizer, TorchOwner
 #: Inductor. ``cudagraph``: the graph, recorded on a CUDA device and replayed. ``auto``: the fastest that suits.
 EngineName = Literal["auto", "eager", "captured", "compiled", "cudagraph"]
 
+MAX_CHANGES = 8  #: steps run eagerly once model, guide or optimizer were assigned anew so many times
 EAGER_STEPS = 100  #: ``auto`` compiles a run of unknown length after so many steps
 
 
@@ -123,7 +124,7 @@ class SVI(pyro.infer.SVI):
         self.elbo = loss
         self.fallback: str | None = None
         self._automatic = engine == "auto"
-        self._steps = 0
+        self._steps = self._changes = 0
         self._bind()
 
     def _bind(self) -> None:
@@ -219,26 +220,32 @@ class SVI(pyro.infer.SVI):
         """A step by the engine; None if Pyro must take it."""
         if not all(map(is_, self._given(), self._of)):
             self._bind()
+            self._changes += 1
+            if self._changes == MAX_CHANGES and self.engine != "eager":
+                self.engine, self._automatic = "eager", False
+                self.fallback = "the SVI's model, guide or optimizer changes again and again: make an SVI for each"
+                warnings.warn(f"{self.fallback}; steps run eagerly", stacklevel=3)
         if isinstance(self.owner, TorchOwner) and self.owner.grown():
             self.owner = TorchOwner(self.owner.optimizer, self.average)
             self.program.parameters, self._captured = self.owner.parameters, None
-        if self._runs_eagerly(args):
+        done = None if self._runs_eagerly(args) else self._by_graph(args, kwargs)
+        if done is None and isinstance(self.owner, TorchOwner):
             return self._eagerly(args, kwargs)
+        return done
+
+    def _by_graph(self, args: tuple, kwargs: dict[str, Any]) -> Pass | None:
         if self._captured is None:
             self._captured = self._capture()
         try:
             with self._settings():
-                done = self._captured(args, kwargs)
+                return self._captured(args, kwargs)
         except CaptureError as error:
             if not self._automatic:
                 raise
             self.fallback = str(error)
-            warnings.warn(f"the step runs eagerly, because it cannot be captured: {error}", stacklevel=3)
+            warnings.warn(f"the step runs eagerly, because it cannot be captured: {error}", stacklevel=4)
             self.engine, self._automatic, self._captured = "eager", False, None
-            done = None
-        if done is None and isinstance(self.owner, TorchOwner):
-            return self._eagerly(args, kwargs)
-        return done
+            return None
 
     def _eagerly(self, args: tuple, kwargs: dict[str, Any]) -> Pass:
         """An eager step of a torch optimizer; the first one validates as the user has chosen."""
@@ -249,7 +256,8 @@ class SVI(pyro.infer.SVI):
         return done
 
     def _capture(self) -> Captured:
-        finish: Any = {"compiled": _compiled, "captured": _as_it_is}.get(self.engine)
+        finishes: dict[str, Any] = {"compiled": compile_graph, "captured": lambda graph, arguments: None}
+        finish = finishes.get(self.engine)
         if finish is None:
             from pyro_vae.engine.cudagraph import Replays
 
@@ -287,11 +295,3 @@ class SVI(pyro.infer.SVI):
         """Explain a NaN loss: raise Pyro's own error if validation finds one, else give Pyro's warning."""
         rehearse(Call(self.program, self._roots, args, kwargs, take_apart(args, kwargs)))
         warn_if_nan(torch.tensor(torch.nan), "loss")
-
-
-def _compiled(graph: Any, arguments: Any) -> None:
-    compile_graph(graph, arguments)
-
-
-def _as_it_is(graph: Any, arguments: Any) -> None:
-    """The graph itself runs."""

@@ -13,6 +13,8 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 from torch import nn
 
+from pyro_vae import SVI
+
 AT = 5  #: the step before which it changes
 WEIGHT = 1.0  #: a global variable that models read
 
@@ -198,6 +200,22 @@ def test_the_svi_itself(change):
         return svi.step(X)
 
     arms(lambda: (model, guide, adam(), Trace_ELBO()), drive=drive, audit=False)
+
+
+def test_a_guide_that_changes_in_each_step_is_not_captured_each_time():
+    def losses(svi):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(3)
+        for i in range(30):
+            svi.guide = (guide, other_guide)[i % 2]
+            yield svi.step(X)
+
+    ours = SVI(model, guide, adam(), Trace_ELBO(), engine="captured")
+    with pytest.warns(UserWarning, match="make an SVI for each; steps run eagerly") as warned:
+        found = [*losses(ours)]
+    assert len(warned) == 1
+    assert ours.engine == "eager"
+    assert found == pytest.approx([*losses(pyro.infer.SVI(model, guide, adam(), Trace_ELBO()))], rel=1e-5)
 
 
 def test_modes_around_the_step():
