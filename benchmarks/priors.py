@@ -21,7 +21,8 @@ PRIORS = (STANDARD, "MixturePrior", "VampPrior", "FlowPrior", "HierarchicalPrior
 SEQUENTIAL = ("IAF",)
 LEFT_OUT = (
     "{guide} with VampPrior is left out: the prior scores each z under 100 of the guide's posteriors, and {guide}"
-    " inverts each of them one dimension after the other; the first step was not compiled after eight minutes."
+    " inverts each of them one dimension after the other. An eager step takes a hundred times as long as MeanField's"
+    " (4.2 and 0.04 s), and a run five hours."
 )
 FIGURES = {EVIDENCE: LOG_P, ELBO: Place("test", "elbo", "elbo"), "KL": Place("test", "elbo", "kl")}
 
