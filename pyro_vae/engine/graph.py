@@ -21,6 +21,15 @@ from pyro_vae.errors import InputError
 
 SMALL = 1024  #: elements
 
+UNREAD = (
+    "The program depends on a value that the graph does not read: give it as an argument of the step, or change its"
+    " tensor in place, or use engine='eager'"
+)
+OLD_WEIGHTS = (
+    "Where one torch.autocast is around several steps, it casts the weights once, and all steps have these old ones:"
+    " enter it in each step, or give it cache_enabled=False"
+)
+
 
 class AuditError(InputError, RuntimeError):
     """The graph no longer computes the program's numbers. The message names the first sample site that differs."""
@@ -175,10 +184,10 @@ def compare(record: Tensor, rehearsal: Rehearsal, sites: Sequence[tuple[str, Ten
             if not same(mine, its, 1e-5):
                 where = f"the first sample site that differs is {name!r}"
                 break
-    raise AuditError(
-        f"the graph and the program differ: {where} ({loss}; {norm}). The program depends on a value that the graph"
-        " does not read: give it as an argument of the step, or change its tensor in place, or use engine='eager'"
-    )
+    remedy = UNREAD
+    if torch.is_autocast_cache_enabled() and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
+        remedy = OLD_WEIGHTS
+    raise AuditError(f"the graph and the program differ: {where} ({loss}; {norm}). {remedy}")
 
 
 def same(a: Tensor, b: Tensor, rtol: float) -> bool:

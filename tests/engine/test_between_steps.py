@@ -14,6 +14,7 @@ from pyro.infer import Trace_ELBO
 from torch import nn
 
 from pyro_vae import SVI
+from pyro_vae.engine import CaptureError
 
 AT = 5  #: the step before which it changes
 WEIGHT = 1.0  #: a global variable that models read
@@ -229,21 +230,12 @@ def test_modes_around_the_step():
     arms(make, drive=drive, audit=False)
 
 
-def test_another_function_in_a_handler_around_the_step():
-    class Scaled(poutine.messenger.Messenger):
-        def __init__(self, factor):
-            super().__init__()
-            self.factor = factor
-
-        def _pyro_sample(self, msg):
-            msg["scale"] = self.factor(msg["scale"])
-
-    def drive(svi, _, i):
-        with Scaled((lambda s: 3 * s) if i < AT else (lambda s: 0.5 * s)):
-            return svi.step(X)
-
-    svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), drive=drive, audit=False)
-    assert len(svi._captured.graphs) == 2
+def test_one_autocast_around_all_steps_keeps_old_weights_and_is_refused():
+    make, _ = networks(None)
+    with pytest.raises(CaptureError, match="give it cache_enabled=False"), torch.autocast("cpu"):
+        arms(make)
+    with torch.autocast("cpu", cache_enabled=False):
+        arms(make)
 
 
 @pytest.mark.parametrize("epochs", [range(12), [10**40 + i for i in range(12)], [2**24 + i for i in range(12)]])

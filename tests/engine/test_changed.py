@@ -5,6 +5,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from engine_arms import Net, X, adam, arms, guide, model
+from pyro import poutine
 from pyro.infer import Trace_ELBO
 from torch import nn
 
@@ -135,3 +136,20 @@ def test_a_torch_optimizer_with_frozen_parameters_and_with_parameters_that_are_a
         assert i >= 6 or two.shift.item() == 0
     assert abs(expected[1]) > 0.1
     assert (two.loc.item(), two.shift.item()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_another_function_in_a_handler_around_the_step():
+    class Scaled(poutine.messenger.Messenger):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def _pyro_sample(self, msg):
+            msg["scale"] = self.factor(msg["scale"])
+
+    def drive(svi, _, i):
+        with Scaled((lambda s: 3 * s) if i < 5 else (lambda s: 0.5 * s)):
+            return svi.step(X)
+
+    svi = arms(lambda: (model, guide, adam(), Trace_ELBO()), drive=drive, **QUIET)
+    assert len(svi._captured.graphs) == 2
