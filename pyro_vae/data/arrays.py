@@ -16,6 +16,7 @@ from pyro_vae.errors import InputError
 
 _IMAGES, _LABELS = ("x", "images", "data", "arr_0"), ("y", "labels", "targets")
 _COLUMNS = "names"  #: of the columns of a table
+_SPLITS = ("train", "validation", "test")
 _NAMES = (*_IMAGES, *_LABELS, _COLUMNS)
 
 
@@ -64,7 +65,10 @@ def of_arrays(arrays: Mapping[str, np.ndarray], layout: str, name: str) -> Array
             held = ", ".join(arrays)[:200] or "nothing"
             raise InputError(f"{name} holds {held}; the images must be called x or images")
         return ArrayFile(_labelled([x], [y], layout, name, names)[0])
-    parts = [part for part in ("train", "validation", "test") if f"x_{part}" in arrays]
+    parts = [part for part in _SPLITS if f"x_{part}" in arrays]
+    unused = [key for key in arrays if key[:2] in ("x_", "y_") and key[2:] not in parts]
+    if unused:
+        raise InputError(f"{name} holds {unused[0]}: splits are called {', '.join(_SPLITS)}, as in x_train and y_train")
     xs, ys = [arrays[f"x_{part}"] for part in parts], [arrays.get(f"y_{part}") for part in parts]
     train, *validation, test = _labelled(xs, ys, layout, name, names)
     if len({(part.image_shape, part.pixels.dtype) for part in (train, *validation, test)}) > 1:

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from pyro_vae.data.rows import FLOATS, in_order, numbers
+from pyro_vae.data.rows import FLOATS, in_order, numbers, require_different
 from pyro_vae.errors import InputError
 
 MEMORY = "memory"  #: the name of such data in a run's options
@@ -41,11 +41,12 @@ def _is_frame(data: Any) -> bool:
     return hasattr(data, "columns") and hasattr(data, "to_numpy")
 
 
-def arrays_of(data: Any, columns: Sequence[str] = ()) -> dict[str, np.ndarray]:
+def arrays_of(data: Any, columns: Sequence[str] = (), name: str = "data") -> dict[str, np.ndarray]:
     """The arrays of data in memory by the names of a ``.npz`` file; an array or a tensor on the CPU is not copied.
 
     Args:
         columns: of a data frame, which are no labels whatever their names: those that a run was trained on.
+        name: of a data frame in an error.
 
     Raises:
         InputError: where nothing says what they hold.
@@ -63,7 +64,7 @@ def arrays_of(data: Any, columns: Sequence[str] = ()) -> dict[str, np.ndarray]:
     if isinstance(data, Dataset):
         return _with_labels([data[i] for i in range(len(data))])  # type: ignore[arg-type]
     if _is_frame(data):
-        return _of_frame(data, tuple(name for name in LABELS if name not in columns))
+        return _of_frame(data, tuple(label for label in LABELS if label not in columns), name)
     if isinstance(data, tuple):
         if len(data) != 2:
             raise InputError(f"data is a tuple of {len(data)}: give images alone, or (images, labels)")
@@ -122,17 +123,18 @@ def _with_labels(items: list[Any]) -> dict[str, np.ndarray]:
     return {"x": np.stack([_array(item) for item in items])}
 
 
-def _of_frame(frame: Any, labels: tuple[str, ...] = LABELS) -> dict[str, np.ndarray]:
+def _of_frame(frame: Any, labels: tuple[str, ...] = LABELS, name: str = "data") -> dict[str, np.ndarray]:
     """A row is a row of a table, whatever the types of its columns; a column of labels is found by its name."""
-    names = [str(name) for name in frame.columns]
-    found = [name for name in names if name in labels]
+    columns = [str(column) for column in frame.columns]
+    require_different(columns, name)
+    found = [column for column in columns if column in labels]
     if len(found) > 1:
-        raise InputError(f"data has the columns {' and '.join(found)}: leave one of labels")
-    whole = {name: _array(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
-    kept = [name for name in names if name not in found]
+        raise InputError(f"{name} has the columns {' and '.join(found)}: leave one of labels")
+    whole = {column: _array(frame[key]) for column, key in zip(columns, frame.columns, strict=True)}
+    kept = [column for column in columns if column not in found]
     if not kept:
-        raise InputError("data has no column beside that of labels")
-    values = [whole[name] for name in kept]
+        raise InputError(f"{name} has no column beside that of labels")
+    values = [whole[column] for column in kept]
     if len({value.dtype.name for value in values}) > 1 or values[0].dtype.name not in FLOATS:
-        values = [numbers(value, name, "data") for value, name in zip(values, kept, strict=True)]
+        values = [numbers(value, column, name) for value, column in zip(values, kept, strict=True)]
     return {"x": np.stack(values, -1), "names": np.array(kept), **({"y": whole[found[0]]} if found else {})}

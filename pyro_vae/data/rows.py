@@ -36,12 +36,17 @@ def as_table(array: np.ndarray, names: Sequence[str] | None, name: str) -> Image
         raise InputError(f"{name} is empty: its shape is {array.shape}")
     if len(names) != array.shape[1]:
         raise InputError(f"{name} has {array.shape[1]} columns and {len(names)} names")
-    if twice := sorted({one for one in names if names.count(one) > 1}):
-        raise InputError(f"{name} has two columns that are called {twice[0]!r}: rename one")
+    require_different(names, name)
     if array.dtype.name not in FLOATS or not array.dtype.isnative:
         columns = [numbers(array[:, i], one, name) for i, one in enumerate(names)]
         array = np.stack(columns, -1)
     return Images(array[:, None, None], names=tuple(names))
+
+
+def require_different(columns: Sequence[str], name: str) -> None:
+    """Raises InputError if two columns of a table have one name."""
+    if twice := sorted({one for one in columns if columns.count(one) > 1}):
+        raise InputError(f"{name} has two columns that are called {twice[0]!r}: rename one")
 
 
 def _numbered(count: int) -> list[str]:
@@ -81,24 +86,43 @@ def numbers(values: Any, column: str, name: str) -> np.ndarray:
     if kind in "mM":
         raise InputError(f"{name}: column {column!r} holds dates: make numbers of them, or leave it out")
     if kind in "OUS":
-        return np.array([_number(one, column, name) for one in array.tolist()])
+        return _numbers(array.tolist(), f"{name}: column {column!r}")
     raise InputError(f"{name}: column {column!r} holds {array.dtype.name}, which is no real number: leave it out")
 
 
-def _number(value: Any, column: str, name: str) -> float:
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or value == "":
-        return np.nan
-    if isinstance(value, (str, bytes)):
+def _numbers(values: list[Any], column: str) -> np.ndarray:
+    """Objects as numbers; text is refused, also where it is that of a number."""
+    texts = [(row, str(one)[:30]) for row, one in enumerate(values) if isinstance(one, str | bytes) and one]
+    strange = [(row, text) for row, text in texts if not _is_number(text)]
+    if texts and not strange:
+        raise InputError(f"{column} holds numbers as text ({texts[0][1]!r}): make numbers of them")
+    if strange and len(strange) < len([one for one in values if not _is_missing(one)]) / 2:
+        row, text = strange[0]
         raise InputError(
-            f"{name}: column {column!r} holds text or dates ({str(value)[:30]!r}): number its categories, or leave it"
-            " out"
+            f"{column} holds {text!r} in row {row} (the first is row 0): correct it, or leave the cell empty if it is"
+            " missing"
         )
+    if strange:
+        raise InputError(f"{column} holds text or dates ({strange[0][1]!r}): number its categories, or leave it out")
     try:
-        return float(value)
+        return np.array([np.nan if _is_missing(one) else float(one) for one in values])
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name}: column {column!r} holds a {type(value).__name__}, which is no number: leave it out"
-        ) from error
+        odd = next(one for one in values if not _is_missing(one) and not hasattr(one, "__float__"))
+        raise InputError(f"{column} holds a {type(odd).__name__}, which is no number: leave it out") from error
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, str | bytes) and not value)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_csv(path: Path) -> Any:
@@ -113,9 +137,13 @@ def read_csv(path: Path) -> Any:
         raise InputError(f"{path} is read by pandas, which is not installed: pip install 'pyro_vae[table]'") from error
     try:
         found = pandas.read_csv(path, float_precision="round_trip")
+        header = pandas.read_csv(path, header=None, nrows=1, dtype=str)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         said = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as a table: {said}") from error
+    require_different([str(one) for one in header.iloc[0] if one == one], str(path))  # pandas renames them
+    if len(found.columns) == 1 and (marks := [mark for mark in ";\t|" if mark in str(found.columns[0])]):
+        raise InputError(f"{path} has one column, whose name holds {marks[0]!r}: separate its columns by commas")
     for i, name in enumerate(found.columns, start=1):
         if re.fullmatch(r"Unnamed: \d+(_level_\d+)?", str(name)):  # pandas' own name for none
             raise InputError(

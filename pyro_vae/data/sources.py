@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +160,19 @@ def is_table_file(name: str) -> bool:
 
 
 def _of_csv(name: str, columns: Sequence[str] = ()) -> ArrayFile:
-    return of_arrays(arrays_of(read_csv(Path(name)), columns), "auto", name)
+    return of_arrays(arrays_of(read_csv(Path(name)), columns, name), "auto", name)
 
 
 def _give(train: Images, held_out: Images, keep: int) -> tuple[Images, Images]:
     """Both splits after the first images of ``held_out`` move to training."""
     given = held_out.take(np.arange(len(held_out) - keep))
     kept = held_out.take(np.arange(len(held_out) - keep, len(held_out))) if keep else held_out
-    rows = np.concatenate([s.rows if s.rows is not None else np.arange(len(s)) for s in (train, given)])
     labels = None if train.labels is None or given.labels is None else torch.cat([train.labels, given.labels])
-    return Images(train.pixels, train.divisor, labels, rows, classes=train.classes, names=train.names), kept
+    if train.pixels is given.pixels:
+        rows = np.concatenate([s.rows if s.rows is not None else np.arange(len(s)) for s in (train, given)])
+        return replace(train, labels=labels, rows=rows), kept
+    pixels = np.concatenate([s.pixels if s.rows is None else s.pixels[s.rows] for s in (train, given)])
+    return replace(train, pixels=pixels, labels=labels, rows=None), kept
 
 
 def _array_splits(found: ArrayFile, name: str) -> Splits:

@@ -137,13 +137,43 @@ def test_a_run_asks_for_its_data_again_and_refuses_others(images, tmp_path):
     assert again.weights == whole.weights
 
 
+class Repeated:
+    """A data frame in which a name stands for all its columns of that name, as in pandas."""
+
+    def __init__(self, values, columns):
+        self.values, self.columns = values, columns
+
+    def __getitem__(self, name):
+        return Repeated(self.values[:, [one == name for one in self.columns]], [])
+
+    def to_numpy(self):
+        return self.values
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+@pytest.mark.parametrize("keep", [0, 5, 25])
+def test_validation_images_of_ones_own_that_go_to_training_keep_their_labels(images, keep):
+    own = {f"x_{part}": images[:20] + i / 100 for i, part in enumerate(("train", "validation", "test"))}
+    own["x_validation"] = np.concatenate([own["x_validation"]] * 2)
+    labels = {f"y_{part}": np.full(len(own[f"x_{part}"]), i) for i, part in enumerate(("train", "validation", "test"))}
+    data = load_data(MEMORY, given={**own, **labels}, validation=keep)
+    moved = np.concatenate([own["x_train"], own["x_validation"][: 40 - keep]])
+    assert np.array_equal(data.train.batch(slice(None)).flatten(1), moved.reshape(len(moved), -1))
+    assert data.train.labels.tolist() == [0] * 20 + [1] * (40 - keep)
+    assert len(data.validation) == (keep or 40)
+
+
 def test_what_holds_no_images_is_refused_in_one_line(images):
     for given, words in (
         ((images, images, images), "a tuple of 3"),
         ([], "images are N x H x W"),
         (Frame({"a": np.array(["x", "y"] * 30)}), r"column 'a' holds text or dates"),
         (Frame({"a": np.zeros(30), "y": np.zeros(30), "label": np.zeros(30)}), "leave one of labels"),
+        (Repeated(np.zeros((30, 2)), ["a", "a"]), "two columns that are called 'a'"),
         ({"pixels": images}, "the images must be called x"),
+        ({"x_train": images, "x_val": images, "x_test": images}, "holds x_val: splits are called train, validation"),
     ):
         with pytest.raises(InputError, match=words) as error:
             load_data(MEMORY, given=given)

@@ -193,6 +193,14 @@ def test_files_that_are_no_table_are_one_line(tmp_path, monkeypatch):
         with pytest.raises(InputError, match=r"t\.csv") as error:
             load_data(str(path))
         assert "\n" not in str(error.value)
+    for content, words in (
+        ("a,b\n" + "1,2\n" * 50 + "3,?\n", r"t\.csv: column 'b' holds '\?' in row 50 \(the first is row 0\): correct"),
+        ("a;b\n" + "1;2\n" * 50, r"t\.csv has one column, whose name holds ';': separate its columns by commas"),
+        ("a,b,a\n" + "1,2,3\n" * 50, r"t\.csv has two columns that are called 'a': rename one"),
+    ):
+        path.write_text(content)
+        with pytest.raises(InputError, match=words):
+            load_data(str(path))
     for array, words in ((np.ones((30, 2), "U3"), "text"), (np.ones((30, 2), complex), "no real number")):
         np.save(tmp_path / "t.npy", array)
         with pytest.raises(InputError, match=words):
