@@ -123,9 +123,11 @@ class Bench:
         def progress(done: int, total: int) -> None:
             self.watch.going(self.source, name, start + (end - start) * done / max(total, 1), self._count(name))
 
-        def earlier(needed: str, estimate: str) -> Tensor | None:
+        def earlier(needed: str, estimate: str) -> Tensor:
             found = self.per_image(needed, estimate)
-            return None if found is None else found[start:end]
+            if found is None:
+                raise NotDefined(f"it builds on {needed}, which is not defined here")
+            return found[start:end]
 
         seed = batch_seed(self.options.seed, start) % 2**31
         seen = self._seen[: self._count(name)].sum().item() / self._count(name)

@@ -30,7 +30,7 @@ class Task(NamedTuple):
         seed: of all draws of this piece: the same seed must give the same numbers.
         progress: called with the images that are done, and all of this piece.
         earlier: what a metric that this one needs found for each of these images: called with the names of the metric
-            and of the estimate, it gives ``(N,)``, or None where that metric is not defined.
+            and of the estimate, it gives ``(N,)``. Where that metric is not defined, this one is not either.
         seen: the mean number of values of an image that are not missing, over all images of the metric; None for all.
     """
 
@@ -39,7 +39,7 @@ class Task(NamedTuple):
     options: Options
     seed: int
     progress: Progress
-    earlier: Callable[[str, str], Tensor | None]
+    earlier: Callable[[str, str], Tensor]
     seen: float | None = None
 
 

@@ -50,9 +50,6 @@ class FreeGap(Metric):
         require(guide, "the inference gap")
         amortized, evidence = task.earlier("elbo", "elbo"), task.earlier("evidence", "log_evidence")
         frozen = task.earlier("gap", "elbo_best")
-        assert amortized is not None
-        assert evidence is not None
-        assert frozen is not None
         settled = torch.ones(len(frozen))
         best = Estimate.over(frozen, "elbo[q*]; the family has no networks", options.best_samples, "lower")
         with torch.no_grad():

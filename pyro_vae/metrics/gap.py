@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.estimators import Estimate, bounds_at, optimize_posterior, split_gap
-from pyro_vae.estimators.sampling import NotDefined, require
+from pyro_vae.estimators.sampling import require
 from pyro_vae.metrics.base import Compared, Finding, Metric, Task
 from pyro_vae.metrics.options import Options
 
@@ -57,8 +57,6 @@ class Gap(Metric):
         model, guide, options = task.run.model, task.run.guide, task.options
         require(guide, "the inference gap")
         amortized, evidence = task.earlier("elbo", "elbo"), task.earlier("evidence", "log_evidence")
-        if amortized is None or evidence is None:
-            raise NotDefined("the inference gap needs the ELBO and log p(x), and one of them is not defined here")
         best_of = optimize_posterior(model, guide, task.x, options.local, task.seed, task.progress)
         best, iwae_best = bounds_at(model, guide, task.x, best_of.lam, options.best_samples, seed=task.seed + 1)
         iwae_best = replace(iwae_best, estimator=f"{iwae_best.estimator} at q*")

@@ -109,11 +109,14 @@ def _run() -> Run:
 
 
 def _measured(metric: Metric, run: Run, x: Tensor, seed: int) -> Finding:
-    def earlier(name: str, estimate: str) -> Tensor | None:
+    def earlier(name: str, estimate: str) -> Tensor:
         require(name in metric.needs, f"it asks for the earlier {name}, which is not in its needs")
         found = _measured(all_metrics()[name](), run, x, seed)
         require(estimate in found.estimates, f"{name} has no estimate {estimate}")
-        return found.estimates[estimate].per_image
+        per_image = found.estimates[estimate].per_image
+        if per_image is None:
+            raise AssertionError(f"{estimate} of {name} has no value for each image")
+        return per_image
 
     try:
         return metric.measure(Task(run, x, QUICK, seed, lambda done, total: None, earlier))
