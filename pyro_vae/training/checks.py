@@ -19,7 +19,7 @@ from pyro_vae.distributed import Workers
 from pyro_vae.distributions import WhereSeen
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
-from pyro_vae.objectives import Objective
+from pyro_vae.objectives import Objective, TraceEnum_ELBO
 from pyro_vae.seeds import seeded
 
 
@@ -75,6 +75,13 @@ def classes_without_a_file(config: Config) -> list[str]:
         f" own, such as my_module.py, and import it from there"
         for name in names
     ]
+
+
+def sampled_labels(model: Model, objective: Objective) -> list[str]:
+    """A note on hidden labels that are drawn, where the objective could sum over them."""
+    if model.labels != "optional" or isinstance(objective, TraceEnum_ELBO):
+        return []
+    return ["hidden labels are drawn from q(y|x): --objective TraceEnum_ELBO sums over them, without that noise"]
 
 
 def check_labels(config: Config, data: DataSet) -> None:

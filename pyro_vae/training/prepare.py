@@ -34,6 +34,7 @@ from pyro_vae.training.checks import (
     classes_without_a_file,
     columns_for,
     fitting_batch,
+    sampled_labels,
     try_once,
 )
 from pyro_vae.training.moving_average import MovingAverage
@@ -140,6 +141,7 @@ def prepare(config: Config, data: DataSet, workers: Workers = ALONE) -> Prepared
             raise
         raise InputError(" ".join(str(error).split())) from error
     check_processes(objective, workers)
+    notes += sampled_labels(model, objective)
     binarizer = binarizer_of(config, model)
     check_pixels(model, data, binarizer)
     check_missing(config, model, data)

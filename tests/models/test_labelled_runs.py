@@ -123,3 +123,24 @@ def test_an_npz_file_may_have_splits_and_labels_of_its_own(tmp_path):
     np.savez(tmp_path / "b.npz", **arrays, x_validation=arrays["x_test"][:, :, :, :2])
     with pytest.raises(InputError, match="different shapes"):
         load_data(str(tmp_path / "b.npz"))
+
+
+@pytest.mark.filterwarnings("ignore:(?s:.*)you need to use TraceEnum_ELBO")  # Pyro's own word
+@pytest.mark.parametrize("objective", ["Trace_ELBO", "TraceEnum_ELBO"])
+def test_a_run_says_that_its_hidden_labels_are_drawn(objective, tmp_path, capsys):
+    main(
+        [
+            "--model",
+            "M2",
+            "--objective",
+            objective,
+            "--labels",
+            "50",
+            *SMALL,
+            "--epochs",
+            "1",
+            "--out",
+            str(tmp_path / "r"),
+        ]
+    )
+    assert ("hidden labels are drawn" in "".join(capsys.readouterr())) == (objective == "Trace_ELBO")
