@@ -125,7 +125,7 @@ def test_an_npz_file_may_have_splits_and_labels_of_its_own(tmp_path):
         load_data(str(tmp_path / "b.npz"))
 
 
-@pytest.mark.filterwarnings("ignore:(?s:.*)you need to use TraceEnum_ELBO")  # Pyro's own word
+@pytest.mark.filterwarnings(r"ignore:[\s\S]*you need to use TraceEnum_ELBO")  # Pyro's own word
 @pytest.mark.parametrize("objective", ["Trace_ELBO", "TraceEnum_ELBO"])
 def test_a_run_says_that_its_hidden_labels_are_drawn(objective, tmp_path, capsys):
     main(
