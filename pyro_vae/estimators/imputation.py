@@ -2,7 +2,6 @@
 
 from typing import Literal, NamedTuple
 
-import pyro.distributions as dist
 import torch
 from torch import Tensor
 
@@ -52,8 +51,8 @@ def filled(
     r"""Fill in the missing values (NaN) of rows.
 
     The best value is :math:`E[x^m|x^o] = \sum_k w_k E[x^m|z_k]` with self-normalised weights
-    :math:`w_k \propto p(x^o, z_k) / q(z_k|x^o)`; in a Bernoulli or Categorical column of a table it is the most
-    probable value. Completed copies take z by these weights, and then each missing value from p(x|z).
+    :math:`w_k \propto p(x^o, z_k) / q(z_k|x^o)`; a count's is rounded, and in a Bernoulli or Categorical column of
+    a table it is the most probable value. Completed copies take z by these weights, and then each missing value from p(x|z).
 
     Args:
         model: whose likelihood leaves out missing values.
@@ -98,7 +97,7 @@ def weighted_draws(model: VAE, guide: Guide, x: Tensor, which: From, num_samples
 
 
 def _best(model: VAE, found: Weighted) -> Tensor:
-    """The weighted mean of each value, or the most probable level, ``(N, *image_shape)``."""
+    """The weighted mean of each value (of a count, rounded), or the most probable level, ``(N, *image_shape)``."""
     weight = found.weight.to(found.z.dtype)
     size = _at_once(found.z.new_empty(found.z.shape[1], *model.image_shape))
     parts = list(zip(found.z.split(size), weight.split(size), strict=True))
@@ -116,8 +115,8 @@ def _best(model: VAE, found: Weighted) -> Tensor:
     for i, group in enumerate(by_column.groups):
         if isinstance(group.fn, Levels):
             rows[:, group.places] = Levels(shares[i].log(), group.fn.levels).mode
-        elif isinstance(group.fn, dist.Bernoulli):
-            rows[:, group.places] = (rows[:, group.places] > 0.5).to(rows.dtype)
+        elif group.fn.support.is_discrete:
+            rows[:, group.places] = rows[:, group.places].round()
     return rows.reshape(total.shape)
 
 

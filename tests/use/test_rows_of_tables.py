@@ -100,6 +100,14 @@ def test_samples_of_z_are_one_at_least(run):
             pyro_vae.features(run, stacked(rows()), "samples", count)
 
 
+def test_a_table_that_is_filled_in_is_one_that_the_run_takes(run):
+    x = stacked(rows())
+    x[np.random.default_rng(1).random(x.shape) < 0.3] = np.nan
+    found = pyro_vae.impute(run, x, draws=1, num_samples=20)
+    for filled in (found.values, *found.draws):
+        assert np.isfinite(pyro_vae.features(run, filled)).all()
+
+
 def written(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
