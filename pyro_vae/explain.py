@@ -27,11 +27,11 @@ def explain(message: str, options: Sequence[str], classes: Callable[[str], Seque
         classes: those that an option can name; empty if it takes none.
     """
     message = " ".join(message.split())
-    for said in (_unknown_option, _unknown_setting, _unknown_class, _untyped):
+    for said in (_unknown_option, _unknown_setting, _unknown_class, _untyped, _wrong_value):
         if line := said(message, options, classes):
             return line
-    if choice := re.fullmatch(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)', message):
-        return f"--{choice[1].replace('_', '-')} takes {choice[2].replace(chr(39), '')}, and not {choice[3]!r}"
+    if lacking := re.fullmatch(r"the following arguments are required: (.*)", message):
+        return f"give {lacking[1]}: --help shows how"
     line = re.sub(r'Parser key "([\w.]+)":', r"--\1:", message)
     line = re.sub(r"Type \S.*? expects a function or a callable class: ", "", line)
     line = re.sub(r"Does not validate against any of the Union subtypes.*?Errors: - ", "", line)
@@ -89,3 +89,18 @@ def _untyped(message: str, options: Sequence[str], classes: Callable[[str], Sequ
         return ""
     _, _, name = found[2].rpartition(".")
     return f"{name}: its parameter {found[1]!r} has no type, and options are made of types: write {found[1]}: int, say"
+
+
+_VALUES = {"float": "a number", "int": "a whole number", "bool": "true or false", "list": "a list, such as [1,2]"}
+
+
+def _wrong_value(message: str, options: Sequence[str], classes: Callable[[str], Sequence[type]]) -> str:
+    """``--lr abc``, and ``--split nope``."""
+    keys = re.findall(r'Parser key "([\w.]+)":', message)
+    expected = re.findall(r"Expected a (?:<class '(\w+)'>|typing\.Literal\[(.*?)\])", message)
+    value = re.search(r"(?:Given value|Got value): (.*?)(?: - Expected|\. Got value|$)", message)
+    kinds = [_VALUES.get(kind, kind) if kind else names.replace("'", "") for kind, names in expected]
+    takes = " or ".join(kind for kind in dict.fromkeys(kinds) if kind != "NoneType")
+    if not (keys and value and takes) or message.count("Expected a ") != len(expected):
+        return ""
+    return f"--{'.'.join(keys).replace('_', '-')} takes {takes}, and not {value[1]!r}"

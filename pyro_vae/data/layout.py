@@ -88,6 +88,7 @@ def as_images(array: np.ndarray, layout: str, name: str, names: Sequence[str] | 
         raise InputError(f"{name} is empty: its shape is {array.shape}")
     if array.dtype.name not in DIVISORS or not array.dtype.isnative:
         raise InputError(
-            f"{name} holds {array.dtype.str}; images are uint8, uint16, bool, or float16, 32 or 64 of this machine"
+            f"{name} holds {array.dtype.name}; images are uint8, uint16, bool, or float16, 32 or 64 of this machine:"
+            " array.astype('uint8') makes gray levels from 0 to 255 of whole numbers"
         )
     return Images(pixels, DIVISORS[array.dtype.name])

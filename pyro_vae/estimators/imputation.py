@@ -52,7 +52,8 @@ def filled(
 
     The best value is :math:`E[x^m|x^o] = \sum_k w_k E[x^m|z_k]` with self-normalised weights
     :math:`w_k \propto p(x^o, z_k) / q(z_k|x^o)`; a count's is rounded, and in a Bernoulli or Categorical column of
-    a table it is the most probable value. Completed copies take z by these weights, and then each missing value from p(x|z).
+    a table it is the most probable value. Completed copies take z by these weights, and then each missing value from
+    p(x|z).
 
     Args:
         model: whose likelihood leaves out missing values.
@@ -115,7 +116,7 @@ def _best(model: VAE, found: Weighted) -> Tensor:
     for i, group in enumerate(by_column.groups):
         if isinstance(group.fn, Levels):
             rows[:, group.places] = Levels(shares[i].log(), group.fn.levels).mode
-        elif group.fn.support.is_discrete:
+        elif getattr(group.fn.support, "is_discrete", False):
             rows[:, group.places] = rows[:, group.places].round()
     return rows.reshape(total.shape)
 

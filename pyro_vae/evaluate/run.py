@@ -113,7 +113,13 @@ def as_certified(options: Options, certificate: Entry | None) -> Options:
 
 
 def complete(options: Options, device: torch.device) -> Options:
-    """Options with the numbers of images that suit the device, where they were left open."""
+    """Options with the numbers of images that suit the device, where they were left open.
+
+    Raises:
+        InputError: if they are no options, but a dictionary, say.
+    """
+    if not isinstance(options, Options):
+        raise InputError("options are an object: pyro_vae.metrics.Options(elbo_samples=500), say")
     large = device.type == "cuda"
     images = options.images if options.images is not None else (sys.maxsize if large else 1000)
     gap, evidence = options.gap_images, options.evidence_images

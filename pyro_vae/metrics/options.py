@@ -15,8 +15,8 @@ class Options:
         images: number of images of a split, the first ones; by default all of them on CUDA, 1,000 on a CPU.
         evidence_images: number of images for log p(x), the first ones, and at least gap_images if that is given; by
             default all of them on CUDA, 100 on a CPU.
-        gap_images: number of images for the split gap, the first ones, and at most evidence_images; by default 1,000
-            on CUDA, 50 on a CPU.
+        gap_images: number of images for the split gap, the first ones, and at most evidence_images; also the number of
+            training images for every metric of theirs. By default 1,000 on CUDA, 50 on a CPU.
         elbo_samples: draws of z for each image, for the ELBO and the active units.
         iwae_samples: K of the importance-weighted bound.
         importance_samples: draws for each image, for k-hat.

@@ -43,8 +43,9 @@ def impute(
 ) -> Imputed:
     """Missing values (NaN) of images or of rows of a table, filled in: the best value of each, and completed copies.
 
-    The best value is the posterior mean E[x|what is seen], by self-normalised importance weights; a count's
-    is rounded, and in a Bernoulli or Categorical column of a table it is the most probable value. See :func:`pyro_vae.estimators.filled`.
+    The best value is the posterior mean E[x|what is seen], by self-normalised importance weights; a count's is rounded,
+    and in a Bernoulli or Categorical column of a table it is the most probable value. See
+    :func:`pyro_vae.estimators.filled`.
 
     Args:
         run: a run folder, or what :func:`pyro_vae.load` gave back.

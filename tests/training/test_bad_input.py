@@ -23,7 +23,7 @@ BAD = {
     "has no options, so no 'foo'": ["--guide.foo", "3"],
     "--epochs must be positive, not 0": ["--epochs", "0"],
     "--lr must be positive, not -1.0": ["--lr=-1"],
-    "--lr: Expected a <class 'float'>": ["--lr", "abc"],
+    "--lr takes a number, and not 'abc'": ["--lr", "abc"],
     "--device frog": ["--device", "frog"],
     "num_particles must be positive": ["--objective.num_particles", "0"],
     "warmup must lie between 0 and 1": ["--beta", "Linear", "--beta.warmup", "3"],
