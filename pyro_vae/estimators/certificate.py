@@ -1,6 +1,7 @@
 """How far log p(x) can be off, measured where the truth can be bracketed: on images that the model itself draws."""
 
 from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, Context
 from typing import NamedTuple
 
 from torch import nn
@@ -61,6 +62,16 @@ class Certificate(NamedTuple):
 def bound_of(gap: Estimate, images: int | None = None) -> float:
     """What a bracket's mean is below, two standard errors included: those that ``images`` of them would have."""
     return gap.value + 2 * (gap.standard_error or 0.0) * (gap.images / (images or gap.images)) ** 0.5
+
+
+def rounded_up(reached: float) -> str:
+    """What a bracket's mean is below, in words: two digits, rounded up, and never less than 0.001 nats.
+
+    >>> rounded_up(0.0214), rounded_up(0.05), rounded_up(-0.3)
+    ('0.022', '0.05', '0.001')
+    """
+    shown = Context(prec=2, rounding=ROUND_CEILING).create_decimal(repr(max(reached, 0.001)))
+    return f"{float(shown):g}"
 
 
 def certify(

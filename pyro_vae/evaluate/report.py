@@ -1,12 +1,12 @@
 """What is seen of an evaluation in the terminal: its progress, and the table at its end."""
 
-from math import ceil
 from pathlib import Path
 from typing import Self
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pyro_vae.estimators.certificate import rounded_up
 from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.evaluate.ledger import Entry
 from pyro_vae.heartbeat import Heartbeat, NotebookLine
@@ -59,7 +59,7 @@ def worth(certificate: Entry | None) -> str:
     if certificate is None or certificate.not_defined is not None:
         return "not certified"
     reached = certificate.estimates["certified_to"]
-    words = f"certified to {ceil(100 * max(reached.value, 0.005)) / 100:.2f} on simulated images"
+    words = f"certified to {rounded_up(reached.value)} on simulated images"
     return words if reached.value <= certificate.settings["tolerance"] else f"{words} and no closer"
 
 

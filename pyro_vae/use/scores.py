@@ -14,6 +14,7 @@ from pyro_vae.command_line import CommandParser
 from pyro_vae.engine.precision import exact
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate, Evidence, bounds_at, certify, iwae, log_evidence, optimize_posterior
+from pyro_vae.estimators.certificate import rounded_up
 from pyro_vae.estimators.sampling import Progress, silent
 from pyro_vae.heartbeat import told
 from pyro_vae.runs import Run, load
@@ -202,7 +203,7 @@ def _sentences(found: Scores) -> list[str]:
     error = f" ± {found.log_evidence.std(ddof=1) / count**0.5:.2f}" if count > 1 else ""
     lines = [f"{_what(found)}, mean of {count:,} rows: {mean:.2f}{error} nats per row"]
     if found.certified is not None:
-        lines.append(f"certified to {max(found.certified, 0.005):.2f} nats on simulated rows")
+        lines.append(f"certified to {rounded_up(found.certified)} nats on simulated rows")
     if found.unreliable:
         share = f"{found.unreliable:.0%}" if found.unreliable >= 0.005 else "under 1%"
         lines.append(

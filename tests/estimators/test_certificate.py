@@ -69,8 +69,13 @@ def test_the_words_say_what_it_is_worth():
     }
     reached = {"certified_to": Estimate(0.041, None, "", 16, 100)}
     found = {"test": {"evidence": entry(figures)}, "simulated": {"certificate": entry(reached, tolerance=0.05)}}
-    assert certified(found).startswith("log p(x) = -93.61 ± 0.50, certified to 0.05 on simulated images; at five times")
-    assert worth(entry(reached, tolerance=0.04)) == "certified to 0.05 on simulated images and no closer"
+    assert certified(found).startswith(
+        "log p(x) = -93.61 ± 0.50, certified to 0.041 on simulated images; at five times"
+    )
+    assert worth(entry(reached, tolerance=0.04)) == "certified to 0.041 on simulated images and no closer"
+    assert worth(entry({"certified_to": Estimate(0.0214, None, "", 16, 100)}, tolerance=0.05)).startswith(
+        "certified to 0.022"
+    )
     assert worth(None) == "not certified"
     assert certified({"test": {}}) is None
     figures["several_modes"] = Estimate(0.12, 0.0, "", 16, 100)

@@ -103,6 +103,8 @@ def test_a_certified_score_says_how_far_it_can_be_off(linear, monkeypatch):
     assert found.certified == quick(linear.model, linear.guide).reached
     assert np.abs(found.log_evidence - linear.model.log_evidence(x).detach().numpy()).max() < 0.5
     assert any("certified to 0." in line for line in scores._sentences(found))
+    said = scores._sentences(found._replace(certified=0.0214))
+    assert "certified to 0.022 nats on simulated rows" in said
 
 
 def test_the_table_of_scores_begins_with_anomalies(linear, tmp_path, capsys):
