@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import expm1
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pyro_vae.estimators import Draws, Estimate, judge, posterior
@@ -80,7 +81,7 @@ class Judgement(Metric):
             faults.append(f"its means are off by {found['mean_error'].value:.1f} posterior standard deviations")
         ratio = found["log_scale_ratio"].value
         if abs(ratio) > 0.1:
-            faults.append(f"its scales are {abs(ratio):.0%} too {'narrow' if ratio < 0 else 'wide'} (in logarithms)")
+            faults.append(f"its scales are {abs(expm1(ratio)):.0%} too {'narrow' if ratio < 0 else 'wide'}")
         if found["correlation_error"].value > 0.1:
             faults.append(f"its correlations are off by {found['correlation_error'].value:.2f}")
         listed = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)

@@ -78,7 +78,8 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         (found("calibration", calibration=0.001), "not calibrated .p = 0.001."),
         (found("calibration", calibration=0.5), "no error of the posterior's calibration is shown"),
         (judged(), "cannot be told from the true posterior"),
-        (judged(0.3, ratio=-0.69, c2st=0.7), "hold 30% of the true .* 1.50 nats.: its scales are 69% too narrow"),
+        (judged(0.3, ratio=-0.69, c2st=0.7), "hold 30% of the true .* 1.50 nats.: its scales are 50% too narrow[.]"),
+        (judged(0.97, ratio=0.69, c2st=0.7), "its scales are 99% too wide[.]"),
         (
             judged(0.6, mean=1.5, correlation=0.3),
             "off by 1.5 posterior .* deviations and its correlations are off by 0.30",
