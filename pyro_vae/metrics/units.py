@@ -48,9 +48,14 @@ class Units(Metric):
         if directions is None or round(directions.value) >= round(units.value):  # 4.8 of 5 is no collapse
             return []
         return [
-            f"Images move about {directions.value:.0f} directions of z, although {units.value:.0f} dimensions look"
+            f"Images move {_about(directions)} of z, although {units.value:.0f} dimensions look"
             " active: the others are hardly used. A longer training or --beta Linear may free them."
         ]
+
+
+def _about(directions: Estimate) -> str:
+    count = round(directions.value)
+    return f"about {count} {'direction' if count == 1 else 'directions'}"
 
 
 def _none_active(directions: Estimate | None) -> str:
@@ -63,7 +68,7 @@ def _none_active(directions: Estimate | None) -> str:
             " nearly. Try --beta Linear."
         )
     return (
-        f"Images move about {directions.value:.0f} directions of z, although no dimension looks active: the means of"
+        f"Images move {_about(directions)} of z, although no dimension looks active: the means of"
         f" q(z|x) differ by less than {THRESHOLD**0.5:g}, and its scales are smaller still. This is no collapse."
     )
 

@@ -75,6 +75,10 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
             found("units", collapsed=0.0, active_units=9.0, active_directions=7.0),
             "move about 7 directions of z, although 9 dimensions",
         ),
+        (
+            found("units", collapsed=0.0, active_units=4.0, active_directions=1.2),
+            "move about 1 direction of z, although 4",
+        ),
         (found("calibration", calibration=0.001), "not calibrated .p = 0.001."),
         (found("calibration", calibration=0.5), "no error of the posterior's calibration is shown"),
         (judged(), "cannot be told from the true posterior"),
