@@ -51,7 +51,7 @@ class Importance(Metric):
             ]
         instead = "log_evidence" if "log_evidence" in found else "log p(x) by annealing (--only evidence)"
         return [
-            f"k-hat is above {LIMIT} for {share:.0%} of the images: iwae and other numbers from importance weights"
+            f"k-hat is above {LIMIT} for {share:.0%} of the images: a number from importance weights, such as iwae,"
             f" cannot be trusted as log p(x) there. Use {instead}; a guide nearer to the posterior lowers k-hat."
         ]
 

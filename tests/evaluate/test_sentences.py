@@ -60,7 +60,7 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
     [
         (
             found("importance", unreliable=0.9),
-            "k-hat is above 0.7 for 90% of the images.*cannot be trusted.*--only evidence",
+            "for 90% of the images: a number from importance weights, such as iwae, cannot be trusted.*--only evidence",
         ),
         (both, "Use log_evidence"),
         (found("importance", unreliable=0.01), "k-hat is at most 0.7 for 99% of the images"),
