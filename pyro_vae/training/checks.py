@@ -92,6 +92,8 @@ def check_labels(config: Config, data: DataSet) -> None:
     """
     name = getattr(class_of(config.model), "__name__", "the model")
     use = labels_of(config)
+    if use != "optional" and config.labelled_batch_size != Config.labelled_batch_size:
+        raise InputError(f"--labelled-batch-size is for models that see some of the labels, as M2 does, and not {name}")
     if use == "ignored":
         if config.labels is not None:
             raise InputError(f"--labels hides labels from models of labels, and {name} sees none in any case")
