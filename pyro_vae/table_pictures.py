@@ -2,7 +2,9 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from pyro_vae.plots import COLOURS, plain_text
 
@@ -25,9 +27,21 @@ def marginals(real: np.ndarray, drawn: np.ndarray, names: tuple[str, ...]) -> Fi
             continue
         _marginal(axes, real[:, i], drawn[:, i])
         axes.set_title(plain_text(_short(names[i])), fontsize=9)
-    rest = f"; {len(names) - count} more columns are not shown" if count < len(names) else ""
-    figure.suptitle(f"Columns of test rows (filled) and of rows drawn from the model (line){rest}", fontsize=11)
+    title = "Columns of test rows (filled) and of rows drawn from the model (line)"
+    figure.suptitle(title + _rest(len(names) - count), fontsize=11)
     return figure
+
+
+def _rest(count: int) -> str:
+    """So many columns are not in a picture, in words."""
+    return f"; {count} more {'column is' if count == 1 else 'columns are'} not shown" if count else ""
+
+
+def _few_ticks(axis: Axis) -> None:
+    """Few numbers, and short ones, such that they do not lie on each other: 50k for 50000."""
+    thousands = EngFormatter(sep="")
+    axis.set_major_locator(MaxNLocator(3))
+    axis.set_major_formatter(lambda value, _: thousands(value) if abs(value) >= 1e4 else f"{value:g}")
 
 
 def _marginal(axes: Axes, real: np.ndarray, drawn: np.ndarray) -> None:
@@ -49,6 +63,7 @@ def _marginal(axes: Axes, real: np.ndarray, drawn: np.ndarray) -> None:
     bins = np.linspace(low, high, 25).tolist()
     axes.hist(seen, bins, density=True, color=REAL, alpha=0.6)
     axes.hist(drawn, bins, density=True, histtype="step", color=DRAWN, lw=1.3)
+    _few_ticks(axes.xaxis)
 
 
 def pairs(real: np.ndarray, drawn: np.ndarray, names: tuple[str, ...]) -> Figure:
@@ -67,22 +82,29 @@ def pairs(real: np.ndarray, drawn: np.ndarray, names: tuple[str, ...]) -> Figure
                 rows, colour = (real, REAL) if row > column else (drawn[: len(real)], DRAWN)
                 axes.scatter(rows[:, j], rows[:, i], s=4, color=colour, alpha=0.6, lw=0)
                 _same_limits(axes, real, j, i)
+                _few_ticks(axes.xaxis)
+                _few_ticks(axes.yaxis)
             if row == count - 1:
                 axes.set_xlabel(plain_text(_short(names[j])), fontsize=8)
             if column == 0:
                 axes.set_ylabel(plain_text(_short(names[i])), fontsize=8)
     title = "Pairs of columns: test rows below the diagonal, rows drawn from the model above"
+    title += _rest(len(names) - count)
     figure.suptitle(title if count > 2 else "Test rows below, drawn rows above", fontsize=10)
     return figure
 
 
 def _same_limits(axes: Axes, real: np.ndarray, x: int, y: int) -> None:
-    """The range of the real values, with room around it: a drawn row far outside is not shown."""
+    """The range of the real values, with room around it: a drawn row far outside is not shown.
+
+    Below zero there is hardly room where no real value is.
+    """
     for column, limit in ((x, axes.set_xlim), (y, axes.set_ylim)):
         seen = real[~np.isnan(real[:, column]), column]
         if len(seen):
             room = 0.4 * (seen.max() - seen.min()) or 1.0
-            limit(seen.min() - room, seen.max() + room)
+            below = room if seen.min() < 0 else min(room, seen.min() + 0.1 * room)
+            limit(seen.min() - below, seen.max() + room)
 
 
 def _most_dependent(rows: np.ndarray, count: int) -> list[int]:
