@@ -53,12 +53,23 @@ class ByColumn(dist.TorchDistribution):
         return self._joined(lambda group: group.fn.mean)
 
     @property
+    def best(self) -> Tensor:
+        """The mean of each value, or the most probable one in a Bernoulli or a Categorical column."""
+        return self._joined(_best)
+
+    @property
     def variance(self) -> Tensor:
         return self._joined(lambda group: group.fn.variance)
 
     def _joined(self, of: Callable[[Group], Tensor]) -> Tensor:
         whole = torch.cat([of(group) for group in self.groups], -1)
         return whole[..., self.order].unflatten(-1, self.shape_of_row)
+
+
+def _best(group: Group) -> Tensor:
+    if isinstance(group.fn, dist.Bernoulli):
+        return (group.fn.mean > 0.5).to(group.fn.mean.dtype)
+    return group.fn.mode if isinstance(group.fn, Levels) else group.fn.mean
 
 
 class Levels(dist.TorchDistribution):

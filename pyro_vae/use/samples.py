@@ -6,9 +6,11 @@ import numpy as np
 import pyro
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_vae.command_line import CommandParser
 from pyro_vae.data import rows_at_once
+from pyro_vae.distributions.by_column import ByColumn
 from pyro_vae.encoding import columns_of_run
 from pyro_vae.errors import InputError, nearest_names
 from pyro_vae.models import VAE, ConditionalVAE
@@ -28,12 +30,13 @@ def sample(
     seed: int = 0,
     trust: bool = False,
 ) -> np.ndarray:
-    """Images of the model: z ~ p(z), then x ~ p(x|z) or its mean.
+    """Images of the model: z ~ p(z), then x ~ p(x|z) or its mean. Of a table, rows.
 
     Args:
         run: a run folder, or what :func:`pyro_vae.load` gave back.
         num_samples: how many images.
-        mean: give E[x|z] at z ~ p(z) instead of a draw of x: images without the noise of their pixels.
+        mean: give E[x|z] at z ~ p(z) instead of a draw of x: images without the noise of their pixels. In a Bernoulli
+            or Categorical column of a table it is the most probable value, as :func:`pyro_vae.impute` has it.
         label: the name of the images' label, of a model of labels; by default each image draws one.
         seed: of the draws; a smaller number of images with the same seed need not be the first of a larger one.
         trust: as for :func:`pyro_vae.load`, of a run folder.
@@ -93,10 +96,16 @@ def _means(run: Run, count: int, y: Tensor | None, device: torch.device) -> Tens
     model = run.model
     if isinstance(model, ConditionalVAE):
         assert y is not None
-        return model.given(model.prior().sample(torch.Size([count])).to(device), y).mean
+        return _best(model.given(model.prior().sample(torch.Size([count])).to(device), y))
     if not isinstance(model, VAE):
         raise InputError(f"a {type(model).__name__} has no decoder for means: leave out --mean")
-    return model.likelihood(model.decode(model.prior().sample(torch.Size([count])))).mean
+    return _best(model.likelihood(model.decode(model.prior().sample(torch.Size([count])))))
+
+
+def _best(fn: Distribution) -> Tensor:
+    """The mean; of a table's row, the best value of each column."""
+    values = getattr(fn, "base_dist", fn)
+    return values.best if isinstance(values, ByColumn) else fn.mean
 
 
 USE = Use(
@@ -120,6 +129,8 @@ def main(argv: list[str]) -> None:
     """The command: see ``pyro-vae sample --help``."""
     given = USE.given(argv)
     found = sample(given.run, **given.own)
-    table = beside({"row": np.arange(len(found))}, flat(found, names=columns_of_run(given.run)))
-    what = "means E[x|z]" if given.own["mean"] else "draws of x"
+    columns = columns_of_run(given.run)
+    table = beside({"row": np.arange(len(found))}, flat(found, names=columns))
+    levels = "" if columns is None else " (in Bernoulli and Categorical columns, the most probable values)"
+    what = f"means E[x|z]{levels}" if given.own["mean"] else "draws of x"
     given.finish(Output({"x": found}, table, found), [f"{len(found):,} {what}: shape {found.shape}"])

@@ -165,3 +165,14 @@ def test_columns_are_written_by_their_names(tmp_path):
     np.savez(tmp_path / "t.npz", x=x, names=np.array(["row", "b"]))
     reconstructions.main([str(tmp_path / "run"), str(tmp_path / "t.npz"), "--out", str(tmp_path / "r.csv")])
     assert list(written(tmp_path / "r.csv")[0]) == ["row_", "row", "b"]
+
+
+def test_means_of_a_table_have_a_level_where_a_column_has_levels(run, tmp_path, capsys):
+    """No such thing as grade 2.575: the most probable level, as impute gives it; the other columns have their means."""
+    words = [str(run.folder.path), "--num-samples", "40", "--mean", "--out", str(tmp_path / "s.csv")]
+    samples.main(words)
+    assert "40 means E[x|z] (in Bernoulli and Categorical columns, the most probable values)" in capsys.readouterr().out
+    found = written(tmp_path / "s.csv")
+    assert {float(row["grade"]) for row in found} <= {1, 2, 3, 4}
+    assert {float(row["sick"]) for row in found} <= {0, 1}
+    assert any(float(row["visits"]) % 1 for row in found)
