@@ -158,8 +158,9 @@ def _beside(x: np.ndarray, found: Imputed) -> np.ndarray:
 def _lines(missing: np.ndarray, found: Imputed) -> list[str]:
     few = int((found.effective < FEW).sum())
     median, least = np.median(found.effective), found.effective.min()
+    holed = int(missing.reshape(len(missing), -1).any(1).sum())
     lines = [
-        f"{int(missing.sum()):,} of {missing.size:,} values filled in, in {len(missing):,} rows",
+        f"{int(missing.sum()):,} of {missing.size:,} values filled in, in {holed:,} of {len(missing):,} rows",
         f"effective sample size: median {median:.0f}, minimum {least:.0f};"
         f" {few:,} {'row' if few == 1 else 'rows'} below {FEW}",
     ]

@@ -105,7 +105,10 @@ def test_the_command_writes_what_the_function_gives(table, tmp_path, capsys):
     words = [str(out), str(tmp_path / "rows.csv"), "--num-samples", "300"]
     imputations.main([*words, "--out", str(tmp_path / "filled.csv")])
     said = capsys.readouterr().out
-    assert f"{int(np.isnan(x[:20]).sum())} of 60 values filled in, in 20 rows\neffective sample size: median " in said
+    empty = np.isnan(x[:20])
+    holed = f"{empty.any(1).sum()} of 20 rows"
+    assert not empty.any(1).all()
+    assert f"{empty.sum()} of 60 values filled in, in {holed}\neffective sample size: median " in said
     with open(tmp_path / "filled.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["a", "b", "yes"]
