@@ -10,7 +10,6 @@ from pyro_vae.columns import Column
 from pyro_vae.config import Config, Shape, class_of
 from pyro_vae.data import Binarizer
 from pyro_vae.models import Likelihood, Model
-from pyro_vae.models.likelihoods.columns import Columns
 from pyro_vae.seeds import forked, random_seed
 
 
@@ -102,11 +101,6 @@ def likelihood_of(model: Model) -> Likelihood | None:
     """The model's likelihood; None for the user's own model without one."""
     likelihood = getattr(model, "likelihood", None)
     return likelihood if isinstance(likelihood, Likelihood) else None
-
-
-def observed(model: Model) -> str:
-    """What one x is, in a word: a row of a table or an image."""
-    return "row" if isinstance(likelihood_of(model), Columns) else "image"
 
 
 def sees_binary(config: Config, model: Model) -> bool:

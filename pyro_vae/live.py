@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pyro_vae.columns import observed_in
 from pyro_vae.errors import InputError
 from pyro_vae.runs import RunFolder
 from pyro_vae.tables import UNLIMITED, Column, Sheet, figure, fitted
@@ -94,7 +95,8 @@ def live_table(
     keep = {"state": 6, "epoch": 7, "train ELBO": 2, "best": 5, "seconds": 3, "left": 4, "course": 1}
     names = ("run", "state", "epoch", "train ELBO", "test ELBO", "best", "seconds", "left", "course")
     columns = [Column(name, keep.get(name, 0), name in ("run", "state", "course")) for name in names]
-    rows, notes = [], ["ELBO in nats per image; course: of the test ELBO"]
+    one = " or ".join(dict.fromkeys(map(observed_in, paths))) or "image"
+    rows, notes = [], [f"ELBO in nats per {one}; course: of the test ELBO"]
     for path in paths:
         try:
             now = course(path)

@@ -12,7 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
+
+from pyro_vae.observation import spoken
 
 #: Each has a contrast of at least 3 to white (WCAG 2.1, 1.4.11). The smallest distance between two is 0.14 in OKLab,
 #: 0.10 as protanopes and deuteranopes see them and 0.096 as tritanopes do (Machado et al. 2009); a search found them.
@@ -196,6 +199,14 @@ def traces(panels: Mapping[str, Curves], x_name: str, best: Mapping[str, tuple[f
                 axes.set_xlim(left, right)
     stack[-1].set_xlabel(x_name, fontsize=13)
     _name_runs(figure, next(iter(panels.values())), best or {})
+    return figure
+
+
+def reworded(figure: Figure, one: str) -> Figure:
+    """A figure whose words are of images, with those of what one x is (:func:`pyro_vae.observation.spoken`)."""
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and (words := spoken(text.get_text(), one)) != text.get_text():
+            text.set_text(words)
     return figure
 
 

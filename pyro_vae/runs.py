@@ -23,6 +23,7 @@ from pyro_vae.errors import InputError
 from pyro_vae.files import append_durably, is_partial, make_folder, read_text, refuse_links_in, write_atomic
 from pyro_vae.locks import only
 from pyro_vae.models import Model
+from pyro_vae.observation import observed
 from pyro_vae.options import settings_from
 from pyro_vae.origin import check_options, check_trace
 from pyro_vae.saved_state import check_state, set_weights
@@ -63,10 +64,10 @@ class Run(NamedTuple):
 
 def about(run: Run) -> dict[str, str]:
     """A run in a few words: guide, data, quality and folder."""
-    metrics = run.folder.read_metrics()
+    metrics, one = run.folder.read_metrics(), observed(run.model.image_shape)
     elbo = metrics.get("test_elbo") or {}
     value, error = elbo.get("value"), elbo.get("standard_error")
-    good = "not finished" if value is None else f"{value:.2f} +- {error or 0:.2f} nats per image"
+    good = "not finished" if value is None else f"{value:.2f} +- {error or 0:.2f} nats per {one}"
     return {
         "data": run.config.data,
         "model": type(run.model).__name__,

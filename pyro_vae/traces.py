@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyro_vae.cli import run_command
+from pyro_vae.columns import observed_in
 from pyro_vae.command_line import CommandParser
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
@@ -65,8 +66,8 @@ def best_row(rows: Sequence[TraceRow]) -> TraceRow | None:
     return test[max(judged, key=lambda row: row.elbo).epoch] if judged else None
 
 
-def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int]) -> Sheet:
-    """First, best and last test ELBO of each run, nats per image."""
+def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, int], one: str = "image") -> Sheet:
+    """First, best and last test ELBO of each run, nats per image, or per what one x is in a word."""
     counts = sorted(set(samples.values()))
     keep = {"first": 2, "log-lik.": 3, "KL": 4, "step": 6, "seconds": 5, "last": 7, "steps": 1}
     names = ("first", "best", "log-lik.", "KL", "step", "seconds", "last", "steps")
@@ -81,7 +82,7 @@ def trace_table(runs: Mapping[str, Sequence[TraceRow]], samples: Mapping[str, in
     return Sheet(
         [Column("run", left=True), *(Column(name, keep.get(name, 0)) for name in names)],
         [table],
-        f"Test ELBO, nats per image, {' or '.join(map(str, counts))} sample(s) of z for each image",
+        f"Test ELBO, nats per {one}, {' or '.join(map(str, counts))} sample(s) of z for each {one}",
         "best: the epoch of the highest validation ELBO, whose weights are kept: its terms, step and training seconds",
     )
 
@@ -113,6 +114,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     """
     from pyro_vae.live import follow
     from pyro_vae.pictures import figure_bytes
+    from pyro_vae.plots import reworded
 
     runs = run_folders(runs)
     if live:
@@ -132,8 +134,9 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
         name = name if name not in rows else printable(str(path))
         rows[name] = found
         samples[name] = _samples(table, path)
-    print_table(PlainConsole(), trace_table(rows, samples))
-    figure = trace_figure(rows, x)
+    one = " or ".join(dict.fromkeys(observed_in(Path(run)) for run in runs))
+    print_table(PlainConsole(), trace_table(rows, samples, one))
+    figure = reworded(trace_figure(rows, x), one)
     try:
         if save is None and len(runs) == 1:
             save = RunFolder(runs[0]).write_figure("trace", figure_bytes(figure))

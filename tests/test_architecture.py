@@ -22,6 +22,7 @@ ORDER = [
         "pyro_vae.defaults",
         "pyro_vae.drawing",
         "pyro_vae.bits",
+        "pyro_vae.observation",
     },
     {"pyro_vae.columns", "pyro_vae.seeds", "pyro_vae.distributed", "pyro_vae.nn"},
     {"pyro_vae.device", "pyro_vae.distributions"},

@@ -14,6 +14,7 @@ from pyro_vae.estimators.sampling import require_unlabelled
 from pyro_vae.evaluate.ledger import Entry, Ledger, joined
 from pyro_vae.metrics import Finding, Metric, Options, Task
 from pyro_vae.metrics.contract import faults_found
+from pyro_vae.observation import observed
 from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 
@@ -25,7 +26,7 @@ class Watch(Protocol):
     """Receives progress."""
 
     def going(self, source: str, name: str, done: float, total: int) -> None:
-        """So many images of so many are measured."""
+        """So much of so much is measured: images, or what the metric counts."""
 
     def done(self, source: str, name: str, entry: Entry, images: int) -> None:
         """A metric is measured."""
@@ -140,5 +141,6 @@ class Bench:
     def _draw(self, metric: Metric, found: Finding) -> None:
         if metric.picture_name and self.source in ("test", "simulated") and (figure := metric.picture(found)):
             from pyro_vae.pictures import save_figure
+            from pyro_vae.plots import reworded
 
-            save_figure(self.run.folder, metric.picture_name, figure)
+            save_figure(self.run.folder, metric.picture_name, reworded(figure, observed(self.run.model.image_shape)))

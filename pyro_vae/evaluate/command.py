@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pyro_vae.build import observed
 from pyro_vae.command_line import CommandParser
 from pyro_vae.data import InMemory
 from pyro_vae.defaults import torch_defaults
@@ -18,6 +17,7 @@ from pyro_vae.evaluate.run import Request, complete, measure_run
 from pyro_vae.evaluate.sentences import sentences
 from pyro_vae.metrics import Metric, Options
 from pyro_vae.metrics.options import options_of
+from pyro_vae.observation import observed
 from pyro_vae.options import add_trust, parse_arguments
 from pyro_vae.plain import plain
 from pyro_vae.runs import load
@@ -81,9 +81,10 @@ def evaluate(
             findings.append(measure_run(run, which, request, watch))
     if not quiet:
         named = {str(path): found for path, found in zip(runs, findings, strict=True)}
-        print_table(watch.console, table(named, " or ".join(dict.fromkeys(observed(run.model) for run in loaded))))
-        for name, of_run in named.items():
-            for line in sentences(of_run):
+        ones = [observed(run.model.image_shape) for run in loaded]
+        print_table(watch.console, table(named, " or ".join(dict.fromkeys(ones))))
+        for (name, of_run), one in zip(named.items(), ones, strict=True):
+            for line in sentences(of_run, one):
                 print(line if len(named) == 1 else printable(f"{name}: {line}"))
         for run in loaded:
             print(printable(f"metrics: {run.folder.path / 'metrics.json'}   pictures: {run.folder.figures}"))

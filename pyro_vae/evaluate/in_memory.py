@@ -19,6 +19,7 @@ from pyro_vae.evaluate.run import Request, as_certified, complete
 from pyro_vae.evaluate.sentences import sentences
 from pyro_vae.metrics import Finding, Metric, Options
 from pyro_vae.models import Model
+from pyro_vae.observation import observed, spoken
 from pyro_vae.runs import Run, RunFolder
 from pyro_vae.tables import print_table
 
@@ -33,14 +34,15 @@ class Evaluation(dict[str, Estimate]):
         findings: the entries, by the images that they were measured on, then by metric.
         not_defined: why a metric has no estimates, by its name.
         sentences: what the estimates mean.
+        one: what one x is, in a word.
     """
 
-    def __init__(self, findings: Findings):
+    def __init__(self, findings: Findings, one: str):
         entries = [(name, entry) for of in findings.values() for name, entry in of.items()]
         super().__init__({name: one for _, entry in entries for name, one in entry.estimates.items()})
         self.findings = findings
         self.not_defined = {name: entry.not_defined for name, entry in entries if entry.not_defined is not None}
-        self.sentences = sentences(findings)
+        self.one, self.sentences = one, sentences(findings, one)
 
     def __missing__(self, name: str) -> Estimate:
         why = "; ".join(f"{metric}: {reason}" for metric, reason in self.not_defined.items())
@@ -49,7 +51,7 @@ class Evaluation(dict[str, Estimate]):
     def __repr__(self) -> str:
         estimates = [f"{name}: {one!r}" for name, one in self.items()]
         missing = [f"{name}: not defined: {reason}" for name, reason in self.not_defined.items()]
-        return "\n".join([*estimates, *missing])
+        return spoken("\n".join([*estimates, *missing]), self.one)
 
 
 class _Bench(Bench):
@@ -94,9 +96,9 @@ def evaluate_pair(
         test = bench("test", x[: options.images], options)
         found: Findings = {"test": {name: test.measure(name) for name in asked.on("test")}}
         found["simulated"] = {name: simulated.measure(name) for name in asked.on("simulated")}
-        result = Evaluation(found)
+        result = Evaluation(found, observed(model.image_shape))
         if not quiet:
             shown = {source: of for source, of in found.items() if of}
-            print_table(watch.console, table({watch.run: shown}, "row"))
+            print_table(watch.console, table({watch.run: shown}, result.one, "the findings of the result"))
             print("\n".join(result.sentences))
     return result

@@ -11,23 +11,29 @@ from pyro_vae.estimators.importance import LIMIT
 from pyro_vae.evaluate.ledger import Entry
 from pyro_vae.heartbeat import Heartbeat, NotebookLine
 from pyro_vae.metrics import all_metrics
+from pyro_vae.observation import spoken
 from pyro_vae.tables import Column, Sheet
 from pyro_vae.terminal import PlainConsole
 
 Findings = dict[str, dict[str, Entry]]  #: by the images that they were measured on, then by metric
 
 
-def table(runs: dict[str, Findings], one: str = "image") -> Sheet:
+def table(runs: dict[str, Findings], one: str = "image", kept: str = "metrics.json") -> Sheet:
     """All metrics, a column for each run; bounds carry their sign, errors are standard errors over images.
 
     Args:
         one: what one x is, in a word.
+        kept: where the estimates are kept with their settings.
     """
     names = [Column(Path(run).name) for run in runs]
     counts = [Column("samples", 2), Column(f"{one}s", 1)]
     by = Column("by", 3, left=True, wraps=24)
     sections = [
-        [[source, *row] for name in entries for row in _rows([found[source][name] for found in runs.values()], name)]
+        [
+            [source, *row[:-1], spoken(row[-1], one)]
+            for name in entries
+            for row in _rows([found[source][name] for found in runs.values()], name, kept)
+        ]
         for source, entries in next(iter(runs.values())).items()
     ]
     return Sheet(
@@ -35,7 +41,7 @@ def table(runs: dict[str, Findings], one: str = "image") -> Sheet:
         sections,
         f"evaluation, nats per {one} where no unit is given",
         f"± standard error over {one}s; ≥ a lower bound, ≤ an upper bound; ! k-hat above {LIMIT} for some {one}s;"
-        " metrics.json has all settings",
+        f" all settings are in {kept}",
     )
 
 
@@ -63,7 +69,7 @@ def worth(certificate: Entry | None) -> str:
     return words if reached.value <= certificate.settings["tolerance"] else f"{words} and no closer"
 
 
-def _rows(entries: list[Entry], name: str) -> list[list[str]]:
+def _rows(entries: list[Entry], name: str, kept: str) -> list[list[str]]:
     """The rows of one metric: the estimate, its value in each run, samples, images, and how it was obtained."""
     every = {key: estimate for entry in entries for key, estimate in entry.estimates.items()}
     reasons = "; ".join(dict.fromkeys(entry.not_defined for entry in entries if entry.not_defined))
@@ -71,7 +77,7 @@ def _rows(entries: list[Entry], name: str) -> list[list[str]]:
         return [[name, *("-" for _ in entries), "", "", reasons]]
     metric = all_metrics().get(name)
     if metric is not None and metric.one_row:
-        values = ["-" if entry.not_defined else "in metrics.json" for entry in entries]
+        values = ["-" if entry.not_defined else f"in {kept}" for entry in entries]
         return [[metric.one_row, *values, "", str(next(iter(every.values())).images), reasons]]
     rows = []
     for key, estimate in every.items():
@@ -117,7 +123,7 @@ class Line:
         self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     def going(self, source: str, name: str, done: float, total: int) -> None:
-        """So many images of so many are measured."""
+        """So much of so much is measured: images, or what the metric counts."""
         long = self.metrics[name].takes_long if name in self.metrics else ""
         work = f" ({long})" if long else ""
         words = f"{self.run}: {name}, {source}{work}"
@@ -126,7 +132,7 @@ class Line:
             self.shown = words
             self.heart.heard()
         self.bar.update(self.task, completed=done)
-        self.now = f"{words}: {done:.0f} of {total} images"
+        self.now = f"{words}: {done / max(1, total):.0%} is done"
         if self.notebook:
             self.notebook.show(done / max(1, total), words)
 

@@ -4,14 +4,16 @@ from itertools import chain
 
 from pyro_vae.evaluate.report import Findings, certified
 from pyro_vae.metrics import all_metrics
+from pyro_vae.observation import spoken
 
 NOTABLE = 0.5  #: nats per image between training and test images, beyond two standard errors
 
 
-def sentences(found: Findings) -> list[str]:
+def sentences(found: Findings, one: str = "image") -> list[str]:
     """What the findings of one run mean, in whole sentences.
 
     Args:
+        one: what one x is, in a word.
         found: by the images that they were measured on ("test", "train", "simulated"), then by metric.
     """
     sources = [found.get(source, {}) for source in ("test", "simulated")]
@@ -19,7 +21,8 @@ def sentences(found: Findings) -> list[str]:
     estimates = {name: one for of_metric in measured.values() for name, one in of_metric.items()}
     said = (metric().sentences(estimates) for name, metric in all_metrics().items() if name in measured)
     evidence = certified(found)
-    return [line for line in [evidence and f"{evidence}.", _generalises(found), *chain(*said)] if line]
+    lines = [evidence and f"{evidence}.", _generalises(found), *chain(*said)]
+    return [spoken(line, one) for line in lines if line]
 
 
 def _generalises(found: Findings) -> str:

@@ -12,6 +12,7 @@ from pyro_vae.data import Binarizer, DataSet
 from pyro_vae.drawing import Drawing
 from pyro_vae.models import Model
 from pyro_vae.objectives import ElboTerms
+from pyro_vae.observation import observed
 from pyro_vae.runs import RunFolder
 from pyro_vae.terminal import printable
 from pyro_vae.trace import TraceRow
@@ -91,13 +92,15 @@ class Log:
         if self.events is None:
             return
         from pyro_vae.pictures import draw, save_figure
+        from pyro_vae.plots import reworded
         from pyro_vae.traces import trace_figure
 
         began = time.monotonic()
         with self.drawing:
             draw(model, guide, self.data, self.binarizer, self.folder)
         with self.drawing:
-            save_figure(self.folder, "trace", trace_figure({printable(self.folder.path.name): self.rows}, "epochs"))
+            figure = trace_figure({printable(self.folder.path.name): self.rows}, "epochs")
+            save_figure(self.folder, "trace", reworded(figure, observed(self.data.image_shape)))
         with self.drawing:
             self.events.pictures(self.folder.figures, self.rows[-1].step, last)
         self.pictured = time.monotonic()

@@ -22,12 +22,21 @@ class ProgressBar:
         steps: the steps of one epoch.
         quiet: show nothing.
         console: by default the standard output.
+        one: what one x is, in a word.
     """
 
-    def __init__(self, epochs: int, start: int, steps: int, quiet: bool = False, console: Console | None = None):
+    def __init__(
+        self,
+        epochs: int,
+        start: int,
+        steps: int,
+        quiet: bool = False,
+        console: Console | None = None,
+        one: str = "image",
+    ):
         # In a notebook rich makes an HTML cell of every line, even of quiet ones.
         self.console = console or PlainConsole(quiet=quiet, force_jupyter=False)
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.one = epochs, steps, one
         self.current, self.done, self.words, self.at_work = start + 1, start * steps, "", "starting"
         self.shown = -float("inf")
         self.bar: Progress | None = None
@@ -82,7 +91,7 @@ class ProgressBar:
     def epoch(self, epoch: int, elbos: dict[str, float], images_per_second: float) -> None:
         """One more epoch is done, with the ELBO of each split in nats per image."""
         words = "  ".join(f"{split} ELBO {elbo:.2f}" for split, elbo in elbos.items())
-        words += f"  {images_per_second:,.0f} images/s"
+        words += f"  {images_per_second:,.0f} {self.one}s/s"
         narrow = self.bar is not None and self.console.width < NARROW
         self.words = f"test {elbos['test']:.2f}" if narrow and "test" in elbos else words
         self.current = min(epoch + 1, self.epochs)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from pyro_vae.bits import is_discrete
-from pyro_vae.build import class_of, likelihood_of, observed
-from pyro_vae.columns import as_csv
+from pyro_vae.build import class_of, likelihood_of
+from pyro_vae.columns import FILE, as_csv
 from pyro_vae.data import Images
 from pyro_vae.errors import InputError
 from pyro_vae.files import write_atomic
 from pyro_vae.models.likelihoods.columns import Columns
+from pyro_vae.observation import observed
 from pyro_vae.origin import remarks_on
 from pyro_vae.runs import Run, RunFolder, load
 from pyro_vae.terminal import printable
@@ -61,7 +62,9 @@ class Recorder:
         self.steps = len(prepared.batches)
         self.engine: str | None = None
         self.tracking: Tracking | None = None
-        self.bar = ProgressBar(prepared.config.epochs, state.epoch, self.steps, quiet)
+        self.bar = ProgressBar(
+            prepared.config.epochs, state.epoch, self.steps, quiet, one=observed(prepared.data.image_shape)
+        )
         bits = is_discrete(prepared.model) and not bounds_nothing(prepared.model, prepared.data, prepared.binarizer)
         self.log = Log(folder, rows, prepared.data, prepared.binarizer, quiet, self.bar.say, bits)
         values = prepared.config.epochs * decoded(prepared, measured_splits(prepared).values())
@@ -74,7 +77,7 @@ class Recorder:
             self.tracking = Tracking(tracker, name, self.folder, self.bar.say)
         likelihood = likelihood_of(self.prepared.model)
         if isinstance(likelihood, Columns) and self.prepared.workers.main:
-            write_atomic(self.folder.path / "columns.csv", as_csv(likelihood.columns))
+            write_atomic(self.folder.path / FILE, as_csv(likelihood.columns))
         for note in self.prepared.notes:
             self.bar.say(f"note: {note}")
         self.bar.__enter__()
@@ -94,7 +97,8 @@ class Recorder:
         """The first line of a run: its data, model, guide, device and folder."""
         run, config = self.prepared, self.prepared.config
         shape = "x".join(map(str, run.data.image_shape))
-        what = f"images of {shape}" if run.data.train.names is None else f"rows of {run.data.image_shape[-1]} columns"
+        one = observed(run.data.image_shape)
+        what = f"rows of {run.data.image_shape[-1]} columns" if one == "row" else f"{one}s of {shape}"
         holes = f" ({run.data.missing:,} values are missing)" if run.data.missing else ""
         data = f"{run.data.name}: {len(run.data.train):,} training {what}{holes}"
         names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
@@ -243,7 +247,7 @@ def _summary(run: Prepared, state: TrainingState, result: dict[str, Any], best: 
     why = " (out of patience)" if state.epoch < run.config.epochs else ""
     name = "ELBO" if best.guide.has_density else "log p(x, z) at the code z, which bounds nothing:"
     folder = best.folder
-    bits, one = result.get("bits_per_dimension"), observed(run.model)
+    bits, one = result.get("bits_per_dimension"), observed(run.model.image_shape)
     words = f"; {bits:.3f} bits per dimension" if bits is not None and best.guide.has_density else ""
     return (
         f"{state.epoch} epochs in {state.seconds:.1f} s of training on {run.device}{why}\n"

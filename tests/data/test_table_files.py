@@ -1,10 +1,13 @@
 """Tables in files and in memory: the same run from each; kinds are guessed; what is no table is one line."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 import pyro_vae
+from pyro_vae import traces
 from pyro_vae.columns import KINDS
 from pyro_vae.data import load_data
 from pyro_vae.data.guess import columns_of, guess
@@ -291,8 +294,23 @@ def test_a_table_has_pictures_and_words_of_its_own_and_none_of_images(tmp_path, 
     drawn = {path.stem for path in run.folder.figures.iterdir()}
     assert {"marginals", "pairs", "latent"} <= drawn
     assert not {"reconstructions", "prior_samples", "interpolation"} & drawn
-    evaluate([run.folder.path], Options(elbo_samples=2), ["elbo"], train=False, data=data)
+    assert "nats per row" in repr(run)
+    options = Options(elbo_samples=2, importance_samples=100)
+    evaluate([run.folder.path], options, ["elbo", "importance", "units"], train=False, data=data)
+    traces.main([str(run.folder.path)])
     said = capsys.readouterr().out
     assert "nats per row (log-likelihood" in said
+    assert " rows/s" in said
     assert "evaluation, nats per row where" in said
-    assert "per image" not in said
+    assert "Test ELBO, nats per row, 1 sample(s) of z for each row" in said
+    assert not re.search(r"\bimages?\b", said, re.IGNORECASE)
+
+
+def test_a_table_with_one_likelihood_for_all_columns_is_of_rows_too(tmp_path, capsys):
+    x = RNG.normal(size=(60, 3))
+    gaussian = {"class_path": "Gaussian", "init_args": {"squash": False}}
+    run = pyro_vae.train(data=x, likelihood=gaussian, out=tmp_path / "r", **{**SMALL, "quiet": False})
+    said = capsys.readouterr().out
+    assert "nats per row (log-likelihood" in said
+    assert " rows/s" in said
+    assert "nats per row" in repr(run)

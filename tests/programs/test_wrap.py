@@ -285,3 +285,12 @@ def test_a_network_of_one_batch_dimension_meets_draws_and_particles():
     assert found.elbo.value == pytest.approx(direct, abs=4 * found.elbo.sampling_error + 0.3)
     one, five = (sum(IWAE(k).loss(*pair, x) for _ in range(200)) / 200 for k in (1, 5))
     assert five < one  # minus a bound
+
+
+def test_what_is_printed_of_rows_is_of_rows_and_names_no_file(counted, capsys):
+    found = pyro_vae.wrap(counts_model, counts_guide).evaluate(counted, metrics=["elbo", "importance"])
+    said = capsys.readouterr().out + repr(found) + " ".join(found.sentences)
+    assert "nats per row" in said
+    assert "image" not in said
+    assert "metrics.json" not in said
+    assert "all settings are in the findings of the result" in " ".join(said.split())

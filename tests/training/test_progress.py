@@ -72,7 +72,7 @@ def test_an_evaluation_without_a_terminal_names_the_search_of_the_gap(capsys):
     with line:
         line.going("test", "gap", 25, 50)
         time.sleep(1.5)
-    expected = "runs/a: gap, test (the search for each image's best posterior): 25 of 50 images\n"
+    expected = "runs/a: gap, test (the search for each image's best posterior): 50% is done\n"
     assert expected in capsys.readouterr().out
 
 

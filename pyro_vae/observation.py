@@ -1,0 +1,23 @@
+"""What one x is, in a word: the metrics' words are of images, and where x is a row of a table they are of rows."""
+
+import re
+from collections.abc import Sequence
+from math import prod
+
+
+def observed(shape: Sequence[int]) -> str:
+    """What one x of this shape is: "row" where all its values stand side by side, else "image".
+
+    >>> observed((1, 28, 28)), observed((1, 1, 6)), observed((6,)), observed(())
+    ('image', 'row', 'row', 'row')
+    """
+    return "row" if prod(shape[:-1]) == 1 else "image"
+
+
+def spoken(text: str, one: str) -> str:
+    """A text about images as one about what x is: :func:`observed` gives the word.
+
+    >>> spoken("Images move 2 directions of z, for 90% of the images", "row")
+    'Rows move 2 directions of z, for 90% of the rows'
+    """
+    return re.sub(r"\b([Ii])mage(?=s?\b)", lambda found: one.capitalize() if found[1] == "I" else one, text)
