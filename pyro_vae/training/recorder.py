@@ -99,7 +99,8 @@ class Recorder:
         shape = "x".join(map(str, run.data.image_shape))
         one = observed(run.data.image_shape)
         what = f"rows of {run.data.image_shape[-1]} columns" if one == "row" else f"{one}s of {shape}"
-        holes = f" ({run.data.missing:,} values are missing)" if run.data.missing else ""
+        whole = len(run.data.train) + len(run.data.validation) + len(run.data.test)
+        holes = f" ({run.data.missing:,} values are missing in all {whole:,} {one}s)" if run.data.missing else ""
         data = f"{run.data.name}: {len(run.data.train):,} training {what}{holes}"
         names = f"model {class_of(config.model).__name__}, guide {class_of(config.guide).__name__}"
         names = names if config.program is None else f"program {config.program}"

@@ -300,6 +300,7 @@ def test_a_table_has_pictures_and_words_of_its_own_and_none_of_images(tmp_path, 
     traces.main([str(run.folder.path)])
     said = capsys.readouterr().out
     assert "nats per row (log-likelihood" in said
+    assert f"({int(np.isnan(x).sum())} values are missing in all 200 rows)" in said
     assert " rows/s" in said
     assert "evaluation, nats per row where" in said
     assert "Test ELBO, nats per row, 1 sample(s) of z for each row" in said
