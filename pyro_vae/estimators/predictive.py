@@ -58,6 +58,27 @@ QUANTITIES: dict[str, ImageQuantity] = {
     "spread of pixels": spread_of_pixels,
     "roughness": roughness,
 }
+ROW_QUANTITIES = ("mean of columns", "spread of columns")  #: the names of :func:`row_quantities`
+
+
+def row_quantities(rows: Tensor) -> dict[str, ImageQuantity]:
+    """Quantities of a row of a table whose columns have units of their own: each column is first standardised.
+
+    The mean over columns is wide where columns rise together; their spread is large in a row that is unusual in some of
+    them. What one column looks like by itself is in the pictures of the columns.
+
+    Args:
+        rows: ``(N, *shape)``, whose mean and standard deviation of each column standardise it; NaN is missing.
+    """
+    count = (~rows.isnan()).sum(0).clamp(min=1)
+    centre = rows.double().nansum(0) / count
+    square = (rows.double() - centre).square().nansum(0) / count
+    scale = torch.where(square > 0, square.sqrt(), 1.0)
+
+    def of(quantity: ImageQuantity) -> ImageQuantity:
+        return lambda x: quantity((x.double() - centre) / scale)
+
+    return dict(zip(ROW_QUANTITIES, (of(mean_of_pixels), of(spread_of_pixels)), strict=True))
 
 
 class PredictiveCheck(NamedTuple):

@@ -296,7 +296,7 @@ def test_a_table_has_pictures_and_words_of_its_own_and_none_of_images(tmp_path, 
     assert not {"reconstructions", "prior_samples", "interpolation"} & drawn
     assert "nats per row" in repr(run)
     options = Options(elbo_samples=2, importance_samples=100)
-    evaluate([run.folder.path], options, ["elbo", "importance", "units"], train=False, data=data)
+    evaluate([run.folder.path], options, ["elbo", "importance", "units", "predictive"], train=False, data=data)
     traces.main([str(run.folder.path)])
     said = capsys.readouterr().out
     assert "nats per row (log-likelihood" in said
@@ -304,6 +304,7 @@ def test_a_table_has_pictures_and_words_of_its_own_and_none_of_images(tmp_path, 
     assert " rows/s" in said
     assert "evaluation, nats per row where" in said
     assert "Test ELBO, nats per row, 1 sample(s) of z for each row" in said
+    assert "prior_p_mean_of_columns" in said
     assert not re.search(r"\bimages?\b", said, re.IGNORECASE)
 
 

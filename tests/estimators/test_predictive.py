@@ -8,7 +8,7 @@ from estimator_cases import Scaled, linear_gaussian
 from scipy import integrate, stats
 
 from pyro_vae.estimators import posterior_check, prior_check, simulate
-from pyro_vae.estimators.predictive import mean_of_pixels, roughness, spread_of_pixels
+from pyro_vae.estimators.predictive import mean_of_pixels, roughness, row_quantities, spread_of_pixels
 from pyro_vae.seeds import seeded
 
 
@@ -121,3 +121,34 @@ def test_a_quantity_that_has_no_value_is_a_tie_and_rows_may_be_one_number():
     assert found.test.p_value > 1e-3
     assert mean_of_pixels(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
     assert roughness(torch.tensor([1.0, 2.0])).isnan().all()
+
+
+def rows_of(correlation, tall=1.0, shift=0.0):
+    """A model of rows ``(N, 1, 1, 2)``: two standard normals, the second in units that ``tall`` and ``shift`` give."""
+    cholesky = torch.linalg.cholesky(torch.tensor([[1.0, correlation], [correlation, 1.0]]))
+
+    def model(x=None, n=None):
+        with pyro.plate("data", n if x is None else len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            rows = torch.stack([(z @ cholesky.T)[..., 0], tall * (z @ cholesky.T)[..., 1] + shift], -1)
+            return pyro.sample("x", dist.Delta(rows[..., None, None, :], event_dim=3), obs=x)
+
+    with seeded(1):
+        return model, simulate(model, 400)[0]
+
+
+def test_the_columns_of_a_row_have_no_say_by_their_units():
+    found = {}
+    for tall, shift in ((1.0, 0.0), (1e5, 3e5)):
+        model, x = rows_of(0.5, tall, shift)
+        found[tall] = prior_check(model, x, row_quantities(x)).test
+    assert found[1.0].names == ("mean of columns", "spread of columns")
+    assert found[1.0].p_values.min() > 1e-3
+    torch.testing.assert_close(found[1.0].ranks, found[1e5].ranks, atol=1, rtol=0)
+
+
+def test_rows_of_the_right_columns_and_the_wrong_dependence_are_found():
+    _, x = rows_of(0.9)
+    model, _ = rows_of(-0.5)
+    x[0, 0, 0, 0] = torch.nan
+    assert (prior_check(model, x, row_quantities(x)).test.p_values < 1e-6).all()

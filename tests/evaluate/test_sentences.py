@@ -41,14 +41,10 @@ def ranked(plain, knowing, coverage=0.9):
     return found("ranks", **p_values, expected_coverage_90=coverage)
 
 
-def predicted(p, rough):
-    names = ("mean", "spread")
-    return found(
-        "predictive",
-        prior_predictive_p=p,
-        prior_unusual_roughness=rough,
-        **dict.fromkeys([f"prior_unusual_{n}" for n in names], 0.1),
-    )
+def predicted(p, **own):
+    """Of the whole check, and of each quantity by its short name."""
+    shares = {f"prior_unusual_{name}": 0.1 for name in own}
+    return found("predictive", prior_predictive_p=p, **shares, **{f"prior_p_{name}": q for name, q in own.items()})
 
 
 both = found("importance", unreliable=0.9)
@@ -94,8 +90,19 @@ both["test"] |= found("evidence", log_evidence=1.0, evidence_change=0.0, several
         (ranked(1e-9, 1e-9, 0.4), "for 40% of simulated images: q is overconfident"),
         (ranked(1e-9, 1e-9, 0.97), "for 97% of simulated images: q is too wide"),
         (found("ranks", dimensions_p=1e-9, tarp_p=0.5, quantities_p=0.5), "a test fails"),
-        (predicted(0.5, 0.1), "the model's images are like the data"),
-        (predicted(1e-9, 0.4), "most in roughness: 40% of test images"),
+        (
+            predicted(0.6, mean=0.2, spread=0.5, roughness=1.0),
+            r"In mean of pixels, spread of pixels and roughness the model's images are like the data \(p = 0.6\)",
+        ),
+        (
+            predicted(3e-9, mean=0.01, spread=1e-9, roughness=1e-3),
+            r"most in spread of pixels \(p = 3e-09 if they were alike",
+        ),
+        (
+            predicted(0.0, mean=0.0, spread=0.0, roughness=0.4),
+            "most in mean of pixels and spread of pixels .p < 1e-300",
+        ),
+        (predicted(0.6, mean_of_columns=0.3, spread_of_columns=0.5), "In mean of columns and spread of columns the"),
         (
             found("free_gap", networks_gain=0.6, approximation_gap_free=0.9, settled_free=1.0),
             "gains 0.60 nats: the family itself loses 0.90 nats.*; the rest of the approximation gap",

@@ -95,7 +95,10 @@ def test_a_conditional_run_is_shown_the_labels_of_test_images_too(tmp_path):
     [
         (["--labels", "50"], "VAE sees none in any case"),
         (["--labelled-batch-size", "7"], "labelled-batch-size is for models that see some of the labels, .* not VAE"),
-        (["--model", "ConditionalVAE", "--labelled-batch-size", "7"], "of the labels, as M2 does, and not ConditionalVAE"),
+        (
+            ["--model", "ConditionalVAE", "--labelled-batch-size", "7"],
+            "of the labels, as M2 does, and not ConditionalVAE",
+        ),
         (["--model", "M2", "--labels", "5000"], "at most the 1297 training images"),
         (["--model", "ConditionalVAE", "--labels", "50"], "needs the label of every image"),
         (["--model", "M2", "--model.alpha", "-1"], "alpha must not be negative"),
