@@ -15,9 +15,12 @@ def observed(shape: Sequence[int]) -> str:
 
 
 def spoken(text: str, one: str) -> str:
-    """A text about images as one about what x is: :func:`observed` gives the word.
+    """A text about images as one about what x is: :func:`observed` gives the word. A row has values, and no pixels.
 
     >>> spoken("Images move 2 directions of z, for 90% of the images", "row")
     'Rows move 2 directions of z, for 90% of the rows'
     """
-    return re.sub(r"\b([Ii])mage(?=s?\b)", lambda found: one.capitalize() if found[1] == "I" else one, text)
+    words = {"image": one, "Image": one.capitalize()}
+    if one == "row":
+        words |= {"pixel": "value", "Pixel": "Value"}
+    return re.sub(rf"\b({'|'.join(words)})(?=s?\b)", lambda found: words[found[1]], text)

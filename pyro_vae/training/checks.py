@@ -20,6 +20,7 @@ from pyro_vae.distributions import WhereSeen
 from pyro_vae.errors import InputError
 from pyro_vae.models import Model
 from pyro_vae.objectives import Objective, TraceEnum_ELBO
+from pyro_vae.observation import observed, spoken
 from pyro_vae.seeds import seeded
 
 
@@ -38,11 +39,17 @@ def check_numbers(config: Config, data: DataSet, device: torch.device, workers: 
     if config.engine == "cudagraph" and device.type != "cuda":
         raise InputError(f"--engine cudagraph needs a CUDA device, and this run is on {device.type}")
     if workers.size > len(data.train):
-        raise InputError(f"{workers.size} processes are more than the {len(data.train)} training images")
+        raise InputError(_of(data, f"{workers.size} processes are more than the {len(data.train)} training images"))
     for name in ("eval_samples", "final_samples"):
         _check_memory(name, getattr(config, name), config, data, device)
     if config.patience is not None and config.validation == 0:
-        raise InputError("--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+        raise InputError(
+            _of(data, "--patience watches the validation ELBO, and --validation 0 leaves no validation images")
+        )
+
+
+def _of(data: DataSet, text: str) -> str:
+    return spoken(text, observed(data.image_shape))
 
 
 def _check_memory(name: str, samples: int, config: Config, data: DataSet, device: torch.device) -> None:
@@ -51,8 +58,8 @@ def _check_memory(name: str, samples: int, config: Config, data: DataSet, device
     free = free_memory(device)
     if needed > free:
         raise InputError(
-            f"--{name.replace('_', '-')} {samples} needs {needed / 1e9:,.1f} GB for one image, and {free / 1e9:,.1f} GB"
-            " are free: ask for fewer"
+            f"--{name.replace('_', '-')} {samples} needs {needed / 1e9:,.1f} GB for one"
+            f" {observed(data.image_shape)}, and {free / 1e9:,.1f} GB are free: ask for fewer"
         )
 
 
@@ -63,7 +70,7 @@ def fitting_batch(config: Config, data: DataSet, workers: Workers) -> tuple[Conf
         return config, []
     each = f" in each of {workers.size} processes" if workers.size > 1 else ""
     note = f"a batch is cut from {config.batch_size} to {most} images{each}: there are {len(data.train)} to train on"
-    return replace(config, batch_size=most), [note]
+    return replace(config, batch_size=most), [_of(data, note)]
 
 
 def classes_without_a_file(config: Config) -> list[str]:
@@ -166,15 +173,17 @@ def check_pixels(model: Model, data: DataSet, binarizer: Binarizer) -> None:
     likelihood = likelihood_of(model)
     wanted = (0.0, 1.0) if binarizer.binary else likelihood.pixel_range if likelihood is not None else None
     if wanted is not None and not wanted[0] <= data.low <= data.high <= wanted[1]:
+        found = _of(data, f"pixels from {data.low:g} to {data.high:g}")
         raise InputError(
-            f"{data.name} has pixels from {data.low:g} to {data.high:g}, and they must lie in"
-            f" [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use --likelihood Gaussian --likelihood.squash false"
+            f"{data.name} has {found}, and they must lie in [{wanted[0]:g}, {wanted[1]:g}]: scale them, or use"
+            " --likelihood Gaussian --likelihood.squash false"
         )
     if likelihood is not None and likelihood.levels is not None and not likelihood.binary:
         own = levels_of(data)
         if (likelihood.levels - 1) % (own - 1):
+            found = _of(data, f"pixels on {own:,} levels")
             raise InputError(
-                f"{data.name} has pixels on {own:,} levels, which {likelihood.levels:,} levels do not hold:"
+                f"{data.name} has {found}, which {likelihood.levels:,} levels do not hold:"
                 f" leave out --likelihood.levels, or say {own}"
             )
 
