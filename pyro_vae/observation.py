@@ -19,8 +19,10 @@ def spoken(text: str, one: str) -> str:
 
     >>> spoken("Images move 2 directions of z, for 90% of the images", "row")
     'Rows move 2 directions of z, for 90% of the rows'
+    >>> spoken("the fewest of an image", "row")
+    'the fewest of a row'
     """
     words = {"image": one, "Image": one.capitalize()}
     if one == "row":
-        words |= {"pixel": "value", "Pixel": "Value"}
+        words |= {"an image": "a row", "An image": "A row", "pixel": "value", "Pixel": "Value"}
     return re.sub(rf"\b({'|'.join(words)})(?=s?\b)", lambda found: words[found[1]], text)

@@ -65,7 +65,7 @@ def row_quantities(rows: Tensor) -> dict[str, ImageQuantity]:
     """Quantities of a row of a table whose columns have units of their own: each column is first standardised.
 
     The mean over columns is wide where columns rise together; their spread is large in a row that is unusual in some of
-    them. What one column looks like by itself is in the pictures of the columns.
+    them, and of one column there is none. What a column looks like by itself is in the pictures of the columns.
 
     Args:
         rows: ``(N, *shape)``, whose mean and standard deviation of each column standardise it; NaN is missing.
@@ -78,7 +78,9 @@ def row_quantities(rows: Tensor) -> dict[str, ImageQuantity]:
     def of(quantity: ImageQuantity) -> ImageQuantity:
         return lambda x: quantity((x.double() - centre) / scale)
 
-    return dict(zip(ROW_QUANTITIES, (of(mean_of_pixels), of(spread_of_pixels)), strict=True))
+    mean, spread = ROW_QUANTITIES
+    found = {mean: of(mean_of_pixels), spread: of(spread_of_pixels)}
+    return found if prod(rows.shape[1:]) > 1 else {mean: found[mean]}
 
 
 class PredictiveCheck(NamedTuple):

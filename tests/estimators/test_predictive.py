@@ -145,6 +145,7 @@ def test_the_columns_of_a_row_have_no_say_by_their_units():
     assert found[1.0].names == ("mean of columns", "spread of columns")
     assert found[1.0].p_values.min() > 1e-3
     torch.testing.assert_close(found[1.0].ranks, found[1e5].ranks, atol=1, rtol=0)
+    assert list(row_quantities(torch.randn(5))) == ["mean of columns"]
 
 
 def test_rows_of_the_right_columns_and_the_wrong_dependence_are_found():
