@@ -23,10 +23,10 @@ TERMS = {
     " each image.",
     "interval": "Where the value lies with the given confidence, over other seeds and other images. The intervals of"
     " one quantity's differences hold together.",
-    "best": "The arm with the highest ELBO where all others are shown to be lower.",
+    "best": "The arm with the highest ELBO where all others are shown not to be the best.",
     "tied": "The whole interval of the difference to the leader lies within the margin that matters.",
     "undecided": "The interval of the difference to the leader allows both a gain and a loss, or one that matters.",
-    "behind": "The whole interval of the difference to the leader is below zero.",
+    "behind": "Shown not to be the best: the whole interval of the difference to the leader is below zero.",
     "core-hour": "An hour in which one core of the processor was busy with the training, whatever else ran. On a GPU it"
     " is an hour of the GPU.",
     "k-hat": "The shape of the tail of the weights p(x, z) / q(z|x). Above 0.7 q misses so much of the posterior that"

@@ -26,7 +26,8 @@ class Verdict(NamedTuple):
         leader: the arm with the highest mean ELBO; None where no run has an ELBO.
         tied: arms whose difference to it is shown to be smaller than the margin.
         undecided: arms that may be better than the leader, or worse by more than the margin.
-        behind: arms whose ELBO is shown to be lower.
+        behind: arms that are shown not to be the best. That one of them is lower than this leader is claimed with less
+            confidence: the data chose the leader.
         apart: arms that have no run with a seed of the leader's.
         against: the differences of the other arms to the leader.
         parts: of these differences, where the gap was measured.

@@ -52,7 +52,10 @@ def certified(found: Findings) -> str | None:
         return None
     evidence, change = entry.estimates["log_evidence"], entry.estimates["evidence_change"]
     error = "" if evidence.standard_error is None else f" ± {evidence.standard_error:.2f}"
-    words = f"log p(x) = {evidence.value:.2f}{error}, {worth(found.get('simulated', {}).get('certificate'))}"
+    elbo = found["test"]["elbo"].estimates.get("elbo") if "elbo" in found["test"] else None
+    fewer = elbo is not None and elbo.images > evidence.images
+    of = f" of the first {evidence.images:,} test images" if fewer else ""
+    words = f"log p(x){of} = {evidence.value:.2f}{error}, {worth(found.get('simulated', {}).get('certificate'))}"
     spread = "" if change.standard_error is None else f" ± {change.standard_error:.2g}"
     words += f"; at five times the temperatures {change.value:+.2g}{spread}"
     if modes := entry.estimates["several_modes"].value:

@@ -77,6 +77,8 @@ def test_the_words_say_what_it_is_worth():
         "certified to 0.022"
     )
     assert worth(None) == "not certified"
+    found["test"]["elbo"] = entry({"elbo": Estimate(-95.0, 0.2, "", 100, 250)})
+    assert certified(found).startswith("log p(x) of the first 100 test images = -93.61")
     assert certified({"test": {}}) is None
     figures["several_modes"] = Estimate(0.12, 0.0, "", 16, 100)
     assert "12% of images have a posterior of several modes" in certified(found)
