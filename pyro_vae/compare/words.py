@@ -96,7 +96,9 @@ def _which(found: Verdict, reports: Mapping[str, ArmReport], confidence: float) 
         lines.append(f"ELBO of this seed, in nats per image: {listed(order)}. Another seed may turn the order.")
     over = f"over {next(iter(found.against.values())).images:,} images" if found.against else ""
     if found.behind:
-        lines.append(f"Behind {leader}, and not the best, shown at {confidence:.0%} {over}: {_with_spans(found, found.behind)}.")
+        lines.append(
+            f"Behind {leader}, and not the best, shown at {confidence:.0%} {over}: {_with_spans(found, found.behind)}."
+        )
     if found.tied:
         within = f"{found.margin:g} nats per image"
         lines.append(

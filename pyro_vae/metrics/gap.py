@@ -95,8 +95,8 @@ def _parts(found: Mapping[str, Estimate]) -> str:
         else "the larger part is the encoder's, so try a larger encoder or a longer training before a richer guide"
     )
     return (
-        f"q(z|x) loses {gap.value:.2f} nats to the posterior of {gap.images:,} images: {family.value:.2f} by its family (approximation gap),"
-        f" {encoder.value:.2f} by its encoder (amortization gap); {cure}."
+        f"q(z|x) loses {gap.value:.2f} nats to the posterior of {gap.images:,} images: {family.value:.2f} by its family"
+        f" (approximation gap), {encoder.value:.2f} by its encoder (amortization gap); {cure}."
     )
 
 
