@@ -1,4 +1,4 @@
-"""From NumPy's and PyTorch's numbers to Python's: options from Python are converted once, here."""
+"""From NumPy's and PyTorch's numbers to Python's: options from Python are converted once, here. And text of numbers."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -33,3 +33,16 @@ def plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(plain, value))
     return value
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is that of a number.
+
+    >>> is_number("1e-3"), is_number("1.2.3")
+    (True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from typing import Any
 from pyro_vae.config import KINDS
 from pyro_vae.errors import InputError
 from pyro_vae.own import known, knows_folder, origin_of, remember
+from pyro_vae.plain import is_number
 from pyro_vae.plugs import can_be_chosen, installed
 
 #: by module: a class from elsewhere is not this project's, whatever its name
@@ -67,7 +68,7 @@ def named(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _below(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        if "." in value and not _is_number(value):
+        if "." in value and not is_number(value):
             yield value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
@@ -82,14 +83,6 @@ def _below(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _below(inner)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def own_names(table: Mapping[str, Any]) -> set[str]:

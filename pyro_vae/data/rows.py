@@ -10,6 +10,7 @@ import torch
 
 from pyro_vae.data.images import Images
 from pyro_vae.errors import InputError
+from pyro_vae.plain import is_number
 
 #: stored types of pixels: rows of these in an array are images of one line, and no table
 PIXELS = ("bool", "uint8", "uint16")
@@ -93,7 +94,7 @@ def numbers(values: Any, column: str, name: str) -> np.ndarray:
 def _numbers(values: list[Any], column: str) -> np.ndarray:
     """Objects as numbers; text is refused, also where it is that of a number."""
     texts = [(row, str(one)[:30]) for row, one in enumerate(values) if isinstance(one, str | bytes) and one]
-    strange = [(row, text) for row, text in texts if not _is_number(text)]
+    strange = [(row, text) for row, text in texts if not is_number(text)]
     if texts and not strange:
         raise InputError(f"{column} holds numbers as text ({texts[0][1]!r}): make numbers of them")
     if strange and len(strange) < len([one for one in values if not _is_missing(one)]) / 2:
@@ -115,14 +116,6 @@ def _is_missing(value: Any) -> bool:
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, str | bytes) and not value)
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def read_csv(path: Path) -> Any:

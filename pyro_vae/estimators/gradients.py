@@ -88,7 +88,7 @@ def gradient_quality(
         return torch.stack([variance, squared_norm, (squared_norm / variance).sqrt(), each.mean()])
 
     whole = figures(sums.sum(0), squares.sum(0), float(repeats))
-    if not whole[0] > 0:
+    if whole[0] == 0:
         raise NotDefined(f"the gradients of {type(guide).__name__} are all alike, and have no noise")
     without = [
         figures(sums.sum(0) - sums[f], squares.sum(0) - squares[f], repeats - sizes[f].item()) for f in range(folds)
