@@ -77,34 +77,33 @@ def shape_of(**options) -> tuple[int, ...]:
     return TABLE_SHAPE if options.get("likelihood") == "Columns" else SHAPE
 
 
-def svi_of(captured: bool = False, **options) -> tuple[SVI, tuple]:
+def svi_of(engine: str = "eager", device: str = "cpu", **options) -> tuple[SVI, tuple]:
     """A fresh SVI of the parts that the options name, from one seed, and what its step takes."""
     base = {"encoder": "MLPEncoder", "decoder": "MLPDecoder", "likelihood": "Bernoulli", "latent_dim": LATENT}
     given = {**base, **NEEDS.get(options.get("model", ""), {}), **options}
     given = {key: SMALL.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
     config, shape = settings_of(given).config, shape_of(**options)
-    model, guide = build(config, shape, None, CLASSES, 100)
+    model, guide = (part.to(device) for part in build(config, shape, None, CLASSES, 100))
     optimizer = make_optimizer(config.optimizer, [*model.parameters(), *guide.parameters()], 1e-2, 0.0)
-    engine, options = "captured" if captured else "eager", StepOptions(per_image=True)
-    svi = SVI(model, guide, optimizer, config.objective(), engine=engine, options=options)
+    svi = SVI(model, guide, optimizer, config.objective(), engine=engine, options=StepOptions(per_image=True))
     generator = torch.Generator().manual_seed(3)
     x = torch.rand(8, *shape, generator=generator).bernoulli()
     y = torch.randint(CLASSES, (8,), generator=generator)
-    return svi, (x, y) if model.labels != "ignored" else (x,)
+    return svi, tuple(t.to(device) for t in ((x, y) if model.labels != "ignored" else (x,)))
 
 
 def records(steps: int = 3, **options) -> torch.Tensor:
     """What the first steps report, ``(steps, 4)``."""
     torch.manual_seed(0)
     svi, given = svi_of(**options)
-    return torch.stack([torch.stack(training_step(svi, *given)[:4]) for _ in range(steps)])
+    return torch.stack([torch.stack(training_step(svi, *given)[:4]) for _ in range(steps)]).cpu()
 
 
 def verdict(**options) -> str:
     """In a word or more, whether a step of these parts has a graph."""
     torch.manual_seed(0)
     try:
-        svi, given = svi_of(captured=True, **options)
+        svi, given = svi_of("captured", **options)
         training_step(svi, *given)
     except CaptureError as error:
         return f"eager: {error}"
@@ -197,7 +196,7 @@ def test_every_part_is_captured_to_the_last_digits_or_the_table_says_why_not(cas
     expected = records(**case)
     assert expected.isfinite().all()
     torch.testing.assert_close(
-        records(captured=True, **case), expected, rtol=1e-5, atol=1e-5, msg=lambda m: f"{m}\n{REWRITE}"
+        records(engine="captured", **case), expected, rtol=1e-5, atol=1e-5, msg=lambda m: f"{m}\n{REWRITE}"
     )
 
 
