@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from benchmarks.guides import trained
 from guides import GUIDES
@@ -119,7 +120,8 @@ def runs_of(name: str, options: argparse.Namespace, *words: str) -> list[RunFold
     folders = []
     for seed in range(options.seeds):
         path = options.out / (name if seed == 0 else f"{name}-seed-{seed}")
-        common = ["--epochs", str(options.epochs), "--seed", str(seed), "--engine", "compiled"]
+        engine = "cudagraph" if torch.cuda.is_available() else "compiled"
+        common = ["--epochs", str(options.epochs), "--seed", str(seed), "--engine", engine]
         folders.append(trained(path, options.data_root, *words, *common))
     return folders
 

@@ -28,6 +28,9 @@ from pyro_vae.engine.static import answered
 from pyro_vae.engine.surroundings import Slot, Walk
 from pyro_vae.engine.untouched import Changes, untouched
 
+#: devices whose steps may be recorded as CUDA graphs; "meta" stands for them in tests
+RECORDED = ("cuda", "meta")
+
 
 @dataclass
 class Call:
@@ -217,9 +220,9 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
     moved = set() if bound is None else {id(t) for t in (*bound.tensors(), *(e.parameter for e in bound.entries))}
     buffers = [t for t, _ in origins.written if id(t) not in moved]
     traced = Traced(module, constants, numbers, box[0], sites, guards, bound, buffers)
-    if any(t.is_cuda for t in constants):
+    if any(t.device.type in RECORDED for t in constants):
         drop_checks(module)
-        stay_on_device(module, origins)
+        stay_on_device(without_last(module, len(sites)), origins)  # Pyro's plates have their indices on the host
     _drop_unused(traced)
     _refuse_carried(traced, changes)
     for node in module.graph.nodes:

@@ -21,6 +21,9 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._pytree import tree_leaves
 
 from pyro_vae.engine import cudagraph
+from pyro_vae.engine.arguments import take_apart
+from pyro_vae.engine.capture import Call, rehearse, trace
+from pyro_vae.engine.numbers import Numbers
 from pyro_vae.engine.origins import Origins
 
 
@@ -62,6 +65,19 @@ def test_a_step_stays_on_its_device(case, monkeypatch):
             done = svi.program((x,), labels)
         assert {t.device.type for t in (done.record, *done.terms)} == {"cuda"}
         assert not watch.foreign
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "optimizer" not in case], ids=lambda case: "-".join(case.values())
+)
+def test_a_step_of_a_device_has_a_graph_of_that_device_alone(case):
+    """ "meta" stands for it: its tensors hold nothing, and autograd runs on them."""
+    svi, (x, *y) = svi_of("captured", "meta", **case)
+    labels = {"y": y[0]} if y else {}
+    call = Call(svi.program, svi._roots, (x,), labels, take_apart((x,), labels))
+    rehearsal = rehearse(call, validate=False)
+    traced = trace(call, rehearsal.walk, Numbers([], [], rehearsal.done.parameters[0]), None)
+    assert traced.constants
 
 
 class Careless(nn.Module):
