@@ -5,7 +5,8 @@
 
 Trains guides with AEVB's network, measures them with ``pyro_vae.evaluate``, and holds the stated error of log p(x)
 against grids where latent_dim is 2. Both commands may be stopped: what is there already is not made again, and of a
-measurement the images that are done. With more than 500 images the section of RESULTS.md is one of its own.
+measurement the images that are done. With more than 500 images, and with all, the section of RESULTS.md is one of its
+own.
 """
 
 import argparse
@@ -24,7 +25,18 @@ from pyro_vae.evaluate import evaluate
 from pyro_vae.metrics import Options
 
 FIGURES = {EVIDENCE: LOG_P, "IWAE_5000": Place("test", "iwae", "iwae"), ELBO: Place("test", "elbo", "elbo")}
-MANY = 500  #: more images than these make a section of their own
+#: more images than these make a section of their own, of this name; a run folder keeps one measurement of each metric
+MANY = {"all": 5000, "many": 500}
+
+
+def part_of(images: int) -> str | None:
+    """The name of the section of so many images, and of their runs' folder; None of those with few."""
+    return next((name for name, more in MANY.items() if images > more), None)
+
+
+def is_told() -> bool:
+    """Whether the table says what log p(x) costs a processor; not of runs that share a GPU."""
+    return not torch.cuda.is_available()
 
 
 def measured(guide: str, options: argparse.Namespace) -> Measured:
@@ -36,7 +48,8 @@ def measured(guide: str, options: argparse.Namespace) -> Measured:
     names = ["certificate", "evidence", "iwae", "elbo"]
     for folder in folders:
         evaluate([folder.path], chosen, names, train=False, data_root=options.data_root)
-        cost(folder, options.data_root)
+        if is_told():
+            cost(folder, options.data_root)
     return Measured(guide, folders)
 
 
@@ -50,6 +63,8 @@ def row(of: Measured, beyond: dict[str, dict[str, Interval]], data_root: Path) -
     worst = max(brackets, key=lambda figure: figure["value"] + 2 * figure["standard_error"])
     cells += [f"{worst['value']:.3f} ± {worst['standard_error']:.3f}", f"{of.certified_to:.3f}"]
     cells.append(f"{of.mean(Place('test', 'evidence', 'evidence_change')):.3f}")
+    if not is_told():
+        return cells
     spent = [cost(folder, data_root) for folder in of.folders]
     cells += [f"{max(c['seconds'] for c in spent):.0f}", f"{max(c['mebibytes'] for c in spent):,.0f}"]
     trained = [folder.read_metrics()["core_seconds"] for folder in of.folders]
@@ -63,8 +78,8 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=50, help="on the digits, of each image with a grid; 0: none")
     parser.add_argument("--on-mnist", type=int, default=20, help="on MNIST, of each image with a grid; 0: none")
     options = parser.parse_args()
-    if options.images > MANY:  # a run folder keeps one measurement of each metric
-        options.out /= "many"
+    if part := part_of(options.images):
+        options.out /= part
     refused = {guide: why for guide in options.guides if (why := refusal(guide))}
     guides = [measured(guide, options) for guide in options.guides if guide not in refused]
     write(guides, list(refused.values()), options, command("evidence", parser, options))
@@ -72,32 +87,36 @@ def main() -> None:
 
 def write(guides: Sequence[Measured], refused: Sequence[str], options: argparse.Namespace, asked: str) -> None:
     """Write the section of RESULTS.md."""
-    baseline, many = guides[0], options.images > MANY
+    baseline, part = guides[0], part_of(options.images)
     beyond = {figure: gains(guides, baseline, place) for figure, place in FIGURES.items()}
     rows = [row(of, beyond, options.data_root) for of in guides]
     columns = ["guide"]
     for figure, bound in zip(FIGURES, ("", " (lower bound)", ""), strict=True):
         columns += [f"{figure}{bound}", f"beyond {baseline.guide}'s"]
     columns += ["bracket on simulated images", "its mean + 2 s.e.", "change at 5 times the temperatures"]
-    columns += ["processor seconds, 100 images", "MiB, peak", "processor seconds, training"]
+    costs = ""
+    if is_told():
+        columns += ["processor seconds, 100 images", "MiB, peak", "processor seconds, training"]
+        costs = (
+            f" Processor seconds are those of a process on {torch.get_num_threads()} thread(s) for each run, for log"
+            " p(x) alone at the temperatures that were certified, so that the clock of two idle cores shows no more;"
+            " peak memory is that of the same process, with PyTorch and the data; both are the largest of the seeds'."
+            " Those of training are the mean of the runs: all guides have the same epochs, not the same time."
+        )
     of_grids = against_grids(options.out, options.data_root, options.repetitions, options.on_mnist)
     values = {figure: {of.guide: of.by_seed(place) for of in guides} for figure, place in FIGURES.items()}
     said = in_words(values, {of.guide: of.certified_to for of in guides}, baseline.guide)
     sentences = [*said, *refused, *of_grids]
     over = "over seeds and images" if options.seeds > 1 else "over images alone"
     write_section(
-        "evidence-many" if many else "evidence",
-        f"log p(x) on {options.images:,} images of MNIST, certified" if many else "log p(x) on MNIST, certified",
+        f"evidence-{part}" if part else "evidence",
+        f"log p(x) on {options.images:,} images of MNIST, certified" if part else "log p(x) on MNIST, certified",
         f"`{asked}` on {machine()}.\n\n"
         f"AEVB's network, latent_dim 20, {options.epochs} epochs, {seeds_in_words(options.seeds)}, the first"
         f" {options.images:,} test images in one draw of the binarisation; nats per image, ± one standard error {over},"
         " nearly all of it common to the rows. [ ]: 95 % intervals of the paired difference that hold together in a"
         f" column, {over}, by compare's statistics. The bracket is the distance of the lower and the upper bound on"
-        f" {options.simulated} images that the model draws, of the seed where it is the widest. Processor seconds are"
-        f" those of a process on {torch.get_num_threads()} thread(s) for each run, for log p(x) alone at the"
-        " temperatures that were certified, so that the clock of two idle cores shows no more; peak memory is that of"
-        " the same process, with PyTorch and the data; both are the largest of the seeds'. Those of training are the"
-        " mean of the runs: all guides have the same epochs, not the same time.\n\n"
+        f" {options.simulated} images that the model draws, of the seed where it is the widest.{costs}\n\n"
         + table(columns, rows)
         + "\n\n"
         + "\n".join(f"- {sentence}" for sentence in sentences),

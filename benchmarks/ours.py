@@ -17,6 +17,7 @@ class Ours(Row):
     engine: EngineName = "eager"
     precision: Precision = "fp32"
     binarising = False
+    num_steps: int | None = None
 
     @classmethod
     def suits(cls, case: Case) -> bool:
@@ -31,7 +32,7 @@ class Ours(Row):
         model, guide = networks(case)
         adam = torch.optim.Adam([*model.parameters(), *guide.parameters()], 1e-3)
         objective = objectives.Trace_ELBO() if case.particles == 1 else objectives.IWAE(case.particles)
-        options = StepOptions(per_image=True, precision=self.precision)
+        options = StepOptions(num_steps=self.num_steps, per_image=True, precision=self.precision)
         self.svi = SVI(model, guide, adam, objective, engine=self.engine, audit=False, options=options)
         self.seen: Callable[[Tensor], Tensor] = lambda x: x
         if self.binarising:
@@ -79,8 +80,26 @@ class OursCudaGraph(Ours):
     engine = "cudagraph"
 
 
+class OursCompiledCudaGraph(OursCudaGraph):
+    """It with the graph compiled first, as in a long run."""
+
+    num_steps = 1_000_000
+
+
+class OursCompiledCudaGraphBinarising(OursCompiledCudaGraph):
+    """It with a fresh binarisation at every step, outside the graph."""
+
+    binarising = True
+
+
+class OursCompiledCudaGraphBf16Binarising(OursCompiledCudaGraphBinarising):
+    """It with bfloat16 products."""
+
+    precision = "bf16"
+
+
 class Floor(Row):
-    """Only the step's matrix products, forward and backward, at the rate of one library."""
+    """Only the step's matrix products, forward and backward, at the rate of one library; on CUDA as one CUDA graph."""
 
     guides, many, library = ("MeanField", "IAF"), True, "onednn"
 
@@ -100,14 +119,25 @@ class Floor(Row):
         svi.step_record(self.batches[0])  # captures the step; the next one repeats it
         self.products = products_of(svi, self.batches[0])
         self.flops = sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in self.products)
+        self.once = self.multiply
+        if case.device == "cuda":
+            self.multiply()
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self.multiply()
+            self.once = graph.replay
+
+    @torch.no_grad()
+    def multiply(self) -> None:
+        for a, b, out in self.products:
+            torch.mm(a, b, out=out)
 
     def run(self, steps: int) -> float:
         from pyro_vae.engine.precision import onednn
 
-        with torch.no_grad(), onednn(self.case.device == "cpu" and self.library == "onednn"):
+        with onednn(self.case.device == "cpu" and self.library == "onednn"):
             for _ in range(steps):
-                for a, b, out in self.products:
-                    torch.mm(a, b, out=out)
+                self.once()
         if self.case.device == "cuda":
             torch.cuda.synchronize()
         return float("nan")

@@ -18,6 +18,9 @@ ROWS: dict[str, type[Row]] = {
     "compiled, bf16": ours.OursCompiledBf16,
     "compiled, bf16, binarising": ours.OursCompiledBf16Binarising,
     "cudagraph": ours.OursCudaGraph,
+    "cudagraph, compiled": ours.OursCompiledCudaGraph,
+    "cudagraph, compiled, binarising": ours.OursCompiledCudaGraphBinarising,
+    "cudagraph, compiled, bf16, binarising": ours.OursCompiledCudaGraphBf16Binarising,
     "products alone, oneDNN": ours.Floor,
     "products alone, MKL": ours.FloorMKL,
 }

@@ -10,6 +10,7 @@ ALIKE = 0.05  #: the largest relative distance of a row's loss from the median o
 
 PYRO, NUMPYRO, COMPILED, REPLAYED = "Pyro, as its tutorial", "NumPyro, binarising", "compiled", "cudagraph"
 BINARISING, BF16_BINARISING = "compiled, binarising", "compiled, bf16, binarising"
+REPLAYED_COMPILED, REPLAYED_BINARISING = "cudagraph, compiled", "cudagraph, compiled, binarising"
 FLOOR = "products alone"  #: the start of the names of the rows with only the step's matrix products
 
 
@@ -59,6 +60,7 @@ class Target(NamedTuple):
     most: float
     batch_size: int = 256
     particles: int = 1
+    device: str = "cpu"
 
 
 OWN_PRODUCTS = "float32 beside its own products, not binarising"
@@ -72,7 +74,9 @@ TARGETS = [
     Target("float32 beside NumPyro, both binarising", BINARISING, NUMPYRO, 0.70),
     Target("bfloat16 beside NumPyro's float32, both binarising", BF16_BINARISING, NUMPYRO, 0.5),
     Target("IWAE with 50 particles beside its own products, binarising", BINARISING, FLOOR, 1.3, particles=50),
-    Target("the CUDA graph beside plain Pyro", REPLAYED, PYRO, 0.10),
+    Target("the CUDA graph beside plain Pyro", REPLAYED, PYRO, 0.10, device="cuda"),
+    Target("the compiled one beside NumPyro, both binarising", REPLAYED_BINARISING, NUMPYRO, 0.95, 100, device="cuda"),
+    Target("the compiled one beside NumPyro, both binarising", REPLAYED_BINARISING, NUMPYRO, 0.70, device="cuda"),
 ]
 
 
@@ -86,7 +90,8 @@ def targets(cases: list[dict[str, Any]]) -> str:
     for case in cases:
         times = milliseconds(case)
         for target in TARGETS:
-            here = (target.batch_size, target.particles) == (case["batch_size"], case["particles"])
+            asked = target.batch_size, target.particles, target.device
+            here = asked == (case["batch_size"], case["particles"], case["device"])
             if not here or not {target.ours, target.theirs} <= times.keys():
                 continue
             ratio = times[target.ours] / times[target.theirs]

@@ -31,8 +31,13 @@ atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _cache
 
 # The tests test the same on every machine: but for those marked with ``cuda``, they and the processes that they start
-# see no CUDA device.
-_is_available, _visible = torch.cuda.is_available, os.environ.get("CUDA_VISIBLE_DEVICES")
+# see no CUDA device. pytest-xdist's processes are started when it is hidden already, and find here what was visible.
+_visible = os.environ.setdefault("PYRO_VAE_TESTS_CUDA", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+if _visible == "all":
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = _visible
+_is_available = torch.cuda.is_available
 HAS_CUDA = _is_available()
 torch.cuda.is_available = lambda: False
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -45,7 +50,7 @@ def _cuda(request, monkeypatch):
     if not HAS_CUDA:
         pytest.skip("needs a CUDA device")
     monkeypatch.setattr(torch.cuda, "is_available", _is_available)
-    if _visible is None:
+    if _visible == "all":
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", _visible)
