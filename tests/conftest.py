@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (what is visible of CUDA is put back before PyTorch is imported)
 """What all tests share."""
 
 import atexit
@@ -5,6 +6,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+
+# pytest-xdist's processes start when CUDA is hidden already, and PyTorch looks once: they find here what was visible.
+_visible = os.environ.setdefault("PYRO_VAE_TESTS_CUDA", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+if _visible != "all":
+    os.environ["CUDA_VISIBLE_DEVICES"] = _visible
 
 import pyro
 import pytest
@@ -31,12 +38,7 @@ atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = _cache
 
 # The tests test the same on every machine: but for those marked with ``cuda``, they and the processes that they start
-# see no CUDA device. pytest-xdist's processes are started when it is hidden already, and find here what was visible.
-_visible = os.environ.setdefault("PYRO_VAE_TESTS_CUDA", os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
-if _visible == "all":
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-else:
-    os.environ["CUDA_VISIBLE_DEVICES"] = _visible
+# see no CUDA device.
 _is_available = torch.cuda.is_available
 HAS_CUDA = _is_available()
 torch.cuda.is_available = lambda: False

@@ -128,6 +128,9 @@ class Replay:
                 self.done = self.work(own)
         except RuntimeError as error:
             raise CaptureError(f"no CUDA graph: {str(error).splitlines()[0]}") from error
+        # On its own stream, the recording sets the generator's place to 0. On a busy device this came after the first
+        # replay had set it, and that step drew the noise of the run's first step again.
+        torch.cuda.current_stream().wait_stream(self.stream)
         self.recorded = recorded
 
     def work(self, own: Arguments) -> Pass:

@@ -73,11 +73,11 @@ def images_at_once(x: Tensor, samples: int) -> int:
 
     A decoded value is held about five times over (output, log-likelihood, gradients), so that 4 million values, which
     suit a processor's cache, are under 100 MB. A GPU takes as long for a small piece as for a large one, and gets
-    pieces for a fifth of its memory.
+    pieces for a tenth of its memory.
     """
     values = 4_000_000 if x.device.type == "cpu" else 256_000_000
     if x.is_cuda:
-        values = torch.cuda.get_device_properties(x.device).total_memory // 100
+        values = torch.cuda.get_device_properties(x.device).total_memory // 200
     return max(1, values // (samples * max(prod(x.shape[1:]), 1024)))
 
 

@@ -160,3 +160,23 @@ def test_replayed_steps_follow_eager_ones(optimizer):
             parameter.copy_(weight)
     torch.set_rng_state(noise)
     torch.testing.assert_close([svi.step_record(batches[0]).loss for _ in range(6)], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_first_replay_comes_after_all_that_the_recording_has_put_on_its_own_stream(monkeypatch):
+    """The recording sets the generator's place to 0 on that stream; a replay that does not wait may draw old noise."""
+    done, current = [], SimpleNamespace(wait_stream=lambda stream: done.append(f"wait for {stream.name}"))
+    stream = SimpleNamespace(name="its own", wait_stream=lambda _: None)
+
+    @contextmanager
+    def recording(graph, stream):
+        done.append(f"record on {stream.name}")
+        yield
+
+    fakes = {"CUDAGraph": object, "graph": recording, "current_stream": lambda: current}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    replay = cudagraph.Replay.__new__(cudagraph.Replay)
+    replay.stream = stream
+    monkeypatch.setattr(replay, "work", lambda own: None, raising=False)
+    replay._record(None)
+    assert done == ["record on its own", "wait for its own"]

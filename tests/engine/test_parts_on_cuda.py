@@ -26,7 +26,7 @@ def test_a_part_gives_the_eager_numbers_as_a_cuda_graph(case):
 
 
 def data(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).cuda()
+    return torch.randn(*shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu").cuda()
 
 
 def regression(x, y):
