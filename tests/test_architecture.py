@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each part may import those of the lines above it and those of its own line.
 ORDER = [
-    {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.command_line", "pyro_vae.resident"},
+    {"pyro_vae.interrupts", "pyro_vae.heartbeat", "pyro_vae.command_line", "pyro_vae.resident", "pyro_vae.waiting"},
     {
         "pyro_vae.errors",
         "pyro_vae.limits",
