@@ -19,7 +19,7 @@ from pyro_vae.runs import Run
 from pyro_vae.seeds import batch_seed
 
 #: pieces are so many times larger on a GPU, where kernel launches dominate small batches
-PIECES_ON_CUDA = 400
+PIECES_ON_CUDA = 100
 
 
 class Watch(Protocol):
