@@ -1,10 +1,11 @@
 """PyTorch's threads wait for each other briefly awake, then asleep: set before PyTorch is imported, and once.
 
 PyTorch shares out each operation over threads, which wait for each other at its end. GNU's OpenMP, in PyTorch's wheels
-for Linux, lets them wait awake for about a millisecond. While another process has one of the processors, a thread that
-waits awake keeps the other thread from that place, and each operation takes as long as a turn of the scheduler: with
-two processors a small run is a hundred times slower. OpenMP itself takes this small number where there are more threads
-than processors, but it knows only its own. Without GNU's OpenMP the variables mean nothing.
+for Linux, lets them wait awake for about a millisecond. If another process uses one of two processors, the thread that
+waits awake holds the other one. The last thread then takes turns with that process, and each operation takes as long as
+a turn. Small runs were 5 to 100 times slower. A thread that sleeps leaves its processor to the last thread. OpenMP
+itself takes this small number if it has more threads than processors, but it does not know other processes. Without
+GNU's OpenMP the variables mean nothing.
 """
 
 import os
