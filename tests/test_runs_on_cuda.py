@@ -16,7 +16,7 @@ SMALL = ["--encoder.hidden_dims", "[16]", "--decoder.hidden_dims", "[16]", "--la
 SMALL += ["--device", "cuda"]
 KINDS = {
     "MeanField": [],
-    "IAF, streamlined": ["--guide", "IAF", "--clip-norm", "1", "--ema-decay", "0.9"],
+    "IAF, clipped and averaged": ["--guide", "IAF", "--clip-norm", "1", "--ema-decay", "0.9"],
     "M2": ["--model", "M2", "--objective", "TraceEnum_ELBO", "--labels", "100"],
     "conditional": ["--model", "ConditionalVAE"],
     "semi-amortized": ["--guide", "SemiAmortized"],
@@ -65,7 +65,7 @@ def test_a_run_goes_on_where_it_was_and_on_the_processor(tmp_path):
 def test_a_run_is_used_on_the_device_as_on_the_processor(tmp_path):
     svi.main([*SMALL, "--epochs", "2", "--out", str(tmp_path / "a")])
     run = pyro_vae.load(tmp_path / "a")
-    x = torch.rand(7, *run.model.image_shape) if hasattr(run.model, "image_shape") else torch.rand(7, 1, 8, 8)
+    x = torch.rand(7, *run.model.image_shape)
     here = run.guide.amortize(x)
     run.model.cuda(), run.guide.cuda()
     torch.testing.assert_close(run.guide.amortize(x.cuda()).cpu(), here, rtol=1e-4, atol=1e-4)

@@ -75,9 +75,10 @@ def images_at_once(x: Tensor, samples: int) -> int:
     suit a processor's cache, are under 100 MB. A GPU takes as long for a small piece as for a large one, and gets
     pieces for a tenth of its memory.
     """
-    values = 4_000_000 if x.device.type == "cpu" else 256_000_000
     if x.is_cuda:
         values = torch.cuda.get_device_properties(x.device).total_memory // 200
+    else:
+        values = 4_000_000 if x.device.type == "cpu" else 256_000_000
     return max(1, values // (samples * max(prod(x.shape[1:]), 1024)))
 
 
