@@ -104,6 +104,7 @@ def test_a_debuggers_function_stays(install):
     assert len(svi._captured.graphs) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events:UserWarning")  # torch 2.11 says so
 def test_torchs_profiler_sees_all_steps():
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], with_stack=True):
         before = sys.getprofile()
