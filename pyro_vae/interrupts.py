@@ -92,6 +92,11 @@ class Guard:
     def __exit__(self, *exception: object) -> None:
         _replace(_raise_once, end_at_once)
 
+    def check(self) -> None:
+        """Raise the KeyboardInterrupt that a library has swallowed, as an extension does that asks for an attribute."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
 
 def _raise_once(number: int, frame: FrameType | None) -> NoReturn:
     signal.signal(signal.SIGINT, end_at_once)

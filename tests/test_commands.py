@@ -232,6 +232,24 @@ def test_ctrl_c_keeps_its_exit_code_in_what_libraries_do(tmp_path, body):
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_a_run_ends_by_a_ctrl_c_that_a_library_has_swallowed(tmp_path):
+    (tmp_path / "pyro-vae.py").write_text(
+        "import os, time\nfrom pyro_vae import svi\nfrom pyro_vae.cli import run_command\ndef main(argv):\n"
+        "    try: os.kill(os.getpid(), 2); time.sleep(9)\n    except BaseException: pass\n"
+        "    svi.main(argv)\nrun_command(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pyro-vae", "--epochs", "9999", "--engine", "eager", "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        timeout=100,
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_command_looks_for_garbage_only_after_its_imports_and_as_its_caller_did(tmp_path, enabled):
     (tmp_path / "pyro-vae.py").write_text(

@@ -15,6 +15,7 @@ from pyro_vae.columns import FILE, as_csv
 from pyro_vae.data import Images
 from pyro_vae.errors import InputError
 from pyro_vae.files import write_atomic
+from pyro_vae.interrupts import guard
 from pyro_vae.models.likelihoods.columns import Columns
 from pyro_vae.observation import observed
 from pyro_vae.origin import remarks_on
@@ -112,6 +113,7 @@ class Recorder:
 
     def step(self, engine: str) -> None:
         """One more step is done, by this engine."""
+        guard.check()
         if self.engine is None:
             self.engine = engine
             if engine != self.prepared.config.engine:
