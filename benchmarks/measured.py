@@ -117,10 +117,9 @@ def runs_of(name: str, options: argparse.Namespace, *words: str) -> list[RunFold
         name: of the arm: that of the folder of seed 0.
         words: the options of training that make it.
     """
-    folders = []
+    folders, engine = [], "cudagraph" if torch.cuda.is_available() else "compiled"
     for seed in range(options.seeds):
         path = options.out / (name if seed == 0 else f"{name}-seed-{seed}")
-        engine = "cudagraph" if torch.cuda.is_available() else "compiled"
         common = ["--epochs", str(options.epochs), "--seed", str(seed), "--engine", engine]
         folders.append(trained(path, options.data_root, *words, *common))
     return folders

@@ -205,6 +205,22 @@ def test_ctrl_c_is_one_line_while_the_libraries_are_imported(words, seconds, tmp
     assert "interrupted" in err or "stopped" in err or not err  # compare says it on the standard output
 
 
+def command_of(folder, body, *words):
+    """What a command of this body said; a terminal's Ctrl-C reaches it."""
+    (folder / "pyro-vae.py").write_text(
+        "import os, time\nfrom pyro_vae.cli import run_command\nfrom pyro_vae.errors import InputError\n"
+        f"def main(argv):\n    {body}\nrun_command(main)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pyro-vae", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        timeout=100,
+    )
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -218,34 +234,16 @@ def test_ctrl_c_is_one_line_while_the_libraries_are_imported(words, seconds, tmp
 )
 def test_ctrl_c_keeps_its_exit_code_in_what_libraries_do(tmp_path, body):
     """CPython would end a ``-m`` process by SIGINT for an ``exec``; libraries replace or swallow the interrupt."""
-    (tmp_path / "pyro-vae.py").write_text(
-        "import os, time\nfrom pyro_vae.cli import run_command\nfrom pyro_vae.errors import InputError\n"
-        f"def main(argv):\n    {body}\nrun_command(main)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "pyro-vae"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    done = command_of(tmp_path, body)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_a_run_ends_by_a_ctrl_c_that_a_library_has_swallowed(tmp_path):
-    (tmp_path / "pyro-vae.py").write_text(
-        "import os, time\nfrom pyro_vae import svi\nfrom pyro_vae.cli import run_command\ndef main(argv):\n"
-        "    try: os.kill(os.getpid(), 2); time.sleep(9)\n    except BaseException: pass\n"
-        "    svi.main(argv)\nrun_command(main)\n"
+    body = (
+        "from pyro_vae import svi\n"
+        "    try: os.kill(os.getpid(), 2); time.sleep(9)\n    except BaseException: pass\n    svi.main(argv)"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pyro-vae", "--epochs", "9999", "--engine", "eager", "--out", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        timeout=100,
-    )
+    done = command_of(tmp_path, body, "--epochs", "9999", "--engine", "eager", "--out", str(tmp_path / "run"))
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
 

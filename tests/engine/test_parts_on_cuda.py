@@ -5,7 +5,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, autoguide, config_enumerate
-from test_coverage import CASES, committed, records
+from test_coverage import CASES, records, said_of
 
 from pyro_vae import SVI
 
@@ -15,9 +15,7 @@ STEPS = 8  #: three before the recording, then replays
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
 def test_a_part_gives_the_eager_numbers_as_a_cuda_graph(case):
-    (option, name), *_ = case.items()
-    key = {"guide": (name, "Trace_ELBO"), "objective": ("MeanField", name)}.get(option, (option, name))
-    if committed()[key] != "yes":
+    if said_of(case) != "yes":
         pytest.skip("no graph: see CAPTURE.md")
     expected = records(STEPS, device="cuda", **case)
     found = records(STEPS, device="cuda", engine="cudagraph", **case)
