@@ -22,6 +22,7 @@ from pyro_vae.engine.lookups import ran
 from pyro_vae.engine.numbers import Numbers, placed
 from pyro_vae.engine.origins import Origins
 from pyro_vae.engine.owner import Bound, NotBound
+from pyro_vae.engine.precision import prefers_onednn
 from pyro_vae.engine.program import Pass, Program, leaves
 from pyro_vae.engine.rewrite import drop_checks, drop_unused, lift, stay_on_device, without_last
 from pyro_vae.engine.static import answered
@@ -121,6 +122,7 @@ class Traced:
         guards: tensors whose values are part of the graph, with their versions.
         bound: the optimizer if its step is part of the graph, else None.
         buffers: the program's other tensors that the graph writes to.
+        onednn: whether oneDNN is to compute the graph's products.
     """
 
     module: fx.GraphModule
@@ -131,6 +133,7 @@ class Traced:
     guards: list[tuple[Tensor, int]]
     bound: Bound | None
     buffers: list[Tensor]
+    onednn: bool
     used: list[int] = field(default_factory=list)
 
 
@@ -219,7 +222,7 @@ def trace(call: Call, walk: Walk, numbers: Numbers, bound: Bound | None) -> Trac
     guards = [(t, v) for t, v in origins.guards.values()]
     moved = set() if bound is None else {id(t) for t in (*bound.tensors(), *(e.parameter for e in bound.entries))}
     buffers = [t for t, _ in origins.written if id(t) not in moved]
-    traced = Traced(module, constants, numbers, box[0], sites, guards, bound, buffers)
+    traced = Traced(module, constants, numbers, box[0], sites, guards, bound, buffers, prefers_onednn(module.graph))
     if any(t.device.type in RECORDED for t in constants):
         drop_checks(module)
         stay_on_device(without_last(module, len(sites)), origins)  # Pyro's plates have their indices on the host

@@ -86,6 +86,8 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
     use_cache_folder()
     from torch._inductor import compile as inductor  # a second's import, paid by those who compile
 
+    from pyro_vae.engine.cheaper import Cheaper
+
     inputs: list[Any] = graph.inputs(arguments)
     module = graph.module
     if all(t.device.type == "cpu" for t in inputs):
@@ -97,7 +99,7 @@ def compile_graph(graph: Graph, arguments: Arguments) -> None:
         shapes = tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True)))
         with torch.no_grad(), shapes, warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # from Inductor, about PyTorch's own functions
-            compiled = inductor(module, inputs, options=OPTIONS)
+            compiled = inductor(module, inputs, options=OPTIONS | {"post_grad_custom_pre_pass": Cheaper()})
             _check_same(graph, compiled, inputs)
         graph.run = compiled
     except Exception as error:  # the graph runs without the compiler too

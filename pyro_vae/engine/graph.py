@@ -13,6 +13,7 @@ from pyro_vae.engine.arguments import Arguments
 from pyro_vae.engine.blame import CaptureError
 from pyro_vae.engine.capture import Call, Rehearsal, Traced, without_sites
 from pyro_vae.engine.origins import Origins
+from pyro_vae.engine.precision import onednn
 from pyro_vae.engine.program import Pass
 from pyro_vae.engine.surroundings import Slot, Walk
 from pyro_vae.engine.untouched import untouched
@@ -137,7 +138,7 @@ class Graph:
 
     def outputs(self, arguments: Arguments) -> Sequence[Tensor]:
         """One step, as the outputs of :attr:`run`; without the optimizer's step if the graph does not hold it."""
-        with torch.no_grad():
+        with torch.no_grad(), onednn(self.traced.onednn):
             return self.run(*self.inputs(arguments))
 
     def __call__(self, arguments: Arguments) -> Pass:

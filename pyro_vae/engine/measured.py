@@ -63,12 +63,13 @@ class Measured:
             eagerly: this call has shapes of its own, which repay no graph.
         """
         args = (x,) if y is None else (x, y)
-        with settings("fp32", self.device):
-            if self.captured is not None and not eagerly:
-                try:
+        if self.captured is not None and not eagerly:
+            try:
+                with settings("fp32", self.device, captured=True):
                     done = self.captured(args, {})
-                except CaptureError:
-                    self.captured = done = None
-                if done is not None:
-                    return done.terms
+            except CaptureError:
+                self.captured = done = None
+            if done is not None:
+                return done.terms
+        with settings("fp32", self.device):
             return self.program(args, {}).terms

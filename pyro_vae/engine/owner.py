@@ -1,6 +1,7 @@
 """Pyro's optimizer as part of a graph. It keeps its own state, rates and schedules."""
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
@@ -70,10 +71,13 @@ class Bound:
             self._checks.append((entry, get, get(entry.group), names))
         self._before: list[tuple[dict, dict]] = []
         self._ticks = [(e.rule.tick, e.group, e.state) for e in self.entries if e.rule.tick is not None]
-        self.values = torch.tensor(self._numbers(), dtype=torch.float64)
+        self._counts = any(e.rule.counts for e in self.entries)
+        numbers = self._numbers()
+        self._sizes = [len(of_one) for of_one in numbers]
+        self.values = torch.tensor(list(chain(*numbers)), dtype=torch.float64)
 
-    def _numbers(self) -> list[float]:
-        return [x for e in self.entries for x in e.rule.numbers(e.group, e.state)]
+    def _numbers(self) -> list[list[float]]:
+        return [e.rule.numbers(e.group, e.state) for e in self.entries]
 
     def tensors(self) -> list[Tensor]:
         """The tensors that a step reads or writes besides parameters and gradients."""
@@ -83,22 +87,19 @@ class Bound:
         """The step, in place, as operations that can be traced. If ``sound`` is false, nothing moves."""
         held = [t for e in self.entries for t in (e.parameter, *e.tensors())]
         kept = [] if sound is None else [t.clone() for t in held]
-        start = 0
-        for entry, gradient in zip(self.entries, gradients, strict=True):
-            count = len(entry.rule.numbers(entry.group, entry.state))
-            numbers = [self.values[i] for i in range(start, start + count)]
-            start += count
+        numbers = iter(self.values)
+        for entry, gradient, size in zip(self.entries, gradients, self._sizes, strict=True):
             names = entry.rule.state(entry.group)
             state = dict(zip(names, entry.tensors(), strict=True))
             gradient = _clipped(gradient, entry.clip)
-            entry.rule.move(entry.parameter, gradient, state, numbers, entry.group)
+            entry.rule.move(entry.parameter, gradient, state, list(islice(numbers, size)), entry.group)
         if sound is not None:
             for tensor, old in zip(held, kept, strict=True):
                 tensor.copy_(torch.where(sound, tensor, old))
 
     def ready(self) -> bool:
         """Whether the graph still fits the optimizer. If so, copy its rates to :attr:`values`; call it once a step."""
-        moved = bool(self._ticks)
+        moved = self._counts
         for i, (entry, get, expected, names) in enumerate(self._checks):
             if not self._same_optimizer(entry) or not all(map(is_, entry.tensors(), self._held[i])):
                 return False
@@ -113,7 +114,7 @@ class Bound:
         for tick, group, state in self._ticks:
             tick(group, state)
         if moved:
-            self.values.copy_(torch.tensor(self._numbers(), dtype=torch.float64))
+            self.values.copy_(torch.tensor(list(chain(*self._numbers())), dtype=torch.float64))
         return True
 
     def _same_optimizer(self, entry: Entry) -> bool:

@@ -3,12 +3,13 @@
 import ctypes
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any, Literal
 
 import torch
+from torch import fx
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -92,6 +93,29 @@ def onednn_is_exact() -> bool:
     return bool(max(errors) < 1e-4)  # bfloat16 operands would give about 0.1
 
 
+#: multiplications and additions of a product from which oneDNN's is the faster one, though its call takes 10 µs longer
+LARGE_PRODUCT = 4_000_000
+
+
+def prefers_onednn(graph: fx.Graph) -> bool:
+    """Whether oneDNN computes the float32 products of a graph on the CPU exactly, and faster than PyTorch's own library.
+
+    It does if they have at least :data:`LARGE_PRODUCT` operations on average.
+    """
+    found = list(_products(graph))
+    return bool(found) and sum(found) >= LARGE_PRODUCT * len(found) and onednn_is_exact()
+
+
+def _products(graph: fx.Graph) -> Iterable[int]:
+    """The operations of each float32 product on the CPU."""
+    aten = torch.ops.aten
+    for node in graph.nodes:
+        if node.target in (aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default):
+            a, b = (each.meta["val"] for each in node.args[-2:])
+            if a.device.type == "cpu" and a.dtype is torch.float32:
+                yield 2 * a.numel() * b.shape[-1]
+
+
 @contextmanager
 def onednn(use: bool) -> Iterator[None]:
     """In this context, oneDNN computes the CPU's float32 products if ``use``; then the old setting returns."""
@@ -125,12 +149,15 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def exact(device: torch.device) -> AbstractContextManager:
-    """In this context, CUDA's products and convolutions are exact in float32; for measurements outside a step."""
-    return tf32(False) if device.type == "cuda" else nullcontext()
+    """In this context, products and convolutions are exact in float32; for measurements outside a step."""
+    return settings("fp32", device)
 
 
-def settings(precision: Precision, device: torch.device) -> AbstractContextManager:
+def settings(precision: Precision, device: torch.device, captured: bool = False) -> AbstractContextManager:
     """The process settings for steps in ``precision`` on ``device``.
+
+    Args:
+        captured: the steps are those of a graph, which chooses the library of its products on the CPU itself.
 
     Raises:
         ValueError: if ``precision`` is tf32 and the device is not CUDA.
@@ -139,7 +166,7 @@ def settings(precision: Precision, device: torch.device) -> AbstractContextManag
         return tf32(precision == "tf32")
     if precision == "tf32":
         raise ValueError(f"precision tf32 needs a CUDA device; the parameters are on {device.type}")
-    return onednn(device.type == "cpu" and onednn_is_exact())
+    return onednn(not captured and device.type == "cpu" and onednn_is_exact())
 
 
 @cache

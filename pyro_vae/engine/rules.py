@@ -1,9 +1,12 @@
 """The steps of torch's and Pyro's optimizers for one parameter, as tensor operations that a graph can hold.
 
 Each rule reads and writes the optimizer's own state, so the optimizer can take any later step itself, and saving and
-loading its state works as before. Hyperparameters that a scheduler may move are tensors of float64.
+loading its state works as before. Hyperparameters that a scheduler may move, and what follows from them and from the
+count of steps, are tensors of float64. Python computes them once a step: a compiler would repeat a power of a decay
+rate for each few elements of a parameter.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,14 +22,17 @@ class Rule(NamedTuple):
     Attributes:
         move: takes the parameter, its gradient, its state, the numbers below and the group; moves the parameter and the
             state in place.
-        numbers: from the group and the state to the numbers that change between steps, in the order of ``move``.
+        numbers: from the group and the state before a step to the numbers that change between steps, in the order of
+            ``move``.
         state: the names of the state's tensors, which exist after the optimizer's own first step.
+        counts: whether the numbers follow from the count of steps, so that each step has its own.
         tick: advances the Python numbers of the optimizer, before ``numbers`` reads them; None if it has none.
     """
 
     move: Callable[[Tensor, Tensor, dict[str, Tensor], list[Tensor], dict[str, Any]], None]
     numbers: Callable[[dict[str, Any], dict[str, Any]], list[float]]
     state: Callable[[dict[str, Any]], tuple[str, ...]]
+    counts: bool = False
     tick: Callable[[dict[str, Any], dict[str, Any]], None] | None = None
 
 
@@ -39,27 +45,26 @@ def _decayed(parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tens
 def _adam(
     parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
 ) -> None:
-    lr, beta1, beta2 = numbers
+    size, root, lr, beta1, beta2 = numbers
     if group.get("decoupled_weight_decay"):
         gradient = -gradient if group.get("maximize") else gradient
         if group["weight_decay"]:
             parameter.mul_((1 - lr * group["weight_decay"]).to(parameter.dtype))
     else:
         gradient = _decayed(parameter, gradient, group)
-    step = state["step"].add_(1).double()
+    state["step"].add_(1)
     mean, square = state["exp_avg"], state["exp_avg_sq"]
     kind = parameter.dtype
     mean.add_((gradient - mean) * (1 - beta1).to(kind))
     square.mul_(beta2.to(kind)).add_(gradient * gradient * (1 - beta2).to(kind))
-    size = lr / (1 - beta1**step)
-    root = (1 - beta2**step).sqrt().to(kind)
     if group["amsgrad"]:
         square = state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], square))
-    parameter.sub_(size.to(kind) * mean / (square.sqrt() / root + group["eps"]))
+    parameter.sub_(size.to(kind) * mean / (square.sqrt() / root.to(kind) + group["eps"]))
 
 
 def _adam_numbers(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
-    return [group["lr"], *group["betas"]]
+    step, (beta1, beta2) = float(state["step"]) + 1, group["betas"]
+    return [group["lr"] / (1 - beta1**step), math.sqrt(1 - beta2**step), group["lr"], beta1, beta2]
 
 
 def _adam_state(group: dict[str, Any]) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ def _adam_state(group: dict[str, Any]) -> tuple[str, ...]:
 def _clipped_adam(
     parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
 ) -> None:
-    lr, beta1, beta2, step = numbers
+    size, beta1, beta2 = numbers
     kind = parameter.dtype
     gradient = gradient.clamp(-group["clip_norm"], group["clip_norm"])
     if group["weight_decay"]:
@@ -78,12 +83,12 @@ def _clipped_adam(
     mean.mul_(beta1.to(kind)).add_(gradient * (1 - beta1).to(kind))
     spread = gradient - mean if group.get("centered_variance") else gradient
     square.mul_(beta2.to(kind)).add_(spread * spread * (1 - beta2).to(kind))
-    size = lr * (1 - beta2**step).sqrt() / (1 - beta1**step)
     parameter.sub_(size.to(kind) * mean / (square.sqrt() + group["eps"]))
 
 
 def _clipped_adam_numbers(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
-    return [group["lr"], *group["betas"], state["step"]]
+    step, (beta1, beta2) = state["step"], group["betas"]
+    return [group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step), beta1, beta2]
 
 
 def _clipped_adam_tick(group: dict[str, Any], state: dict[str, Any]) -> None:
@@ -136,14 +141,13 @@ def _adagrad(
     parameter: Tensor, gradient: Tensor, state: dict[str, Tensor], numbers: list[Tensor], group: dict[str, Any]
 ) -> None:
     gradient = _decayed(parameter, gradient, group)
-    step = state["step"].add_(1).double()
-    rate = numbers[0] / (1 + (step - 1) * group["lr_decay"])
+    state["step"].add_(1)
     total = state["sum"].add_(gradient * gradient)
-    parameter.sub_(rate.to(parameter.dtype) * gradient / (total.sqrt() + group["eps"]))
+    parameter.sub_(numbers[0].to(parameter.dtype) * gradient / (total.sqrt() + group["eps"]))
 
 
-def _lr(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
-    return [group["lr"]]
+def _adagrad_numbers(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
+    return [group["lr"] / (1 + float(state["step"]) * group["lr_decay"])]
 
 
 def _lr_and_momentum(group: dict[str, Any], state: dict[str, Any]) -> list[float]:
@@ -151,12 +155,12 @@ def _lr_and_momentum(group: dict[str, Any], state: dict[str, Any]) -> list[float
 
 
 RULES: dict[type[Optimizer], Rule] = {
-    Adam: Rule(_adam, _adam_numbers, _adam_state),
-    AdamW: Rule(_adam, _adam_numbers, _adam_state),
+    Adam: Rule(_adam, _adam_numbers, _adam_state, counts=True),
+    AdamW: Rule(_adam, _adam_numbers, _adam_state, counts=True),
     SGD: Rule(_sgd, _lr_and_momentum, _sgd_state),
     RMSprop: Rule(_rmsprop, _lr_and_momentum, _rmsprop_state),
-    Adagrad: Rule(_adagrad, _lr, lambda group: ("step", "sum")),
+    Adagrad: Rule(_adagrad, _adagrad_numbers, lambda group: ("step", "sum"), counts=True),
     pyro.optim.clipped_adam.ClippedAdam: Rule(
-        _clipped_adam, _clipped_adam_numbers, lambda group: ("exp_avg", "exp_avg_sq"), _clipped_adam_tick
+        _clipped_adam, _clipped_adam_numbers, lambda group: ("exp_avg", "exp_avg_sq"), True, _clipped_adam_tick
     ),
 }

@@ -274,7 +274,7 @@ class SVI(pyro.infer.SVI):
     def _settings(self) -> AbstractContextManager[None]:
         """The process settings for a captured step."""
         if isinstance(self.owner, TorchOwner):
-            return settings(self.options.precision, self.owner.device)
+            return settings(self.options.precision, self.owner.device, captured=True)
         return nullcontext()
 
     def _choose(self, args: tuple) -> None:

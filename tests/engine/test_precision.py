@@ -1,9 +1,11 @@
 """The precision of products, of losses and of densities."""
 
+import pyro
 import pytest
 import torch
 from engine_cases import images, run, vae
 
+from pyro_vae.engine import SVI
 from pyro_vae.engine.precision import onednn, onednn_is_exact, settings
 
 
@@ -60,3 +62,27 @@ def test_cuda_rounds_products_and_convolutions_only_where_it_is_told_to(precisio
 def test_tf32_is_refused_where_there_is_none():
     with pytest.raises(ValueError, match="tf32 needs a CUDA device"):
         vae(precision="tf32").step(images())
+
+
+@pytest.mark.skipif(not onednn_is_exact(), reason="oneDNN rounds to bfloat16 on this CPU")
+@pytest.mark.parametrize(("width", "rounding"), [(8, "none"), (3000, "bf16")])
+@pytest.mark.parametrize("optim", ["torch", "pyro"])
+def test_a_graph_takes_onednn_for_large_products_whatever_the_optimizer(width, rounding, optim):
+    layer = torch.nn.Linear(1000, width)
+    x = torch.ones(2, 1000)
+
+    def model(x):
+        pyro.module("layer", layer)
+        pyro.factor("fit", -layer(x).square().sum())
+
+    adam = torch.optim.Adam(layer.parameters()) if optim == "torch" else pyro.optim.Adam({"lr": 1e-3})
+    svi = SVI(model, lambda x: None, adam, pyro.infer.Trace_ELBO(), engine="captured")
+    for _ in range(3):
+        svi.step(x)
+    (graph,) = svi._captured.graphs
+    seen, own = [], graph.run
+    graph.run = lambda *inputs: (seen.append(torch.backends.mkldnn.matmul.fp32_precision), own(*inputs))[1]
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    svi.step(x)
+    assert seen == [rounding]
+    assert torch.backends.mkldnn.matmul.fp32_precision == before == "none"

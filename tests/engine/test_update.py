@@ -132,3 +132,21 @@ def test_the_fused_kernel_takes_the_step_of_the_plain_one(name):
             svi.step_record(x)
         weights.append(weight.detach())
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "ClippedAdam", "Adagrad"])
+def test_pyros_optimizer_in_a_graph_leaves_the_powers_of_its_rates_to_python(name):
+    """Inductor would repeat a power of a decay rate for each few elements."""
+
+    def model():
+        pyro.sample("x", dist.Normal(pyro.param("at", torch.zeros(3)), 1.0).to_event(1), obs=torch.ones(3))
+
+    pyro.clear_param_store()
+    optim = getattr(pyro.optim, name)({"lr": 0.1})
+    svi = SVI(model, lambda: None, optim, pyro.infer.Trace_ELBO(), engine="captured")
+    for _ in range(3):
+        svi.step()
+    (graph,) = svi._captured.graphs
+    called = {str(node.target) for node in graph.module.graph.nodes if node.op == "call_function"}
+    assert graph.bound is not None
+    assert not {"aten.pow.Scalar", "aten.pow.Tensor_Tensor"} & called
