@@ -1,11 +1,12 @@
 """Cheaper operations in the code that Inductor makes for the CPU; the same numbers up to rounding.
 
-Softplus, the Bernoulli likelihood, logsigmoid and logaddexp all end in log(1 + exp(x)). For each few elements Inductor's
-code calls a library twice. Here it becomes max(x, 0) + e P(e) with e = exp(-abs(x)), which calls it once: P is the
-polynomial of degree 9 that equals log(1 + e) / e at Chebyshev's points of [0, 1]. Its relative error is below 2e-7.
+Softplus, the Bernoulli likelihood, logsigmoid and logaddexp all end in log(1 + exp(x)). For each few elements,
+Inductor's code calls a library twice. Here it becomes max(x, 0) + e P(e) with e = exp(-abs(x)), which calls it once: P
+is the polynomial of degree 9 that equals log(1 + e) / e at Chebyshev's points of [0, 1]. Its relative error is below
+2e-7.
 
-The sum of all elements of a matrix, as in the norm of a gradient, becomes the sum over its rows of their sums: Inductor's
-sum over everything adds up with care for each vector, its sum along a row is a plain loop.
+The sum of all elements of a matrix, as in the norm of a gradient, becomes the sum of its rows' sums: Inductor's code
+for a sum over everything keeps several levels of partial sums, and its sum along a row is a plain loop.
 """
 
 from typing import Any

@@ -98,7 +98,7 @@ LARGE_PRODUCT = 4_000_000
 
 
 def prefers_onednn(graph: fx.Graph) -> bool:
-    """Whether oneDNN computes the float32 products of a graph on the CPU exactly, and faster than PyTorch's own library.
+    """Whether oneDNN computes a graph's float32 products on the CPU exactly, and faster than PyTorch's own library.
 
     It does if they have at least :data:`LARGE_PRODUCT` operations on average.
     """
