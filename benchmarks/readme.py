@@ -100,11 +100,13 @@ NUMBERS = (
         rf"CUDA\s+graph\s+took\s+{VALUE}\s+of\s+plain",
         RESULTS,
         rf"^\| MeanField, batch 256: the CUDA graph beside plain Pyro \| [\d.]+ \| {VALUE} ",
+        2,
     ),
     Number(
         rf"compiled\s+first,\s+it\s+took\s+{VALUE}\s+of",
         RESULTS,
         rf"^\| MeanField, batch 256: the compiled one beside NumPyro[^|]* \| [\d.]+ \| {VALUE} ",
+        2,
     ),
     Number(rf"over\s+{VALUE}\s+Pyro\s+programs", RESULTS, rf"^{VALUE} of \d+ are captured"),
     Number(rf"Pyro\s+programs\s+is\s+{VALUE}\s+on", RESULTS, rf"The median program is {VALUE} times", 1),
