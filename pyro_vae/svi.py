@@ -17,7 +17,7 @@ from pyro_vae.data import Batches
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import current
 from pyro_vae.engine import SVI, StepOptions, training_step
-from pyro_vae.engine.precision import settings
+from pyro_vae.engine.precision import exact
 from pyro_vae.optim import set_lr
 from pyro_vae.options import parse_arguments, settle, take_option
 from pyro_vae.run_help import svi_parser as command_parser
@@ -82,8 +82,7 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
             workers=workers,
         ),
     )
-    around = settings("fp32", prepared.device, captured=True)  # for what is not a step
-    with current(prepared.device), seeded(config.seed), around, recorder:
+    with current(prepared.device), seeded(config.seed), exact(prepared.device), recorder:
         while not state.ends(config.epochs, config.patience):
             clock = Clock.started()
             model.train(), guide.train()

@@ -9,7 +9,7 @@ from pyro_vae.command_line import CommandParser
 from pyro_vae.data import InMemory
 from pyro_vae.defaults import torch_defaults
 from pyro_vae.device import choose_device
-from pyro_vae.engine.precision import exact
+from pyro_vae.engine.precision import settings
 from pyro_vae.errors import InputError, Stopped, plain_interrupts
 from pyro_vae.evaluate.choice import add_options, check_least, choose, metric_lines, named_by, with_options
 from pyro_vae.evaluate.report import Findings, Line, table
@@ -74,7 +74,7 @@ def evaluate(
         if (note := check_data_root(root, str(run.folder.path / "config.yaml"), trust)) and not quiet:
             print(printable(note), file=sys.stderr)
     findings = []
-    with Line(quiet) as watch, exact(where):
+    with Line(quiet) as watch, settings("fp32", where):
         for run in loaded:
             watch.run = printable(str(run.folder.path))
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from guides import Guide
 from pyro_vae.config import Config
-from pyro_vae.engine.precision import exact
+from pyro_vae.engine.precision import settings
 from pyro_vae.errors import InputError
 from pyro_vae.estimators import Estimate
 from pyro_vae.evaluate.bench import Bench
@@ -82,7 +82,7 @@ def evaluate_pair(
     """
     options = complete(options or Options(), x.device)
     asked = Request(options, choose(metrics), False, None, None, x.device)
-    with TemporaryDirectory() as path, Line(quiet) as watch, exact(x.device):
+    with TemporaryDirectory() as path, Line(quiet) as watch, settings("fp32", x.device):
         run = Run(model, guide, Config(), RunFolder(path), "in memory", None)
         watch.run = type(guide).__name__
         ledger, context = Ledger(run.folder), {"seed": options.seed}

@@ -11,7 +11,6 @@ import torch
 import pyro_vae
 from pyro_vae.data import load_data
 from pyro_vae.encoding import encode
-from pyro_vae.engine.precision import exact
 from pyro_vae.estimators import active_units
 from pyro_vae.explore.opened import ACTIVITY, CODE_DRAWS
 from pyro_vae.explore.server import LOOPBACK
@@ -27,8 +26,7 @@ def test_it_begins_with_the_data_and_each_run_and_its_most_active_axes(client, r
         ("flow", "Planar", 4),
     ]
     run = pyro_vae.load(runs[1])
-    with exact(torch.device("cpu")):
-        activity = active_units(run.guide, data.test.batch(slice(0, ACTIVITY[0])), ACTIVITY[1]).activity
+    activity = active_units(run.guide, data.test.batch(slice(0, ACTIVITY[0])), ACTIVITY[1]).activity
     assert about["runs"][1]["activity"] == activity.tolist()
     assert about["runs"][1]["axes"] == sorted(activity.argsort(descending=True)[:2].tolist())
 
