@@ -44,7 +44,6 @@ def run(arm: str, epochs: int, data_root: Path, one_thread: bool) -> dict[str, A
     command = [sys.executable, "-m", module, *own, "--epochs", str(epochs), *(["--", *more] if more else [])]
     load, began = psutil.getloadavg()[0], time.time()
     environment = {**os.environ, "PYRO_VAE_DATA": str(data_root), BEGAN: repr(began)}
-    environment.pop("GOMP_SPINCOUNT", None)  # this process has imported this package, which sets it; each job as it is
     environment |= ONE_THREAD if one_thread else {}
     before = os.times()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

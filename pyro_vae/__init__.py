@@ -7,7 +7,6 @@
 
 # isort: off
 from pyro_vae import interrupts as interrupts  # the first import: Ctrl-C may come in any of the others
-from pyro_vae import waiting as waiting  # the second: PyTorch reads it when it is imported
 import sys
 from importlib import import_module
 from importlib.util import find_spec

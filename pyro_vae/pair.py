@@ -16,6 +16,7 @@ from pyro_vae.metrics import Metric, Options
 from pyro_vae.objectives import Objective, Trace_ELBO
 from pyro_vae.programs import ProgramGuide, ProgramModel, parts_of
 from pyro_vae.seeds import random_seed, seeded
+from pyro_vae.waiting import considerate
 
 
 class Pair(NamedTuple):
@@ -100,7 +101,7 @@ class Pair(NamedTuple):
         order = torch.Generator().manual_seed(random_seed(seed, "order"))
         self.model.train(), self.guide.train()
         bounds = []
-        with seeded(seed):
+        with considerate(), seeded(seed):
             for _ in range(epochs):
                 batches = torch.randperm(len(rows), generator=order).to(rows.device).split(batch_size)
                 losses = [svi.step(rows[batch]) * len(batch) for batch in batches]

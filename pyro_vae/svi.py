@@ -26,6 +26,7 @@ from pyro_vae.training.prepare import Prepared
 from pyro_vae.training.recorder import Recorder
 from pyro_vae.training.session import begin, reopen
 from pyro_vae.training.state import Clock, TrainingState
+from pyro_vae.waiting import considerate
 
 
 def run_epoch(svi: SVI, prepared: Prepared, batches: Batches, epoch: int, recorder: Recorder) -> Tensor:
@@ -82,7 +83,7 @@ def fit(prepared: Prepared, state: TrainingState, recorder: Recorder) -> Trainin
             workers=workers,
         ),
     )
-    with current(prepared.device), seeded(config.seed), exact(prepared.device), recorder:
+    with considerate(), current(prepared.device), seeded(config.seed), exact(prepared.device), recorder:
         while not state.ends(config.epochs, config.patience):
             clock = Clock.started()
             model.train(), guide.train()

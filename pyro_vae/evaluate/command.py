@@ -25,6 +25,7 @@ from pyro_vae.tables import print_table
 from pyro_vae.terminal import printable
 from pyro_vae.traces import run_folders
 from pyro_vae.trust import check_data_root
+from pyro_vae.waiting import considerate
 
 
 @torch_defaults()
@@ -74,7 +75,7 @@ def evaluate(
         if (note := check_data_root(root, str(run.folder.path / "config.yaml"), trust)) and not quiet:
             print(printable(note), file=sys.stderr)
     findings = []
-    with Line(quiet) as watch, settings("fp32", where):
+    with Line(quiet) as watch, settings("fp32", where), considerate():
         for run in loaded:
             watch.run = printable(str(run.folder.path))
             which = checkpoint or ("best" if run.folder.checkpoint("best").exists() else "last")

@@ -22,6 +22,7 @@ from pyro_vae.models import Model
 from pyro_vae.observation import observed, spoken
 from pyro_vae.runs import Run, RunFolder
 from pyro_vae.tables import print_table
+from pyro_vae.waiting import considerate
 
 #: what is measured if nothing is asked for: the ELBO, k-hat, certified log p(x), the split gap
 USUAL = ("elbo", "importance", "certificate", "evidence", "gap")
@@ -82,7 +83,7 @@ def evaluate_pair(
     """
     options = complete(options or Options(), x.device)
     asked = Request(options, choose(metrics), False, None, None, x.device)
-    with TemporaryDirectory() as path, Line(quiet) as watch, settings("fp32", x.device):
+    with TemporaryDirectory() as path, Line(quiet) as watch, settings("fp32", x.device), considerate():
         run = Run(model, guide, Config(), RunFolder(path), "in memory", None)
         watch.run = type(guide).__name__
         ledger, context = Ledger(run.folder), {"seed": options.seed}
