@@ -52,8 +52,6 @@ def channels_first(array: np.ndarray, layout: str, name: str) -> np.ndarray:
     Raises:
         InputError: if the array has other axes, or the layout is auto and the shape has two readings.
     """
-    if layout not in get_args(Layout):
-        raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
     if array.ndim == 2:
         return array[:, None, None]
     if array.ndim == 3:
@@ -79,8 +77,12 @@ def as_images(array: np.ndarray, layout: str, name: str, names: Sequence[str] | 
     Rows ``(N, P)`` of other numbers are a table, whose columns have these names.
 
     Raises:
-        InputError: if the array's shape or type does not fit images.
+        InputError: if the array's shape or type does not fit images, or a layout is given without an axis of channels.
     """
+    if layout not in get_args(Layout):
+        raise InputError(f"no layout {layout!r}; there are {', '.join(get_args(Layout))}")
+    if layout != "auto" and array.ndim in (2, 3):
+        raise InputError(f"{name} has shape {array.shape}, in which no axis holds channels: leave out --layout")
     if is_table(array):
         return as_table(array, names, name)
     pixels = channels_first(array, layout, name)

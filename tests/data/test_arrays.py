@@ -79,6 +79,15 @@ def test_the_option_goes_before_what_the_shape_tells_and_into_the_run(tmp_path, 
             load_data(name, layout=FIRST)
 
 
+@pytest.mark.parametrize("shape", [(40, 20), (40, 5, 6)])
+def test_a_layout_is_refused_where_no_axis_holds_channels(shape, tmp_path):
+    np.save(tmp_path / "a.npy", RNG.integers(0, 256, shape, dtype=np.uint8))
+    with pytest.raises(InputError, match=r"no axis holds channels: leave out --layout"):
+        load_data(str(tmp_path / "a.npy"), layout=FIRST)
+    with pytest.raises(InputError, match=r"no axis holds channels: leave out"):
+        pyro_vae.train(data=RNG.random(shape), layout=FIRST, out=tmp_path / "run")
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_whole_numbers_of_16_bits_are_read_right(tmp_path, order, train):
     array = np.asarray(RNG.integers(0, 65536, (40, 4, 5), dtype=np.uint16), order=order)
