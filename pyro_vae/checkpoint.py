@@ -48,19 +48,19 @@ def unpack(content: bytes, which: str) -> tuple[dict[str, Any], str]:
         raise InputError(f"is damaged and cannot be read: {' '.join(str(error).split())}") from error
 
 
-def standing(path: Path) -> dict[str, Any]:
-    """The entry "state" of a checkpoint, from the beginning of its file; its digest is not looked at.
+def entry(path: Path, name: str) -> Any:
+    """An entry of a checkpoint that holds no tensors, from the beginning of its file; its digest is not looked at.
 
-    Empty where the file is damaged or has none.
+    None where the file is damaged or has no such entry.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(8)
             length = min(int.from_bytes(start, "little"), path.stat().st_size)
             found = dict(json.loads(_about(start + file.read(length))["state"])["dict"])
-        return _nested(found["state"], {})
+        return _nested(found[name], {})
     except (OSError, OverflowError, RecursionError, ValueError, KeyError, TypeError):
-        return {}
+        return None
 
 
 def digest(content: bytes) -> str:

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyro_vae.errors import InputError, nearest_names
@@ -51,11 +50,6 @@ def as_csv(columns: tuple[Column, ...]) -> str:
         levels = " ".join(f"{level:g}" for level in one.levels)
         writer.writerow([one.name, one.kind, repr(one.centre), repr(one.scale), levels])
     return text.getvalue()
-
-
-def observed_in(folder: Path) -> str:
-    """What one x of the run in this folder is, in a word, where its checkpoint is not read: a row of columns or not."""
-    return "row" if (folder / FILE).exists() else "image"
 
 
 def given_kinds(text: str | None) -> dict[str, str]:

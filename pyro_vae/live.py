@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from pyro_vae.columns import observed_in
+from pyro_vae.checkpoint import entry
 from pyro_vae.errors import InputError
+from pyro_vae.observation import observed
 from pyro_vae.runs import RunFolder
 from pyro_vae.tables import UNLIMITED, Column, Sheet, figure, fitted
 from pyro_vae.terminal import PlainConsole, printable
@@ -45,6 +46,14 @@ class Course(NamedTuple):
         if self.state == "trained" or not self.epoch:
             return None
         return self.seconds / self.epoch * (self.epochs - self.epoch)
+
+
+def observed_in(path: Path) -> str:
+    """What one x of the run in this folder is, in a word; "image" before its first checkpoint."""
+    folder = RunFolder(path)
+    shape = entry(folder.checkpoint("last"), "image_shape") or entry(folder.checkpoint("best"), "image_shape")
+    known = isinstance(shape, list) and all(isinstance(side, int) for side in shape)
+    return observed(shape) if known else "image"
 
 
 def course(path: Path) -> Course:

@@ -13,7 +13,7 @@ import torch
 
 from guides import Guide
 from pyro_vae.build import build
-from pyro_vae.checkpoint import FORMAT, pack, standing, unpack
+from pyro_vae.checkpoint import FORMAT, entry, pack, unpack
 from pyro_vae.columns import Column
 from pyro_vae.config import Config
 from pyro_vae.data import Stored
@@ -285,7 +285,7 @@ def load(path: Path | str, which: str | None = None, device: str | torch.device 
     state, known_by = folder.checked(which)
     origin = state.get("origin", {})
     check_options(origin.get("options"), settings.text, folder.checkpoint(which))
-    last = standing(folder.checkpoint("last"))  # before the trace, which a run that trains makes longer first
+    last = entry(folder.checkpoint("last"), "state") or {}  # before the trace, which a training makes longer first
     if rows := folder.read_trace():  # weights may be given away without their trace
         check_trace(rows, state["state"], which, folder.checkpoint(which))
         check_trace(rows, last, "last", folder.checkpoint("last"))

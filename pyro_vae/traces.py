@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyro_vae.cli import run_command
-from pyro_vae.columns import observed_in
 from pyro_vae.command_line import CommandParser
 from pyro_vae.config import Config
 from pyro_vae.errors import InputError
@@ -112,7 +111,7 @@ def traces(runs: list[Path], save: Path | None = None, x: XAxis = "epochs", live
     Raises:
         InputError: if a folder is no run or has no trace yet.
     """
-    from pyro_vae.live import follow
+    from pyro_vae.live import follow, observed_in
     from pyro_vae.pictures import figure_bytes
     from pyro_vae.plots import reworded
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from pyro_vae.compare.grid import Trial
 from pyro_vae.compare.results import hours_of
 from pyro_vae.heartbeat import Heartbeat
-from pyro_vae.live import Course, course, live_table
+from pyro_vae.live import Course, course, live_table, observed_in
 from pyro_vae.runs import RunFolder
 from pyro_vae.tables import figure
 from pyro_vae.terminal import PlainConsole
@@ -114,4 +114,4 @@ def _result(trial: Trial) -> str:
     value = measured.get("elbo", metrics["test_elbo"])["value"]
     hours, unit = hours_of(metrics)
     words = "none" if value is None else figure(value)
-    return f"test ELBO {words} nats per image, {hours:.2g} {unit}s of training"
+    return f"test ELBO {words} nats per {observed_in(trial.path)}, {hours:.2g} {unit}s of training"

@@ -6,6 +6,7 @@ from pyro_vae.compare.record import Comparison
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.metrics import compared
+from pyro_vae.observation import spoken
 from pyro_vae.plots import COLOURS
 
 BETTER = {"higher": "right is better", "lower": "left is better", "neither": "neither side is better"}
@@ -29,8 +30,9 @@ def plotted(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "leader": comparison.verdict.leader,
         "margin": comparison.verdict.margin,
+        "one": comparison.one,
         "figures": {
-            name: {"title": about.title, "better": BETTER[about.better], "unit": about.unit}
+            name: {"title": spoken(about.title, comparison.one), "better": BETTER[about.better], "unit": about.unit}
             for name, about in compared().items()
         },
         "differences": {name: rows for name, rows in differences.items() if rows},

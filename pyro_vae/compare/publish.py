@@ -14,6 +14,7 @@ from pyro_vae.compare.verdict import verdict
 from pyro_vae.compare.words import answers
 from pyro_vae.drawing import Drawing
 from pyro_vae.files import write_atomic
+from pyro_vae.live import observed_in
 
 PART = 0.05  #: of the time that the report may take while runs go on
 
@@ -31,9 +32,10 @@ def compared(plan: Plan, argv: Sequence[str], ended: Sequence[Trial], failed: di
         return None
     reports = analyse([arm.name for arm in plan.arms], results, plan.baseline, plan.confidence)
     found = verdict(reports, plan.confidence, plan.margin)
-    words = answers(found, reports, plan.confidence, len(plan.trials) - len(ended))
+    one = observed_in(results[0].trial.path)
+    words = answers(found, reports, plan.confidence, len(plan.trials) - len(ended)).spoken(one)
     about = (plan.data, plan.baseline, plan.confidence, plan.arms, plan.trials)
-    return Comparison(argv, *about, failed, reports, found, words)
+    return Comparison(argv, *about, failed, reports, found, words, one)
 
 
 def write(plan: Plan, comparison: Comparison) -> None:
@@ -41,13 +43,14 @@ def write(plan: Plan, comparison: Comparison) -> None:
     from pyro_vae.compare.pictures import findings_picture
     from pyro_vae.compare.report import as_html
     from pyro_vae.pictures import figure_bytes
+    from pyro_vae.plots import reworded
 
     write_atomic(plan.out / "comparison.json", as_json(comparison))
     write_atomic(plan.out / "comparison.csv", as_csv(comparison))
     write_atomic(plan.out / "report.html", as_html(comparison))
     with Drawing():
         if picture := findings_picture(comparison):
-            write_atomic(plan.out / "comparison.png", figure_bytes(picture))
+            write_atomic(plan.out / "comparison.png", figure_bytes(reworded(picture, comparison.one)))
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pyro_vae.compare.verdict import Verdict
 from pyro_vae.compare.words import Answers
 from pyro_vae.metrics import compared
 from pyro_vae.metrics.base import NATS
+from pyro_vae.observation import spoken
 from pyro_vae.tables import Column, Sheet, figure
 
 METHOD = (
@@ -35,6 +36,7 @@ class Comparison:
         failed: the reason why a run failed, by the run's name.
         verdict: on all arms together.
         answers: what was found, in sentences.
+        one: what one x is, in a word (:func:`pyro_vae.observation.observed`).
     """
 
     command: Sequence[str]
@@ -47,6 +49,7 @@ class Comparison:
     reports: Mapping[str, ArmReport]
     verdict: Verdict
     answers: Answers
+    one: str
 
     @property
     def waiting(self) -> list[Trial]:
@@ -106,7 +109,7 @@ def as_json(comparison: Comparison) -> str:
         "data": comparison.data,
         "baseline": comparison.baseline,
         "confidence": comparison.confidence,
-        "method": METHOD,
+        "method": spoken(METHOD, comparison.one),
         "unit": NATS,
         "found": comparison.answers.lines,
         "verdict": {
@@ -163,6 +166,6 @@ def table(comparison: Comparison) -> Sheet:
             Column(f"{unit}s", 1),
         ],
         [rows],
-        f"Test ELBO, nats per image [{comparison.confidence:.0%} interval]",
+        f"Test ELBO, nats per {comparison.one} [{comparison.confidence:.0%} interval]",
         f"verdict: against all arms; {unit}s: of training, a run",
     )

@@ -20,6 +20,7 @@ from pyro_vae.compare.terms import TERMS, key, term
 from pyro_vae.estimators.estimate import Estimate
 from pyro_vae.metrics import compared
 from pyro_vae.metrics.base import NATS
+from pyro_vae.observation import spoken
 from pyro_vae.tables import figure
 
 SCRIPTS = ("theme.js", "curves.js", "bars.js", "page.js")
@@ -44,6 +45,7 @@ def as_html(comparison: Comparison) -> str:
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals.update(term=term, key=key)
+    environment.filters["spoken"] = lambda text: Markup(spoken(str(text), comparison.one))
     template = environment.from_string((page / "report.html").read_text(encoding="utf-8"))
     return template.render(
         **_words(comparison),

@@ -12,6 +12,7 @@ from pyro_vae.compare.pooling import MOST_SEEDS
 from pyro_vae.compare.results import Result
 from pyro_vae.compare.statistics import Interval
 from pyro_vae.compare.verdict import Verdict
+from pyro_vae.observation import spoken
 from pyro_vae.tables import figure
 
 MOST_NAMED = 5  #: arms in one list of a sentence
@@ -34,6 +35,11 @@ class Answers(NamedTuple):
     def lines(self) -> list[str]:
         """All of it, a sentence a line."""
         return [self.headline, *self.which, *self.why, *self.sure, *self.cost]
+
+    def spoken(self, one: str) -> "Answers":
+        """The same with the word for what one x is: :func:`pyro_vae.observation.spoken`."""
+        rest = ([spoken(line, one) for line in lines] for lines in self[1:])
+        return Answers(spoken(self.headline, one), *rest)
 
 
 def answers(found: Verdict, reports: Mapping[str, ArmReport], confidence: float, waiting: int = 0) -> Answers:

@@ -1,11 +1,15 @@
 """The report's page: it says what it should, explains its words, and can be heard as well as seen."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from comparisons import QUICK, compare
+from matplotlib.text import Text
 
+from pyro_vae import pictures
 from pyro_vae.compare.gallery import blocks, inset_of
 from pyro_vae.compare.terms import TERMS, key
 from pyro_vae.metrics.importance import Importance
@@ -134,3 +138,24 @@ def test_the_blocks_of_images_in_a_picture_are_found_and_no_letters():
     [block] = blocks(picture)
     assert block == (slice(40, 90), slice(60, 190))
     assert inset_of(block, 100, 200) == "40.000% 5.000% 10.000% 30.000%"
+
+
+def test_a_table_is_compared_in_words_of_rows(monkeypatch, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    table, out = tmp_path / "table.csv", tmp_path / "out"
+    np.savetxt(table, rng.normal(size=(200, 3)), delimiter=",", header="a,b,c", comments="")
+    drawn, original = [], pictures.figure_bytes
+
+    def read(figure):
+        drawn.append(" ".join(text.get_text() for text in figure.findobj(Text)))
+        return original(figure)
+
+    monkeypatch.setattr(pictures, "figure_bytes", read)
+    words = ["--data", str(table), "--guides", "MeanField,FullRank", "--seeds", "2", *QUICK, "--measures", "elbo,gap"]
+    compare(monkeypatch, *words, "--out", str(out))
+    said, page = capsys.readouterr().out, (out / "report.html").read_text()
+    seen = Page(page[: page.index('<section id="repeat"')])
+    for text in (said, " ".join(text for _, text in seen.texts), drawn[-1]):
+        assert "nats per row" in text
+        assert not re.search(r"\bimages?\b", text, re.IGNORECASE)
+    assert '"one":"row"' in page

@@ -224,6 +224,8 @@ def test_a_table_with_one_likelihood_for_all_columns_is_of_rows_too(tmp_path, ca
     assert "nats per row (log-likelihood" in said
     assert " rows/s" in said
     assert "nats per row" in repr(run)
+    traces.main([str(run.folder.path)])
+    assert "Test ELBO, nats per row, 1 sample(s) of z for each row" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"has values from -.*, and they must lie in"):
         pyro_vae.train(data=x, likelihood="Gaussian", out=tmp_path / "s", **SMALL)
     pyro_vae.train(data=x, out=tmp_path / "t", **{**SMALL, "quiet": False, "batch_size": 1000})

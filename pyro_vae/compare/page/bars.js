@@ -50,7 +50,7 @@ function drawGaps() {
     marker: { size: 7, color: css("--ink"), symbol: "line-ns-open", line: { width: 2 } }, error_x: { ...ends(whole), thickness: 2, width: 5 },
     customdata: said("inference gap"), hovertemplate: "%{customdata}<extra></extra>" };
   Plotly.react("gaps", [...bars, interval], layout({ ...rows(arms), barmode: "relative", showlegend: false, dragmode: false,
-    xaxis: axis("log p(x) − ELBO, nats per image", { zeroline: true, fixedrange: true }) }), STILL);
+    xaxis: axis(`log p(x) − ELBO, nats per ${data.one}`, { zeroline: true, fixedrange: true }) }), STILL);
 }
 
 function drawSources() {
@@ -68,6 +68,6 @@ function drawSources() {
     customdata: data.sources.map((row) => `${row.arm}, ELBO: ${nats(row.elbo.value)} [${nats(row.elbo.low)}, ${nats(row.elbo.high)}]`),
     hovertemplate: "%{customdata}<extra></extra>" };
   Plotly.react("sources", [...bars, sum], layout({ ...rows(arms), barmode: "relative", showlegend: false, dragmode: false,
-    xaxis: axis(narrow.matches ? "right is better" : `minus ${data.leader}'s, nats per image; right is better`,
+    xaxis: axis(narrow.matches ? "right is better" : `minus ${data.leader}'s, nats per ${data.one}; right is better`,
       { zeroline: true, zerolinewidth: 2, fixedrange: true }) }), STILL);
 }

@@ -71,10 +71,10 @@ function drawCurves() {
   Plotly.react("curves", [...shown.flatMap((one) => lines(one, x, term)), ...entries(runs.map((run) => run.arm), splits)], layout({
     uirevision: curves.revision, hovermode: "closest", margin: { l: 8, r: 12, t: 12, b: 45 },
     xaxis: axis(TITLES[x], { zeroline: false, range: range.x, visible: shown.length > 0 }),
-    yaxis: axis(narrow.matches ? "" : `${TITLES[term]}, nats per image`, { zeroline: false, range: range.y, visible: shown.length > 0 }),
+    yaxis: axis(narrow.matches ? "" : `${TITLES[term]}, nats per ${data.one}`, { zeroline: false, range: range.y, visible: shown.length > 0 }),
     annotations: shown.length ? [] : [empty],
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", xanchor: "left", groupclick: "toggleitem" } }), STILL);
-  const what = `${TITLES[term]}, nats per image, against ${TITLES[x]}`;
+  const what = `${TITLES[term]}, nats per ${data.one}, against ${TITLES[x]}`;
   document.getElementById("shown").textContent =
     `${what}: ${shown.length} ${shown.length === 1 ? "curve" : "curves"} of ${runs.length} of ${data.runs.length} runs.`;
   document.getElementById("unzoom").disabled = curves.zoom === null;
