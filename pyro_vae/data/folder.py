@@ -76,7 +76,7 @@ def read_folder(
     labels, classes = None, None
     if len(set(folders)) > 1:  # a folder of folders is a labelled set, as in torchvision's ImageFolder
         (labels,), classes = numbered([np.array(folders)], str(path))
-    images = as_images(stacked, "channels_last", str(path))
+    images = as_images(stacked, "channels_last" if stacked.ndim == 4 else "auto", str(path))
     return Images(images.pixels, images.divisor, labels, classes=classes), key
 
 

@@ -142,8 +142,8 @@ def test_the_blocks_of_images_in_a_picture_are_found_and_no_letters():
 
 def test_a_table_is_compared_in_words_of_rows(monkeypatch, tmp_path, capsys):
     rng = np.random.default_rng(0)
-    table, out = tmp_path / "table.csv", tmp_path / "out"
-    np.savetxt(table, rng.normal(size=(200, 3)), delimiter=",", header="a,b,c", comments="")
+    table, out = tmp_path / "table.npy", tmp_path / "out"
+    np.save(table, rng.normal(size=(200, 3)))
     drawn, original = [], pictures.figure_bytes
 
     def read(figure):
